@@ -1,0 +1,279 @@
+"""The paper's equations, on plain numbers and on arrays of any library.
+
+Selvan et al., "PePR: Performance Per Resource Unit as a Metric to Promote Small-Scale Deep Learning in
+Medical Image Analysis", NLDL 2025, https://arxiv.org/abs/2403.12562.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from lightning_pepr.cost import Cost, Resource
+    from lightning_pepr.space import ModelSpace
+
+ArrayT = TypeVar("ArrayT")
+
+PERFORMANCE_TOLERANCE = 1e-6
+"""How far outside [0, 1] rounding may carry a performance before it is refused."""
+
+
+def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
+    """Min-max normalise a cost over a model space: R = (cost - low) / (high - low), floored at 0.
+
+    A run that has cost less than the cheapest model of the space has R = 0; a run dearer than the whole
+    space has R > 1, without a ceiling. The paper normalises over the space that it scores, where neither
+    can happen.
+
+    Args:
+        cost: An amount of one resource, in the unit of `low` and `high`: a number, or an array of any
+            shape (numpy, torch, pandas, polars).
+        low: The cost of the cheapest model of the space.
+        high: The cost of its dearest model. If it equals `low`, R is 0 and a warning says so.
+
+    Returns:
+        R, without a unit, of the type and shape of `cost` (a number gives a float).
+
+    Raises:
+        ValueError: If a cost is negative, NaN or infinite, or the range is not finite and ascending.
+
+    Source:
+        R of section 3 of the paper.
+
+    >>> normalize(3.0, low=1.0, high=5.0)
+    0.5
+    >>> normalize(np.array([0.5, 1.0, 9.0]), low=1.0, high=5.0)
+    array([0., 0., 2.])
+    """
+    low, high = check_range(low, high)
+    _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)
+    if high == low:
+        warnings.warn(
+            f"low and high of the space are equal ({low!r}): R is 0 for every cost. "
+            "A space needs at least two models that differ.",
+            stacklevel=2,
+        )
+        return _clip((cost - low) * 0.0, 0.0, None)
+    return _clip((cost - low) / (high - low), 0.0, None)
+
+
+def pepr(performance: ArrayT, resource: Any) -> ArrayT:
+    """Performance per resource unit: PePR(R, P) = P / (1 + R).
+
+    It equals P where R = 0, and P / 2 where R = 1.
+
+    Args:
+        performance: P in [0, 1], higher is better (accuracy, AUROC, Dice, …): a number, or an array.
+            Up to 1e-6 outside is taken for rounding and clipped.
+        resource: R >= 0 from `normalize`: a number, or an array that broadcasts with `performance`.
+
+    Returns:
+        The score, in [0, 1], without a unit.
+
+    Raises:
+        ValueError: If a performance is outside [0, 1] or NaN, or R is negative, NaN or infinite.
+
+    Source:
+        Equation 1 of the paper.
+
+    >>> pepr(0.8, 0.0)
+    0.8
+    >>> pepr(0.8, 1.0)
+    0.4
+    """
+    performance = check_performance(performance)
+    _check(resource, "R", "a finite number that is not negative, as `normalize` gives it", 0.0, math.inf)
+    return performance / (1.0 + resource)  # type: ignore[operator, no-any-return]
+
+
+def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
+    """Rescale a performance so that a free predictor scores 0: (P - P0) / (1 - P0), floored at 0.
+
+    Plain PePR lets a predictor that costs nothing, such as one that always names the majority class, win.
+
+    Args:
+        performance: P in [0, 1]: a number, or an array.
+        baseline: P0 in [0, 1), the performance that is to be had for nothing.
+
+    Returns:
+        The share of what there was to gain that was gained, of the type of `performance`.
+
+    Raises:
+        ValueError: If `performance` is outside [0, 1], or `baseline` outside [0, 1).
+
+    >>> above_baseline(0.75, baseline=0.5)
+    0.5
+    >>> above_baseline(0.4, baseline=0.5)
+    0.0
+    """
+    if not 0.0 <= baseline < 1.0:
+        raise ValueError(
+            f"baseline is {baseline!r}; expected a performance in [0, 1), such as the share of the majority class."
+        )
+    return _clip((check_performance(performance) - baseline) / (1.0 - baseline), 0.0, None)  # type: ignore[operator]
+
+
+def check_performance(performance: ArrayT) -> ArrayT:
+    """Return P clipped to [0, 1], or raise a `ValueError` that names the first value outside or NaN."""
+    tolerance = PERFORMANCE_TOLERANCE
+    _check(
+        performance,
+        "performance",
+        "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)",
+        -tolerance,
+        1.0 + tolerance,
+    )
+    return _clip(performance, 0.0, 1.0)
+
+
+class PePRCurve(NamedTuple):
+    """How the score of one run went, evaluation by evaluation.
+
+    Attributes:
+        resource: R at each evaluation, shape (n,), without a unit, never falling.
+        score: PePR at each evaluation, shape (n,), in [0, 1].
+        best: The largest score.
+        best_index: At which evaluation it was first reached, from 0.
+        area: The integral over R from 0 to 1 of the best score so far, in [0, 1]; before the first evaluation
+            the best so far is 0. Spending more cannot raise it unless the score rises.
+    """
+
+    resource: NDArray[np.float64]
+    score: NDArray[np.float64]
+    best: float
+    best_index: int
+    area: float
+
+
+def pepr_curve(
+    performance: ArrayLike,
+    cost: Sequence[float | Cost] | ArrayLike,
+    space: ModelSpace,
+    resource: str | Resource = "energy",
+) -> PePRCurve:
+    """Score every evaluation of one run: what had been reached, for what had been spent by then.
+
+    Args:
+        performance: P after each evaluation, shape (n,), each in [0, 1].
+        cost: All that was spent up to each evaluation, shape (n,): numbers in the resource's unit, or `Cost`s.
+        space: The space over which the cost is normalised.
+        resource: Which resource: its name, letter or field ("energy", "E", "energy_kwh").
+
+    Returns:
+        R and score at each evaluation, the best score and where it is, and the area under the best so far.
+
+    Raises:
+        ValueError: If the two differ in length or are empty, a cost falls from one evaluation to the next or
+            was not measured, or a value is out of its range.
+
+    >>> from lightning_pepr import ModelSpace
+    >>> curve = pepr_curve([0.6, 0.9, 0.91], [0.1, 0.2, 0.4], ModelSpace.budget(energy_kwh=0.4))
+    >>> curve.best_index, round(curve.best, 3), round(curve.area, 3)
+    (1, 0.6, 0.42)
+    """
+    scores_of = np.asarray(performance, dtype=np.float64)
+    costs = np.asarray([space.amount(value, resource) for value in cost], dtype=np.float64)  # type: ignore[union-attr]
+    if scores_of.ndim != 1 or scores_of.shape != costs.shape or scores_of.size == 0:
+        raise ValueError(
+            f"performance has shape {scores_of.shape} and cost {costs.shape}; expected two sequences of the same "
+            "length, one value for each evaluation, and at least one."
+        )
+    falls = np.flatnonzero(np.diff(costs) < 0)
+    if falls.size:
+        at = int(falls[0])
+        raise ValueError(
+            f"cost falls from {costs[at]!r} to {costs[at + 1]!r} at evaluation {at + 1}; expected all that was "
+            "spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
+        )
+    r = space.normalize(costs, resource)
+    score = pepr(scores_of, r)
+    best_so_far = np.maximum.accumulate(score)
+    edges = np.clip(np.append(r, max(1.0, r[-1])), 0.0, 1.0)
+    return PePRCurve(
+        resource=r,
+        score=score,
+        best=float(score.max()),
+        best_index=int(score.argmax()),
+        area=float(np.sum(best_so_far * np.diff(edges))),
+    )
+
+
+def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
+    """Find the models that no other model beats: at least as good, at most as dear, and better in one of both.
+
+    Args:
+        performance: P of each model, shape (n,), higher is better. NaN is never on the front.
+        cost: The cost (or R) of each model, shape (n,), lower is better. NaN is never on the front.
+
+    Returns:
+        A mask of shape (n,): True on the front. Models that are equal in both are on it together.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    >>> pareto_front([0.9, 0.8, 0.95, 0.8], [1.0, 2.0, 3.0, 0.5])
+    array([ True, False,  True,  True])
+    """
+    p = np.asarray(performance, dtype=np.float64)
+    c = np.asarray(cost, dtype=np.float64)
+    if p.ndim != 1 or p.shape != c.shape:
+        raise ValueError(
+            f"performance has shape {p.shape} and cost {c.shape}; expected two sequences of the same length."
+        )
+    front = np.zeros(p.shape, dtype=np.bool_)
+    known = np.flatnonzero(~(np.isnan(p) | np.isnan(c)))
+    if known.size == 0:
+        return front
+    order = known[np.lexsort((-p[known], c[known]))]  # cheapest first, of equals in cost the best first
+    p, c = p[order], c[order]
+    best_of_cheaper = np.concatenate(([-np.inf], np.maximum.accumulate(p)[:-1]))
+    first_of_equals = np.concatenate(([True], (p[1:] != p[:-1]) | (c[1:] != c[:-1])))
+    on_front = (p > best_of_cheaper) & first_of_equals
+    # A model equal in both to the one before it shares its fate.
+    leader = np.maximum.accumulate(np.where(first_of_equals, np.arange(p.size), 0))
+    front[order] = on_front[leader]
+    return front
+
+
+def check_range(low: float, high: float) -> tuple[float, float]:
+    """Return low and high as floats, or raise a `ValueError` unless 0 <= low <= high, both finite."""
+    low, high = float(low), float(high)
+    if not (math.isfinite(low) and math.isfinite(high)) or low < 0.0:
+        raise ValueError(f"low is {low!r} and high {high!r}; expected finite costs that are not negative.")
+    if low > high:
+        raise ValueError(f"low ({low!r}) is larger than high ({high!r}); expected low <= high. Swap the two?")
+    return low, high
+
+
+def _check(values: Any, name: str, expected: str, low: float, high: float) -> None:
+    """Raise a `ValueError` that names the first value that is not finite or not in [low, high]."""
+    if isinstance(values, (int, float)):
+        if not (low <= values <= high and math.isfinite(values)):
+            raise ValueError(f"{name} is {values!r}; expected {expected}.")
+        return
+    array = values.detach().cpu() if hasattr(values, "detach") else values
+    if str(getattr(array, "dtype", "")) == "torch.bfloat16":  # numpy has no such type
+        array = array.float()
+    try:
+        array = np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {values!r}; expected {expected}.") from error
+    bad = np.argwhere(~((array >= low) & (array <= high) & np.isfinite(array)))
+    if bad.size or (array.ndim == 0 and not (low <= array <= high and np.isfinite(array))):
+        where = tuple(int(i) for i in bad[0])
+        at = f" at index {where[0] if len(where) == 1 else where}" if where else ""
+        raise ValueError(f"{name} is {float(array[where])!r}{at}; expected {expected}.")
+
+
+def _clip(values: Any, low: float, high: float | None) -> Any:
+    """Clip a number or an array; numpy, torch, pandas and polars all take the bounds by position."""
+    if isinstance(values, (int, float)) and not hasattr(values, "clip"):
+        return max(values, low) if high is None else min(max(values, low), high)
+    return values.clip(low) if high is None else values.clip(low, high)

@@ -1,0 +1,196 @@
+"""The model space over which costs are normalised: low and high of each resource, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lightning_pepr import functional
+from lightning_pepr.cost import RESOURCES, Cost, Resource
+
+if TYPE_CHECKING:
+    from lightning_pepr.sources import Runs
+
+ArrayT = TypeVar("ArrayT")
+
+SCHEMA = "lightning-pepr/space/1"
+
+
+class ModelSpace:
+    """Low and high of each resource, over which costs are normalised to R.
+
+    Scores compare only within one space: R = 0 is the cheapest model of the space, R = 1 its dearest.
+
+    Args:
+        ranges: For each resource (by name, letter or field) the pair (low, high) in the unit of its field.
+        source: Where the ranges come from, in words; kept in records and files.
+        models: How many models they were taken from, if any.
+
+    Raises:
+        ValueError: If a resource is unknown or given twice, or a range is not 0 <= low <= high.
+
+    >>> space = ModelSpace({"energy_kwh": (0.01, 0.25), "T": (60, 3600)})
+    >>> space.normalize(0.13, "energy")
+    0.5
+    >>> [resource.letter for resource in space]
+    ['E', 'T']
+    """
+
+    def __init__(
+        self, ranges: Mapping[str, tuple[float, float]], *, source: str = "by hand", models: int | None = None
+    ) -> None:
+        if not isinstance(ranges, Mapping) or not ranges:
+            raise ValueError(
+                f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
+                'such as {"energy_kwh": (0.01, 0.25)}.'
+            )
+        found: dict[str, tuple[float, float]] = {}
+        for name, pair in ranges.items():
+            resource = Resource.of(name)
+            try:
+                low, high = pair
+            except (TypeError, ValueError):
+                raise ValueError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
+            try:
+                found_range = functional.check_range(low, high)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"the range of {name}: {error}") from None
+            if resource.field in found:
+                raise ValueError(f"{resource.field} is given twice (the second time as {name!r}); expected once.")
+            found[resource.field] = found_range
+        self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
+        self.source = source
+        self.models = models
+
+    @classmethod
+    def budget(cls, **amounts: float) -> ModelSpace:
+        """A space from 0 to what you are willing to spend: R is the share of the budget that was used.
+
+        Args:
+            **amounts: For each resource (by name, letter or field) the budget, in the unit of its field.
+
+        Raises:
+            ValueError: If no budget is given, one is not a positive number, or a resource is unknown.
+
+        >>> ModelSpace.budget(energy_kwh=0.5, time_s=3600).normalize(0.25, "energy")
+        0.5
+        """
+        if not amounts:
+            raise ValueError("budget() got no budget; expected at least one, such as energy_kwh=0.5.")
+        for name, amount in amounts.items():
+            Resource.of(name)
+            if not float(amount) > 0:
+                raise ValueError(f"the budget of {name} is {amount!r}; expected an amount larger than 0.")
+        return cls({name: (0.0, amount) for name, amount in amounts.items()}, source="budget")
+
+    @classmethod
+    def from_runs(cls, runs: Runs | str | os.PathLike[str] | list[str | os.PathLike[str]]) -> ModelSpace:
+        """The space that a set of runs spans: the least and the most that any of them spent of each resource.
+
+        Args:
+            runs: A folder of records, a CSV table, several of them, or what `load_runs` returned. A resource is
+                part of the space if at least one run has measured it.
+
+        Raises:
+            ValueError: If there is no run, or none with a cost.
+        """
+        from lightning_pepr.sources import load_runs
+
+        table = load_runs(runs)
+        ranges: dict[str, tuple[float, float]] = {}
+        for resource in RESOURCES:
+            amounts = table[resource.field].drop_nulls()
+            if len(amounts):
+                ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
+        if not ranges:
+            raise ValueError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
+        return cls(ranges, source=f"{len(table)} runs", models=table["model"].n_unique())
+
+    def __contains__(self, resource: object) -> bool:
+        return isinstance(resource, (str, Resource)) and Resource.of(resource).field in self.ranges
+
+    def __iter__(self) -> Iterator[Resource]:
+        return (Resource.of(field) for field in self.ranges)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelSpace) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.ranges.items()), self.source, self.models))
+
+    def __repr__(self) -> str:
+        return f"ModelSpace({self.ranges!r}, source={self.source!r}, models={self.models!r})"
+
+    def range(self, resource: str | Resource) -> tuple[float, float]:
+        """Low and high of one resource, in the unit of its field.
+
+        Raises:
+            ValueError: If the space does not have the resource; says which it has.
+        """
+        found = Resource.of(resource)
+        if found.field not in self.ranges:
+            raise ValueError(
+                f"this space has no {found.name} ({found.field}); it has {', '.join(self.ranges)}. "
+                f"Add a range for it, such as ModelSpace.budget({found.field}=…)."
+            )
+        return self.ranges[found.field]
+
+    def normalize(self, cost: ArrayT, resource: str | Resource) -> ArrayT:
+        """R of a cost of one resource; see `lightning_pepr.normalize`."""
+        return functional.normalize(cost, *self.range(resource))
+
+    def amount(self, cost: Any, resource: str | Resource) -> Any:
+        """The amount of one resource in a cost that may be a number or a `Cost`.
+
+        Raises:
+            ValueError: If the `Cost` has not measured the resource, or the space does not have it.
+        """
+        found = Resource.of(resource)
+        self.range(found)
+        if not isinstance(cost, Cost):
+            return cost
+        value = cost.amount(found)
+        if value is None:
+            known = ", ".join(r.field for r, _ in cost.items()) or "nothing"
+            raise ValueError(f"the cost has no {found.field} (not measured); it has {known}.")
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The space as plain types, as a record and `save` hold it."""
+        return {
+            "schema": SCHEMA,
+            "ranges": {field: list(pair) for field, pair in self.ranges.items()},
+            "source": self.source,
+            "models": self.models,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelSpace:
+        """The space of `to_dict`.
+
+        Raises:
+            ValueError: If it is none, or of another schema.
+        """
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema != SCHEMA:
+            raise ValueError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+        return cls(data.get("ranges", {}), source=str(data.get("source", "")), models=data.get("models"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the space to a JSON file."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ModelSpace:
+        """Read a space that `save` wrote.
+
+        Raises:
+            ValueError: If the file does not hold a space.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)} does not hold a model space: {error}") from error
