@@ -1,0 +1,321 @@
+"""The file that a run leaves: what it cost and reached, epoch by epoch, on what hardware."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import socket
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_pepr.cost import Cost
+from lightning_pepr.space import ModelSpace
+
+SCHEMA = "lightning-pepr/run/1"
+FILE_NAME = "pepr.json"
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclass(slots=True)
+class CostEntry:
+    """One cost of a run, and how well it is known.
+
+    Attributes:
+        value: The amount, in the unit of the field; None if it was not measured.
+        error: Bound on its error, in the same unit; None if unknown.
+        quality: How it was had: "counter", "integrated", "estimated", "unavailable"; for what is no energy, "counter"
+            means that it was counted or read off a clock.
+        lower_bound: Whether something was lost on the way, so that the truth is larger.
+        reason: Why it is missing or a lower bound; empty where there is nothing to tell.
+    """
+
+    value: float | None = None
+    error: float | None = None
+    quality: str = "unavailable"
+    lower_bound: bool = False
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Epoch:
+    """One evaluation of a run.
+
+    Attributes:
+        epoch: The epoch, from 0.
+        step: The step under which the loggers have it.
+        performance: The monitored value, averaged over ranks; None in an epoch in which it was not logged.
+        cost: All that had been spent by then.
+        scores: The scores that were logged, by key ("pepr_e").
+    """
+
+    epoch: int
+    step: int
+    performance: float | None = None
+    cost: Cost = field(default_factory=Cost)
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Stage:
+    """What one stage of a run (train, validate, test, other) has cost. The integers add up to the whole exactly.
+
+    Attributes:
+        energy_uj: Energy in microjoules; None if it was not measured.
+        time_ns: Wall time in nanoseconds.
+    """
+
+    energy_uj: int | None = None
+    time_ns: int = 0
+
+
+@dataclass(slots=True)
+class Device:
+    """One device that was metered.
+
+    Attributes:
+        name: What the device is called; empty if unknown.
+        host: The host that it is in.
+        energy_uj: Its energy in microjoules; None if it was not measured.
+        error_j: Bound on the error in joules.
+        quality: How it was measured.
+        gain: Relative uncertainty of the board's own sensor, which is not part of the error.
+        reason: Why it could not be measured, or what was lost.
+    """
+
+    name: str = ""
+    host: str = ""
+    energy_uj: int | None = None
+    error_j: float | None = None
+    quality: str = "unavailable"
+    gain: float = 0.0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A run: its model, costs, performance, space, hardware and software. `pepr.json` holds it.
+
+    Attributes:
+        model: The model's name.
+        params: Its trainable parameters; None if unknown.
+        monitor: The key of the performance that was scored.
+        run_id: What tells this run from others; a resumed run keeps it.
+        status: "running", "finished", "interrupted" (Ctrl-C) or "failed" (an exception).
+        started: When the run began, ISO 8601 with time zone.
+        updated: When the record was written.
+        costs: For each field of `Cost` its value and how well it is known.
+        epochs: The evaluations, in order.
+        stages: What each stage has cost; "train", "validate" and "other" make up the run, "test" comes on top.
+        devices: The devices that were metered, by host and device key.
+        test_performance: Performance on test data, if the trainer has tested; the last test wins.
+        test_monitor: The key of the test performance.
+        baseline: The performance that is to be had for nothing, if scores were rescaled by it.
+        space: The space in which the run was scored; None if it was not.
+        hardware: Host, processor, devices, ranks.
+        software: Versions of what took part.
+        error: The exception that ended the run, if one did.
+    """
+
+    model: str
+    params: int | None = None
+    monitor: str = ""
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    status: Status = "running"
+    started: str = field(default_factory=lambda: now())
+    updated: str = field(default_factory=lambda: now())
+    costs: dict[str, CostEntry] = field(default_factory=dict)
+    epochs: list[Epoch] = field(default_factory=list)
+    stages: dict[str, Stage] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
+    test_performance: float | None = None
+    test_monitor: str = ""
+    baseline: float | None = None
+    space: ModelSpace | None = None
+    hardware: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def cost(self) -> Cost:
+        """All that the run spent."""
+        return Cost(**{name: entry.value for name, entry in self.costs.items()})
+
+    @property
+    def evaluations(self) -> list[Epoch]:
+        """The epochs whose performance is known."""
+        return [e for e in self.epochs if e.performance is not None and math.isfinite(e.performance)]
+
+    @property
+    def best(self) -> Epoch | None:
+        """The first epoch with the highest monitored performance."""
+        return max(self.evaluations, key=lambda e: e.performance or 0.0, default=None)
+
+    @property
+    def last(self) -> Epoch | None:
+        """The last epoch with a monitored performance."""
+        return self.evaluations[-1] if self.evaluations else None
+
+    @property
+    def performance(self) -> float | None:
+        """P of the model one would keep: on test data where it was tested, else of the best epoch."""
+        if self.test_performance is not None:
+            return self.test_performance
+        return self.best.performance if self.best else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
+        plain = asdict(self)
+        plain["model"] = {"name": self.model, "params": self.params}
+        del plain["params"]
+        plain["space"] = self.space.to_dict() if self.space else None
+        return {"schema": SCHEMA, **_finite(plain)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunRecord:
+        """The record of `to_dict`.
+
+        Raises:
+            ValueError: If it is none, or of another schema.
+        """
+        if not isinstance(data, Mapping) or "schema" not in data:
+            raise ValueError("it has no `schema`; expected a record that PePRCallback wrote (pepr.json).")
+        if data["schema"] != SCHEMA:
+            raise ValueError(
+                f"its schema is {data['schema']!r}; this version reads {SCHEMA!r} (a newer record needs a newer "
+                "lightning-pepr)."
+            )
+        try:
+            plain = {key: value for key, value in data.items() if key != "schema"}
+            plain["params"] = plain["model"].get("params")
+            plain["model"] = str(plain["model"]["name"])
+            plain["costs"] = {name: CostEntry(**entry) for name, entry in plain["costs"].items()}
+            plain["epochs"] = [Epoch(**{**e, "cost": Cost(**e["cost"])}) for e in plain["epochs"]]
+            plain["stages"] = {name: Stage(**stage) for name, stage in plain["stages"].items()}
+            plain["devices"] = {name: Device(**device) for name, device in plain["devices"].items()}
+            plain["space"] = ModelSpace.from_dict(plain["space"]) if plain.get("space") else None
+            known = {f.name for f in fields(cls)}
+            return cls(**{key: value for key, value in plain.items() if key in known})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"it is not a whole record: {type(error).__name__}: {error}.") from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the record as JSON: to a temporary file beside it, then renamed, so that it is never half written.
+
+        Raises:
+            OSError: If it cannot be written (disk full, read-only); an older record is still whole then.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644 & ~_umask())  # mkstemp makes it 0600, which a team could not read
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> RunRecord:
+        """Read a record; a folder is taken for the record in it.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is not a record.
+        """
+        source = Path(path)
+        if source.is_dir():
+            source = source / FILE_NAME
+        try:
+            return cls.from_dict(json.loads(source.read_text(encoding="utf-8")))
+        except ValueError as error:  # includes JSONDecodeError and UnicodeDecodeError
+            raise ValueError(f"{source} is not a record of a run: {error}") from error
+
+
+def now() -> str:
+    """This moment, ISO 8601 with time zone, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def host_name() -> str:
+    """The name of this host."""
+    return socket.gethostname()
+
+
+def describe_software() -> dict[str, str]:
+    """Versions of Python and of the packages that take part in a run, where installed."""
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in (
+        "lightning-pepr",
+        "torch",
+        "lightning",
+        "torchmetrics",
+        "timm",
+        "codecarbon",
+        "nvidia-ml-py",
+    ):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def describe_hardware() -> dict[str, Any]:
+    """This host: its name, processor, cores, memory in GB, and the CUDA devices that torch sees."""
+    import psutil
+
+    hardware: dict[str, Any] = {
+        "host": host_name(),
+        "cpu": _processor(),
+        "cores": psutil.cpu_count(logical=True),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpus": [],
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return hardware
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it only in /proc."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _umask() -> int:
+    # There is no way to read it without setting it.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON does not have, by None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
