@@ -100,11 +100,20 @@ class Cost:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
+            if value is None:
+                continue
+            try:
+                number = value if type(value) in (int, float) else float(value)
+                valid = math.isfinite(number) and number >= 0 and not isinstance(value, str)
+            except (TypeError, ValueError, OverflowError):
+                valid = False
+            if not valid:
                 raise ValueError(
                     f"{field.name} is {value!r}; expected a finite amount that is not negative, "
                     "or None where it was not measured."
                 )
+            # Plain numbers only: a tensor or numpy scalar in a checkpoint fails to load.
+            object.__setattr__(self, field.name, number)
 
     def amount(self, resource: str | Resource) -> float | None:
         """The amount of one resource, in its unit; None if it was not measured."""

@@ -34,12 +34,13 @@ def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
 
     Args:
         cost: An amount of one resource, in the unit of `low` and `high`: a number, or an array of any
-            shape (numpy, torch, pandas, polars).
+            shape (numpy, torch, pandas, polars; a list or tuple is taken for a numpy array).
         low: The cost of the cheapest model of the space.
         high: The cost of its dearest model. If it equals `low`, R is 0 and a warning says so.
 
     Returns:
-        R, without a unit, of the type and shape of `cost` (a number gives a float).
+        R, without a unit, of the type and shape of `cost` (a number gives a float). Half precision is widened
+        to single: its largest number is 65,504, and its smallest is more than some costs in kWh.
 
     Raises:
         ValueError: If a cost is negative, NaN or infinite, or the range is not finite and ascending.
@@ -53,15 +54,15 @@ def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     array([0., 0., 2.])
     """
     low, high = check_range(low, high)
-    _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)
+    cost = _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)
     if high == low:
         warnings.warn(
             f"low and high of the space are equal ({low!r}): R is 0 for every cost. "
             "A space needs at least two models that differ.",
             stacklevel=2,
         )
-        return _clip((cost - low) * 0.0, 0.0, None)
-    return _clip((cost - low) / (high - low), 0.0, None)
+        return _clip(cost * 0.0, 0.0, None)  # type: ignore[operator, no-any-return]
+    return _clip((cost - low) / (high - low), 0.0, None)  # type: ignore[operator, no-any-return]
 
 
 def pepr(performance: ArrayT, resource: Any) -> ArrayT:
@@ -89,8 +90,10 @@ def pepr(performance: ArrayT, resource: Any) -> ArrayT:
     0.4
     """
     performance = check_performance(performance)
-    _check(resource, "R", "a finite number that is not negative, as `normalize` gives it", 0.0, math.inf)
-    return performance / (1.0 + resource)  # type: ignore[operator, no-any-return]
+    resource = _check(
+        resource, "R", "a finite number that is not negative, as `normalize` gives it", 0.0, math.inf
+    )
+    return performance / (1.0 + resource)  # type: ignore[no-any-return]
 
 
 def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
@@ -115,22 +118,24 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
     """
     if not 0.0 <= baseline < 1.0:
         raise ValueError(
-            f"baseline is {baseline!r}; expected a performance in [0, 1), such as the share of the majority class."
+            f"baseline is {baseline!r}; expected a performance in [0, 1), "
+            "such as the share of the majority class."
         )
-    return _clip((check_performance(performance) - baseline) / (1.0 - baseline), 0.0, None)  # type: ignore[operator]
+    gained = check_performance(performance) - baseline  # type: ignore[operator]
+    return _clip(gained / (1.0 - baseline), 0.0, None)  # type: ignore[no-any-return]
 
 
 def check_performance(performance: ArrayT) -> ArrayT:
     """Return P clipped to [0, 1], or raise a `ValueError` that names the first value outside or NaN."""
     tolerance = PERFORMANCE_TOLERANCE
-    _check(
+    performance = _check(
         performance,
         "performance",
         "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)",
         -tolerance,
         1.0 + tolerance,
     )
-    return _clip(performance, 0.0, 1.0)
+    return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
 
 
 class PePRCurve(NamedTuple):
@@ -162,7 +167,8 @@ def pepr_curve(
 
     Args:
         performance: P after each evaluation, shape (n,), each in [0, 1].
-        cost: All that was spent up to each evaluation, shape (n,): numbers in the resource's unit, or `Cost`s.
+        cost: All that was spent up to each evaluation, shape (n,): numbers in the resource's unit, or a list
+            of `Cost`s.
         space: The space over which the cost is normalised.
         resource: Which resource: its name, letter or field ("energy", "E", "energy_kwh").
 
@@ -178,19 +184,20 @@ def pepr_curve(
     >>> curve.best_index, round(curve.best, 3), round(curve.area, 3)
     (1, 0.6, 0.42)
     """
-    scores_of = np.asarray(performance, dtype=np.float64)
-    costs = np.asarray([space.amount(value, resource) for value in cost], dtype=np.float64)  # type: ignore[union-attr]
+    if isinstance(cost, (list, tuple)):  # the only ones that can hold a `Cost`
+        cost = [space.amount(value, resource) for value in cost]
+    scores_of, costs = _to_numpy(performance), _to_numpy(cost)
     if scores_of.ndim != 1 or scores_of.shape != costs.shape or scores_of.size == 0:
         raise ValueError(
-            f"performance has shape {scores_of.shape} and cost {costs.shape}; expected two sequences of the same "
-            "length, one value for each evaluation, and at least one."
+            f"performance has shape {scores_of.shape} and cost {costs.shape}; expected two sequences of the "
+            "same length, one value for each evaluation, and at least one."
         )
     falls = np.flatnonzero(np.diff(costs) < 0)
     if falls.size:
         at = int(falls[0])
         raise ValueError(
-            f"cost falls from {costs[at]!r} to {costs[at + 1]!r} at evaluation {at + 1}; expected all that was "
-            "spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
+            f"cost falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at evaluation {at + 1}; expected all that "
+            "was spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
         )
     r = space.normalize(costs, resource)
     score = pepr(scores_of, r)
@@ -206,7 +213,7 @@ def pepr_curve(
 
 
 def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
-    """Find the models that no other model beats: at least as good, at most as dear, and better in one of both.
+    """Find the models that no other beats: at least as good, at most as dear, and better in one of both.
 
     Args:
         performance: P of each model, shape (n,), higher is better. NaN is never on the front.
@@ -221,8 +228,7 @@ def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
     >>> pareto_front([0.9, 0.8, 0.95, 0.8], [1.0, 2.0, 3.0, 0.5])
     array([ True, False,  True,  True])
     """
-    p = np.asarray(performance, dtype=np.float64)
-    c = np.asarray(cost, dtype=np.float64)
+    p, c = _to_numpy(performance), _to_numpy(cost)
     if p.ndim != 1 or p.shape != c.shape:
         raise ValueError(
             f"performance has shape {p.shape} and cost {c.shape}; expected two sequences of the same length."
@@ -252,24 +258,46 @@ def check_range(low: float, high: float) -> tuple[float, float]:
     return low, high
 
 
-def _check(values: Any, name: str, expected: str, low: float, high: float) -> None:
-    """Raise a `ValueError` that names the first value that is not finite or not in [low, high]."""
+def _check(values: Any, name: str, expected: str, low: float, high: float) -> Any:
+    """Return the values, fit for arithmetic, or raise a `ValueError` that names the first that is not."""
+    if isinstance(values, (list, tuple)):
+        values = _to_numpy(values)
     if isinstance(values, (int, float)):
         if not (low <= values <= high and math.isfinite(values)):
-            raise ValueError(f"{name} is {values!r}; expected {expected}.")
-        return
-    array = values.detach().cpu() if hasattr(values, "detach") else values
-    if str(getattr(array, "dtype", "")) == "torch.bfloat16":  # numpy has no such type
-        array = array.float()
+            raise ValueError(f"{name} is {float(values)!r}; expected {expected}.")
+        return values
+    if values is None or isinstance(values, (str, bytes)):  # which numpy would read as numbers
+        raise ValueError(f"{name} is {values!r}; expected {expected}.")
     try:
-        array = np.asarray(array, dtype=np.float64)
+        array = _to_numpy(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is {values!r}; expected {expected}.") from error
-    bad = np.argwhere(~((array >= low) & (array <= high) & np.isfinite(array)))
-    if bad.size or (array.ndim == 0 and not (low <= array <= high and np.isfinite(array))):
-        where = tuple(int(i) for i in bad[0])
+    bad = ~((array >= low) & (array <= high) & np.isfinite(array))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
         at = f" at index {where[0] if len(where) == 1 else where}" if where else ""
         raise ValueError(f"{name} is {float(array[where])!r}{at}; expected {expected}.")
+    return _widen(values)
+
+
+def _to_numpy(values: Any) -> NDArray[np.float64]:
+    """Copy an array of any library, on any device, into numpy's double precision."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double()  # numpy has no bfloat16
+    return np.asarray(values, dtype=np.float64)
+
+
+def _widen(values: Any) -> Any:
+    """Turn half precision into single, of the same library; anything else is left as it is."""
+    if str(getattr(values, "dtype", "")).lower().removeprefix("torch.") not in ("float16", "bfloat16"):
+        return values
+    if hasattr(values, "detach"):
+        return values.float()
+    if hasattr(values, "astype"):  # numpy, pandas
+        return values.astype(np.float32)
+    import polars
+
+    return values.cast(polars.Float32)
 
 
 def _clip(values: Any, low: float, high: float | None) -> Any:

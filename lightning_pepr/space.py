@@ -1,8 +1,9 @@
-"""The model space over which costs are normalised: low and high of each resource, and where they come from."""
+"""The model space over which costs are normalised: low and high of each resource, and their source."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,8 +33,8 @@ class ModelSpace:
     Raises:
         ValueError: If a resource is unknown or given twice, or a range is not 0 <= low <= high.
 
-    >>> space = ModelSpace({"energy_kwh": (0.01, 0.25), "T": (60, 3600)})
-    >>> space.normalize(0.13, "energy")
+    >>> space = ModelSpace({"energy_kwh": (0.25, 1.25), "T": (60, 3600)})
+    >>> space.normalize(0.75, "energy")
     0.5
     >>> [resource.letter for resource in space]
     ['E', 'T']
@@ -59,9 +60,13 @@ class ModelSpace:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"the range of {name}: {error}") from None
             if resource.field in found:
-                raise ValueError(f"{resource.field} is given twice (the second time as {name!r}); expected once.")
+                raise ValueError(
+                    f"{resource.field} is given twice (the second time as {name!r}); expected once."
+                )
             found[resource.field] = found_range
-        self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
+        self.ranges: dict[str, tuple[float, float]] = {
+            r.field: found[r.field] for r in RESOURCES if r.field in found
+        }
         self.source = source
         self.models = models
 
@@ -82,8 +87,10 @@ class ModelSpace:
             raise ValueError("budget() got no budget; expected at least one, such as energy_kwh=0.5.")
         for name, amount in amounts.items():
             Resource.of(name)
-            if not float(amount) > 0:
-                raise ValueError(f"the budget of {name} is {amount!r}; expected an amount larger than 0.")
+            if isinstance(amount, str) or not 0 < float(amount) < math.inf:
+                raise ValueError(
+                    f"the budget of {name} is {amount!r}; expected a finite number larger than 0."
+                )
         return cls({name: (0.0, amount) for name, amount in amounts.items()}, source="budget")
 
     @classmethod
@@ -91,8 +98,8 @@ class ModelSpace:
         """The space that a set of runs spans: the least and the most that any of them spent of each resource.
 
         Args:
-            runs: A folder of records, a CSV table, several of them, or what `load_runs` returned. A resource is
-                part of the space if at least one run has measured it.
+            runs: A folder of records, a CSV table, several of them, or what `load_runs` returned. A resource
+                is part of the space if at least one run has measured it.
 
         Raises:
             ValueError: If there is no run, or none with a cost.
@@ -106,7 +113,9 @@ class ModelSpace:
             if len(amounts):
                 ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
         if not ranges:
-            raise ValueError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
+            raise ValueError(
+                f"none of the {len(table)} runs has a cost; expected at least one measured resource."
+            )
         return cls(ranges, source=f"{len(table)} runs", models=table["model"].n_unique())
 
     def __contains__(self, resource: object) -> bool:
@@ -176,7 +185,9 @@ class ModelSpace:
         """
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
-            raise ValueError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+            raise ValueError(
+                f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr)."
+            )
         return cls(data.get("ranges", {}), source=str(data.get("source", "")), models=data.get("models"))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,131 @@
+"""Model spaces: ranges, where they come from, and that they survive a file."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_pepr import Cost, ModelSpace, normalize
+from lightning_pepr.cost import RESOURCES, Resource
+
+pairs = st.tuples(st.floats(0.0, 1e6), st.floats(0.0, 1e6)).map(lambda pair: (min(pair), max(pair)))
+spaces = st.builds(
+    ModelSpace,
+    st.dictionaries(st.sampled_from([r.field for r in RESOURCES]), pairs, min_size=1),
+    source=st.text(max_size=10),
+    models=st.none() | st.integers(1, 1000),
+)
+
+
+def test_resources_go_by_any_name_and_come_in_order() -> None:
+    space = ModelSpace({"T": (1, 2), "energy": (3, 4), "memory_gb": (5, 6)})
+    assert list(space.ranges) == ["energy_kwh", "time_s", "memory_gb"]
+    assert [resource.letter for resource in space] == ["E", "T", "M"]
+    assert "energy" in space
+    assert Resource.of("C") not in space
+    assert 7 not in space
+    assert space.range("E") == (3.0, 4.0)
+
+
+def test_it_normalises_as_the_function_does() -> None:
+    space = ModelSpace({"energy_kwh": (0.01, 0.25)})
+    assert space.normalize(0.1, "energy") == normalize(0.1, 0.01, 0.25)
+    np.testing.assert_array_equal(space.normalize(np.array([0.0, 0.25]), "E"), [0.0, 1.0])
+
+
+def test_it_takes_its_own_resource_out_of_a_cost() -> None:
+    space = ModelSpace.budget(energy_kwh=1.0, time_s=1.0)
+    assert space.amount(Cost(energy_kwh=0.5, time_s=2.0), "time") == 2.0
+    assert space.amount(0.25, "time") == 0.25
+    with pytest.raises(ValueError, match=r"the cost has no energy_kwh \(not measured\); it has time_s"):
+        space.amount(Cost(time_s=2.0), "energy")
+    with pytest.raises(ValueError, match=r"the cost has no energy_kwh \(not measured\); it has nothing"):
+        space.amount(Cost(), "energy")
+
+
+def test_a_budget_starts_at_0() -> None:
+    space = ModelSpace.budget(energy_kwh=0.5, T=3600, memory=np.float32(2.0))
+    assert space.ranges == {"energy_kwh": (0.0, 0.5), "time_s": (0.0, 3600.0), "memory_gb": (0.0, 2.0)}
+    assert space.source == "budget"
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, "0.5"])
+def test_a_bad_budget_is_named(bad: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"the budget of energy_kwh is .*; expected a finite number larger than 0"
+    ):
+        ModelSpace.budget(energy_kwh=bad)
+
+
+def test_bad_ranges_are_named() -> None:
+    with pytest.raises(ValueError, match=r"budget\(\) got no budget; expected at least one"):
+        ModelSpace.budget()
+    with pytest.raises(ValueError, match=r"unknown resource 'joules'"):
+        ModelSpace.budget(joules=1.0)
+    with pytest.raises(ValueError, match=r"ranges is \{\}; expected a low and a high"):
+        ModelSpace({})
+    with pytest.raises(ValueError, match=r"the range of energy: low \(2\.0\) is larger than high \(1\.0\)"):
+        ModelSpace({"energy": (2.0, 1.0)})
+    with pytest.raises(ValueError, match=r"the range of energy is 0\.5; expected a pair \(low, high\)"):
+        ModelSpace({"energy": 0.5})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"the range of energy: .*'dear'"):
+        ModelSpace({"energy": (0.0, "dear")})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"energy_kwh is given twice \(the second time as 'E'\)"):
+        ModelSpace({"energy": (0.0, 1.0), "E": (0.0, 2.0)})
+
+
+def test_a_resource_that_it_has_not_is_named() -> None:
+    space = ModelSpace.budget(energy_kwh=0.5, time_s=10)
+    with pytest.raises(
+        ValueError,
+        match=r"no memory \(memory_gb\); it has energy_kwh, time_s\. .*ModelSpace\.budget\(memory_gb=…\)",
+    ):
+        space.range("M")
+
+
+@given(spaces)
+def test_it_survives_dicts_json_and_pickles(space: ModelSpace) -> None:
+    assert ModelSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    copied = pickle.loads(pickle.dumps(space))
+    assert copied == space
+    assert hash(copied) == hash(space)
+
+
+def test_it_survives_a_file(tmp_path: Path) -> None:
+    space = ModelSpace({"energy_kwh": (0.1, 0.7)}, source="räume", models=3)
+    space.save(tmp_path / "space.json")
+    assert ModelSpace.load(tmp_path / "space.json") == space
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no json", "Expecting value"),
+        ("[]", "schema is None"),
+        ("{}", "schema is None"),
+        (
+            '{"schema": "lightning-pepr/space/99"}',
+            r"schema is 'lightning-pepr/space/99'; .*newer lightning-pepr",
+        ),
+        ('{"schema": "lightning-pepr/space/1", "ranges": {"energy_kwh": [2, 1]}}', "larger than high"),
+        ('{"schema": "lightning-pepr/space/1"}', r"ranges is \{\}"),
+    ],
+)
+def test_a_file_that_holds_none_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "space.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"space\.json does not hold a model space: .*{message}"):
+        ModelSpace.load(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        ModelSpace.load(tmp_path / "none.json")
