@@ -44,6 +44,7 @@ class Part:
         gain: Relative uncertainty of the sensor itself. It is common to all runs on one device and cancels in R,
             so it is stated apart from the error.
         settled: Whether the boundary where it ends is final; `Meter.settle` makes it so.
+        shared: Whether it is known to hold others' energy too: the whole board of a MIG instance.
     """
 
     energy_uj: int | None
@@ -55,6 +56,7 @@ class Part:
     reason: str = ""
     gain: float = 0.0
     settled: bool = True
+    shared: bool = False
 
     @property
     def energy_j(self) -> float:
@@ -73,18 +75,20 @@ class Part:
 
     def __sub__(self, earlier: Part) -> Part:
         """The energy between an earlier boundary and this one."""
-        unavailable = self.energy_uj is None or earlier.energy_uj is None
+        known = self.energy_uj is not None and earlier.energy_uj is not None
+        energy = self.energy_uj - earlier.energy_uj if known else None  # type: ignore[operator]
         losses = self.losses - earlier.losses
         return Part(
-            energy_uj=None if self.energy_uj is None or earlier.energy_uj is None else self.energy_uj - earlier.energy_uj,
-            quality=Quality.UNAVAILABLE if unavailable else self.quality,
+            energy_uj=energy,
+            quality=Quality.UNAVAILABLE if energy is None else self.quality,
             begin_j=earlier.end_j,
             end_j=self.end_j,
             drift_j=max(0.0, self.drift_j - earlier.drift_j),
             losses=losses,
-            reason=(self.reason or earlier.reason) if losses or unavailable else "",
+            reason=(self.reason or earlier.reason) if losses or energy is None else "",
             gain=self.gain,
             settled=self.settled and earlier.settled,
+            shared=self.shared,
         )
 
 
@@ -179,8 +183,13 @@ class Meter(Protocol):
         """
         ...
 
-    def settle(self, reading: Reading) -> Reading:
-        """The final form of a reading that was taken with `wait=False`."""
+    def settle(self, reading: Reading, wait: bool = True) -> Reading:
+        """The final form of a reading that was taken with `wait=False`.
+
+        Args:
+            reading: A reading of this meter, not a difference of two.
+            wait: Whether to wait until it is final. Without it, what is not final yet comes back as it was.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,149 @@
+"""Which GPUs are meant, and the sources that meter them and the host."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from lightning_pepr.meters.base import Part, Quality, Source
+
+
+class TorchDevice(Protocol):
+    """A `torch.device`, without importing torch."""
+
+    @property
+    def type(self) -> str:
+        """ "cuda", "cpu", "mps", …"""
+
+    @property
+    def index(self) -> int | None:
+        """Which of them; None is the current one."""
+
+
+Device: TypeAlias = int | str | TorchDevice
+"""An NVML index, a UUID, or a torch device."""
+
+
+class Unavailable:
+    """A source whose one part cannot be measured, and says why.
+
+    Args:
+        key: The key of the part.
+        reason: Why, and what to do about it if something can be done.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        self._parts = {key: Part(None, Quality.UNAVAILABLE, reason=reason)}
+
+    def mark(self, at: float) -> dict[str, Part]:
+        """The part, at any moment."""
+        return dict(self._parts)
+
+    def settle(self, at: float, wait: bool) -> dict[str, Part]:
+        """The part, which is final."""
+        return dict(self._parts)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def open_sources(devices: Sequence[Device] | None, at: float) -> list[Source]:
+    """Open a source for the GPUs that are meant, and one for the processor.
+
+    Args:
+        devices: As `open_meter` takes them.
+        at: When the energy begins to count, of `time.monotonic`.
+
+    Raises:
+        ValueError: If `devices` names a GPU that is not there.
+    """
+    from lightning_pepr.meters.estimate import EstimateSource
+
+    nvidia, others = find_devices(devices)
+    sources: list[Source] = [Unavailable(f"gpu:{name}", reason) for name, reason in others.items()]
+    if nvidia:
+        from lightning_pepr.meters.nvml import NvmlSource
+
+        sources.append(NvmlSource(nvidia, at))
+    sources.append(EstimateSource(at))
+    return sources
+
+
+def find_devices(devices: Sequence[Device] | None) -> tuple[list[int | str], dict[str, str]]:
+    """Tell the NVIDIA devices among those meant from what cannot be metered.
+
+    Returns:
+        NVML indices and UUIDs; and the name of each other GPU with the reason why its energy is unavailable.
+
+    Raises:
+        ValueError: If one is not of a type that `open_meter` takes.
+    """
+    if devices is None:
+        return _torch_gpus(None)
+    nvidia: list[int | str] = []
+    others: dict[str, str] = {}
+    for device in devices:
+        if isinstance(device, (int, str)) and not isinstance(device, bool):
+            nvidia.append(device)
+        elif getattr(device, "type", None) is not None:
+            found, unknown = _torch_gpus(device)
+            nvidia += found
+            others.update(unknown)
+        else:
+            raise ValueError(
+                f"devices contains {device!r}; expected an NVML index (int), a UUID (str) as `nvidia-smi -L` "
+                "prints them, or a torch.device."
+            )
+    return nvidia, others
+
+
+def _torch_gpus(device: Any) -> tuple[list[int | str], dict[str, str]]:
+    """The UUIDs of one torch device, or of all that torch uses; the names of those without, and why."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return [], {}  # what torch does not use, it does not train on
+    kind = "" if device is None else device.type
+    try:
+        if kind in ("", "cuda") and torch.cuda.is_available():
+            indices = _cuda_in_use(torch) if device is None else [device.index]
+            indices = [torch.cuda.current_device() if index is None else index for index in indices]
+            if getattr(torch.version, "hip", None):
+                reason = "the energy of AMD GPUs is not metered."
+                return [], {torch.cuda.get_device_name(index): reason for index in indices}
+            return list(torch_uuids(indices)), {}
+        if kind == "mps" or (not kind and torch.backends.mps.is_available()):
+            return [], {"mps": "the energy of Apple GPUs is not metered."}
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        return [], {"cuda": f"torch cannot tell which GPUs it uses: {error}"}
+    if kind in ("", "cpu", "meta"):
+        return [], {}
+    return [], {str(device): f"the energy of {kind} devices is not metered, or there is none."}
+
+
+def torch_uuids(indices: Sequence[int]) -> list[str]:
+    """The UUIDs of CUDA devices by their index in torch, whatever `CUDA_VISIBLE_DEVICES` says.
+
+    The CUDA device's own UUID is right under every form of that variable and of `CUDA_DEVICE_ORDER`, where
+    indices of NVML and of CUDA differ.
+
+    Raises:
+        AttributeError: If this torch is too old (before 2.5) to tell.
+    """
+    torch = sys.modules["torch"]
+    uuids = []
+    for index in indices:
+        properties = torch.cuda.get_device_properties(index)
+        if not hasattr(properties, "uuid"):
+            raise AttributeError("torch before 2.5 does not know its devices' UUIDs; pass `devices=[...]`.")
+        uuid = str(properties.uuid)
+        uuids.append(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
+    return uuids
+
+
+def _cuda_in_use(torch: Any) -> list[int]:
+    """The CUDA devices that hold memory of this process, or all that are visible if none does yet."""
+    visible = list(range(torch.cuda.device_count()))
+    if not torch.cuda.is_initialized():
+        return visible
+    return [index for index in visible if torch.cuda.memory_reserved(index) > 0] or visible

@@ -1,0 +1,112 @@
+"""The peak memory of a training, in bytes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+
+from lightning_pepr.meters.processes import family
+
+INTERVAL = 0.5
+"""Seconds between two looks at the resident memory."""
+
+
+class MemoryMeter:
+    """The largest amount of memory held since it was started.
+
+    On CUDA devices it is what torch had reserved (`torch.cuda.max_memory_reserved`), of the fullest device.
+    Without one it is the resident memory (RSS) of this process and its children, DataLoader workers included,
+    looked at every half second by a daemon thread, and whenever `sample` is called. Pages that forked workers
+    share are counted once for each. The peak that the kernel keeps (`ru_maxrss`) would remember earlier fits.
+
+    Starting resets torch's peak statistics of the devices (`torch.cuda.reset_peak_memory_stats`), as far as
+    they have been used. Code that resets them itself while the meter runs hides what was reserved before from
+    it, up to the last `sample`.
+
+    In a forked process, and in a copy, the meter is stopped.
+
+    Args:
+        devices: Indices in torch of the CUDA devices whose memory counts; empty for the resident memory.
+
+    >>> memory = MemoryMeter()
+    >>> memory.start()
+    >>> memory.peak_bytes() > 1e6
+    True
+    >>> memory.stop()
+    """
+
+    def __init__(self, devices: Sequence[int] = ()) -> None:
+        self._devices = list(devices)
+        self._peak = 0
+        self._pid: int | None = None
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Forget what was and begin. Starting anew while it runs begins anew."""
+        self.stop()
+        self._peak = 0
+        self._pid = os.getpid()
+        if self._devices:
+            cuda = sys.modules["torch"].cuda
+            if cuda.is_initialized():  # else there is no peak yet, and CUDA must not be started here
+                for device in self._devices:
+                    cuda.reset_peak_memory_stats(device)
+        self.sample()
+        if not self._devices:
+            self._stopping = threading.Event()
+            thread = threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-memory", daemon=True)
+            thread.start()
+
+    def _watch(self, stopping: threading.Event) -> None:
+        while not stopping.wait(INTERVAL):
+            self.sample()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started, in this process, and not been stopped."""
+        return self._pid == os.getpid()
+
+    def sample(self) -> None:
+        """Look at the memory now; does nothing unless the meter runs."""
+        if self.running:
+            self._peak = max(self._peak, self._reserved() if self._devices else _resident())
+
+    def _reserved(self) -> int:
+        cuda = sys.modules["torch"].cuda
+        if not cuda.is_initialized():
+            return 0
+        return max(int(cuda.max_memory_reserved(device)) for device in self._devices)
+
+    def peak_bytes(self) -> int | None:
+        """The largest amount since `start`, in bytes; None if the meter was never started here, or saw nothing."""
+        self.sample()
+        return self._peak or None
+
+    def stop(self) -> None:
+        """Stop looking; the peak stays. May be called twice."""
+        self.sample()
+        self._stopping.set()
+        self._pid = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"devices": self._devices, "peak": self._peak}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["devices"])  # type: ignore[misc]
+        self._peak = state["peak"]
+
+
+def _resident() -> int:
+    """The resident memory of this process and its children, in bytes."""
+    total = 0
+    for process in family():
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
