@@ -54,7 +54,7 @@ def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     array([0., 0., 2.])
     """
     low, high = check_range(low, high)
-    cost = _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)
+    cost = check_cost(cost)
     if high == low:
         warnings.warn(
             f"low and high of the space are equal ({low!r}): R is 0 for every cost. "
@@ -90,9 +90,7 @@ def pepr(performance: ArrayT, resource: Any) -> ArrayT:
     0.4
     """
     performance = check_performance(performance)
-    resource = _check(
-        resource, "R", "a finite number that is not negative, as `normalize` gives it", 0.0, math.inf
-    )
+    resource = _check(resource, "R", "a finite number that is not negative, as `normalize` gives it", 0.0, math.inf)
     return performance / (1.0 + resource)  # type: ignore[no-any-return]
 
 
@@ -118,8 +116,7 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
     """
     if not 0.0 <= baseline < 1.0:
         raise ValueError(
-            f"baseline is {baseline!r}; expected a performance in [0, 1), "
-            "such as the share of the majority class."
+            f"baseline is {baseline!r}; expected a performance in [0, 1), such as the share of the majority class."
         )
     gained = check_performance(performance) - baseline  # type: ignore[operator]
     return _clip(gained / (1.0 - baseline), 0.0, None)  # type: ignore[no-any-return]
@@ -136,6 +133,11 @@ def check_performance(performance: ArrayT) -> ArrayT:
         1.0 + tolerance,
     )
     return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
+
+
+def check_cost(cost: ArrayT) -> ArrayT:
+    """Return a cost fit for arithmetic, or raise a `ValueError` that names the first negative or not finite."""
+    return _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)  # type: ignore[no-any-return]
 
 
 class PePRCurve(NamedTuple):
@@ -196,8 +198,8 @@ def pepr_curve(
     if falls.size:
         at = int(falls[0])
         raise ValueError(
-            f"cost falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at evaluation {at + 1}; expected all that "
-            "was spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
+            f"cost falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at evaluation {at + 1}; "
+            "expected all that was spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
         )
     r = space.normalize(costs, resource)
     score = pepr(scores_of, r)
