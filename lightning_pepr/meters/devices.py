@@ -14,7 +14,7 @@ class TorchDevice(Protocol):
 
     @property
     def type(self) -> str:
-        """ "cuda", "cpu", "mps", …"""
+        """What kind: "cuda", "cpu", "mps", …."""
 
     @property
     def index(self) -> int | None:

@@ -77,7 +77,10 @@ def find_boards(wanted: Sequence[int | str]) -> list[Board]:
         boards = [Board(str(name), reason=f"{error}.") for name in wanted]
     except Exception as error:  # the library is missing, or will not start
         boards = [Board(str(name), reason=f"NVML cannot be used: {error}.") for name in wanted]
-    return list({board.uuid: board for board in boards}.values())
+    found: dict[str, Board] = {}
+    for board in boards:
+        found.setdefault(board.uuid, board).shared |= board.shared
+    return list(found.values())
 
 
 def _find_boards(wanted: Sequence[int | str]) -> list[Board]:
