@@ -163,7 +163,7 @@ class Ledger:
 
     def _settled(self, reading: Reading) -> Reading:
         try:
-            settled = self._meter.settle(reading)
+            settled = self._meter.settle(reading, wait=False)
         except Exception:
             # The uncertainty of the edge stays in the error; there is nothing more to be had.
             return Reading({k: replace(p, settled=True) for k, p in reading.parts.items()}, reading.time_s)

@@ -121,6 +121,7 @@ class RunRecord:
         test_monitor: The key of the test performance.
         baseline: The performance that is to be had for nothing, if scores were rescaled by it.
         space: The space in which the run was scored; None if it was not.
+        carbon: The intensity behind `carbon_g`: "g_per_kwh", "pue", "source"; empty if carbon was not measured.
         hardware: Host, processor, devices, ranks.
         software: Versions of what took part.
         error: The exception that ended the run, if one did.
@@ -141,6 +142,7 @@ class RunRecord:
     test_monitor: str = ""
     baseline: float | None = None
     space: ModelSpace | None = None
+    carbon: dict[str, Any] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     error: str = ""
