@@ -248,6 +248,23 @@ class RunRecord:
             raise ValueError(f"{source} is not a record of a run: {error}") from error
 
 
+def make_way(target: Path, run_id: str) -> None:
+    """Rename the record of another run that is in the way, so that it is never overwritten."""
+    if not target.exists():
+        return
+    try:
+        other = RunRecord.load(target).run_id
+    except ValueError:
+        other = "unreadable"
+    if other == run_id:
+        return
+    aside, number = target.with_name(f"{target.stem}-{other[:8]}{target.suffix}"), 1
+    while aside.exists():
+        number += 1
+        aside = target.with_name(f"{target.stem}-{other[:8]}-{number}{target.suffix}")
+    target.rename(aside)
+
+
 def now() -> str:
     """This moment, ISO 8601 with time zone, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,148 @@
+"""Checks what is monitored, and by whom, so that a mistake is told before it costs a training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+from lightning.fabric.utilities import rank_zero_warn
+from lightning.pytorch import Callback, Trainer
+
+from lightning_pepr import functional
+from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.space import ModelSpace
+
+OWN_KEYS = frozenset(key for resource in RESOURCES for key in (resource.field, resource.score_key))
+
+LOWER_IS_BETTER = {"loss", "losses", "error", "err", "mse", "rmse", "mae", "mape", "nll", "perplexity", "ppl"} | {
+    *("wer", "cer", "fid", "hausdorff", "brier", "ece", "fpr", "fnr")
+}
+"""Words in a key that say that it is better the lower it is."""
+
+EXAMPLES = {"energy_kwh": 0.5, "carbon_g": 100, "time_s": 3600, "memory_gb": 16, "data_samples": 10**6, "params": 10**7}
+
+
+def check_key(monitor: str) -> str:
+    """Return the key of a performance, or raise a `ValueError` if it cannot be one."""
+    if not isinstance(monitor, str) or not monitor:
+        raise ValueError(f'monitor is {monitor!r}; expected the key of a performance, such as "val_acc".')
+    if monitor in OWN_KEYS:
+        raise ValueError(f"monitor is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
+    if set(re.split(r"[^a-z0-9]+", monitor.lower())) & LOWER_IS_BETTER:
+        raise ValueError(
+            f"monitor is {monitor!r}, which is better the lower it is; PePR needs a performance in [0, 1] where higher "
+            "is better, such as accuracy, AUROC or Dice."
+        )
+    return monitor
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """The trainer's callbacks; Lightning sets them where type checkers do not look."""
+    return cast("list[Callback]", trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def watchers(trainer: Trainer) -> Iterator[tuple[Callback, str, Resource]]:
+    """The callbacks that monitor a score or a cost of ours, with the key and its resource."""
+    for callback in callbacks_of(trainer):
+        key = getattr(callback, "monitor", None)
+        for resource in RESOURCES:
+            if key in (resource.score_key, resource.field):
+                yield callback, str(key), resource
+
+
+def check_watchers(
+    trainer: Trainer, monitor: str, space: ModelSpace | None, resources: Sequence[Resource], missing: dict[str, str]
+) -> None:
+    """Raise a `ValueError` if a callback monitors what will not be there.
+
+    Args:
+        trainer: Whose callbacks are looked at.
+        monitor: The key of the performance.
+        space: In which is scored.
+        resources: Those that are logged.
+        missing: Fields that cannot be measured here, with the reason.
+    """
+    for callback, key, resource in watchers(trainer):
+        name = type(callback).__name__
+        if resource not in resources:
+            raise ValueError(
+                f"{name} monitors {key!r}, but PePRCallback(resources=…) leaves {resource.name} out; it has "
+                f"{listing(r.name for r in resources)}."
+            )
+        if key == resource.score_key:
+            _check_score_is_possible(name, key, resource, monitor, space)
+            if getattr(callback, "mode", "max") == "min":
+                rank_zero_warn(
+                    f'{name} monitors {key!r} with mode="min", but a higher score is better: pass mode="max".'
+                )
+        if resource.field in missing:
+            raise ValueError(f"{name} monitors {key!r}, but {resource.field} cannot be had: {missing[resource.field]}.")
+    for callback in callbacks_of(trainer):
+        if getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
+            raise ValueError(
+                f'{type(callback).__name__} monitors {monitor!r} with mode="min", as if lower were better; '
+                "PePRCallback needs a performance in [0, 1] where higher is better. Change the mode, or monitor "
+                "another key."
+            )
+
+
+def _check_score_is_possible(name: str, key: str, resource: Resource, monitor: str, space: ModelSpace | None) -> None:
+    if space is None:
+        raise ValueError(
+            f"{name} monitors {key!r}, but a score needs a space, and PePRCallback has none. Give it one, such as "
+            f"PePRCallback({monitor!r}, space=ModelSpace.budget({resource.field}={EXAMPLES[resource.field]}))."
+        )
+    try:
+        space.range(resource)
+    except ValueError as error:
+        raise ValueError(f"{name} monitors {key!r}, but {error}") from None
+
+
+def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
+    """Raise a `ValueError` if somebody acts on a score after validation, in which the performance is not logged.
+
+    Args:
+        trainer: Whose callbacks are looked at.
+        monitor: The key of the performance.
+        keys: What has been logged by then.
+    """
+    for callback, key, _ in watchers(trainer):
+        stops_early = getattr(callback, "_check_on_train_epoch_end", None) is False
+        saves_late = getattr(callback, "_should_save_on_train_epoch_end", None)
+        if stops_early or (saves_late is not None and not saves_late(trainer)):
+            raise ValueError(
+                f"{type(callback).__name__} acts on {key!r} after each validation, but {monitor!r} is not logged in "
+                f"validation. Logged by then are {listing(keys)}. Log it in validation_step or "
+                "on_validation_epoch_end; or, if it is a training metric, leave val_check_interval and "
+                "check_val_every_n_epoch as they are, or pass check_on_train_epoch_end=True (EarlyStopping) or "
+                "save_on_train_epoch_end=True (ModelCheckpoint)."
+            )
+
+
+def not_logged(monitor: str, keys: Iterable[str]) -> str:
+    """What to say if the performance was not logged in the first epoch."""
+    return (
+        f"PePRCallback monitors {monitor!r}, which was not logged by the end of the first epoch. Logged are "
+        f"{listing(keys)}. Log it with self.log in validation_step or on_validation_epoch_end, or in training_step "
+        "with on_epoch=True (the module's on_train_epoch_end is too late); or monitor another key."
+    )
+
+
+def not_a_performance(monitor: str, value: float) -> str:
+    """What to say of a value outside [0, 1]."""
+    return (
+        f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
+        "…). Divide percentages by 100, and monitor no loss."
+    )
+
+
+def is_performance(value: float) -> bool:
+    """Whether a value is in [0, 1], up to rounding."""
+    tolerance = functional.PERFORMANCE_TOLERANCE
+    return -tolerance <= value <= 1.0 + tolerance
+
+
+def listing(keys: Iterable[str]) -> str:
+    """Keys in words, without our own."""
+    return ", ".join(sorted(set(keys) - OWN_KEYS)) or "none"
