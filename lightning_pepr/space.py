@@ -13,7 +13,7 @@ from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 
 if TYPE_CHECKING:
-    from lightning_pepr.sources import Runs
+    from lightning_pepr.sources import Source
 
 ArrayT = TypeVar("ArrayT")
 
@@ -60,13 +60,9 @@ class ModelSpace:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"the range of {name}: {error}") from None
             if resource.field in found:
-                raise ValueError(
-                    f"{resource.field} is given twice (the second time as {name!r}); expected once."
-                )
+                raise ValueError(f"{resource.field} is given twice (the second time as {name!r}); expected once.")
             found[resource.field] = found_range
-        self.ranges: dict[str, tuple[float, float]] = {
-            r.field: found[r.field] for r in RESOURCES if r.field in found
-        }
+        self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
         self.source = source
         self.models = models
 
@@ -88,13 +84,11 @@ class ModelSpace:
         for name, amount in amounts.items():
             Resource.of(name)
             if isinstance(amount, str) or not 0 < float(amount) < math.inf:
-                raise ValueError(
-                    f"the budget of {name} is {amount!r}; expected a finite number larger than 0."
-                )
+                raise ValueError(f"the budget of {name} is {amount!r}; expected a finite number larger than 0.")
         return cls({name: (0.0, amount) for name, amount in amounts.items()}, source="budget")
 
     @classmethod
-    def from_runs(cls, runs: Runs | str | os.PathLike[str] | list[str | os.PathLike[str]]) -> ModelSpace:
+    def from_runs(cls, runs: Source) -> ModelSpace:
         """The space that a set of runs spans: the least and the most that any of them spent of each resource.
 
         Args:
@@ -102,20 +96,20 @@ class ModelSpace:
                 is part of the space if at least one run has measured it.
 
         Raises:
-            ValueError: If there is no run, or none with a cost.
+            FileNotFoundError: If a path does not exist.
+            ValueError: If there is no run, none with a cost, or a cost is negative or not finite.
         """
-        from lightning_pepr.sources import load_runs
+        from lightning_pepr.sources import check_runs, load_runs
 
         table = load_runs(runs)
+        check_runs(table)
         ranges: dict[str, tuple[float, float]] = {}
         for resource in RESOURCES:
             amounts = table[resource.field].drop_nulls()
             if len(amounts):
                 ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
         if not ranges:
-            raise ValueError(
-                f"none of the {len(table)} runs has a cost; expected at least one measured resource."
-            )
+            raise ValueError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
         return cls(ranges, source=f"{len(table)} runs", models=table["model"].n_unique())
 
     def __contains__(self, resource: object) -> bool:
@@ -185,9 +179,7 @@ class ModelSpace:
         """
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
-            raise ValueError(
-                f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr)."
-            )
+            raise ValueError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
         return cls(data.get("ranges", {}), source=str(data.get("source", "")), models=data.get("models"))
 
     def save(self, path: str | os.PathLike[str]) -> None:

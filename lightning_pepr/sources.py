@@ -1,0 +1,295 @@
+"""Where runs come from: the records that `PePRCallback` leaves, and CSV tables."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lightning_pepr.cost import RESOURCES
+from lightning_pepr.functional import PERFORMANCE_TOLERANCE
+from lightning_pepr.record import FILE_NAME, RunRecord
+
+try:
+    import polars as pl
+except ModuleNotFoundError as error:  # pragma: no cover
+    raise ModuleNotFoundError(
+        "reading and ranking runs needs polars: pip install 'lightning-pepr[cli]'", name=error.name
+    ) from error
+
+Runs: TypeAlias = pl.DataFrame
+"""One row a run, with the columns of `COLUMNS` and whatever else a table had; null is what is not known."""
+
+Source: TypeAlias = "str | os.PathLike[str] | RunRecord | Runs | Sequence[Source]"
+"""What `load_runs` and `rank` read: paths, records, tables, and lists of these."""
+
+COLUMNS: dict[str, Any] = {
+    "group": pl.String,  # what a run is compared within, such as the data set; null where nothing says
+    "model": pl.String,
+    "performance": pl.Float64,  # on test data where there is any, else of the best epoch
+    **{resource.field: pl.Float64 for resource in RESOURCES},  # null is not measured
+    "val_performance": pl.Float64,  # of the best epoch
+    "last_performance": pl.Float64,  # of the last epoch
+    "quality": pl.String,  # how the energy was measured
+    "source": pl.String,  # the file
+    "row": pl.Int64,  # which row of it, from 0; null for a record
+    "run_id": pl.String,
+    "device": pl.String,  # what was metered
+    "status": pl.String,  # whether the run finished
+}
+"""The columns of a table of runs, in their order."""
+
+PAPER_COLUMNS = {"energy": "energy_kwh", "co2": "carbon_g", "memR": "memory_gb", "num_param": "params"}
+"""Columns of the paper's table that hold a cost as it is. `train_time` is of one epoch, the others of all."""
+
+_RECORD = re.compile(r"pepr(-[0-9a-f]{8}(-\d+)?)?\.json")  # a run that finds another's record renames it
+_TEST = re.compile(r"test_\d+")
+_NOT_MEASURED = ["", "NA", "N/A", "n/a", "null", "None"]
+_COSTS = [resource.field for resource in RESOURCES]
+_PERFORMANCES = ["performance", "val_performance", "last_performance"]
+_DERIVED = [key for resource in RESOURCES for key in (resource.r_key, resource.score_key)] + ["rank", "pareto"]
+
+
+def load_runs(*sources: Source) -> Runs:
+    """Read runs into one table.
+
+    A record's performance is that of the model one would keep: on test data where it was tested, else of the best
+    epoch by `monitor`. Of several records of one run, which a resumed run may leave, the latest counts. Its costs
+    are all that the run spent.
+
+    A table in the paper's columns (`energy`, `co2`, `train_time`, `memR`, `num_param`, `test_00` …) has its last
+    `test_` column as performance, and `train_time`, which is of one epoch, times their number as `time_s`. Nothing in
+    it is judged here: `rank` refuses values that cannot be true.
+
+    Args:
+        *sources: Folders, searched for records (`pepr.json`) at any depth; single records; CSV tables in the paper's
+            columns or in those of `COLUMNS`, of which `model`, `performance` and one cost are needed; `RunRecord`s;
+            tables that `load_runs` or `rank` returned; and lists of these.
+
+    Returns:
+        One row a run, records first, in the order of the sources, with the columns of `COLUMNS` and then any others
+        that the tables had.
+
+    Raises:
+        FileNotFoundError: If a path does not exist.
+        ValueError: If a folder holds no record, a file is neither record nor table, columns are missing, or there is
+            text where a number belongs. Broken records in a folder are named in a warning and left out.
+
+    >>> load_runs(RunRecord("resnet18", test_performance=0.75)).select("model", "performance").rows()
+    [('resnet18', 0.75)]
+    """
+    records: list[tuple[RunRecord, str | None]] = []
+    tables: list[Runs] = []
+    for source in _flatten(sources):
+        if isinstance(source, RunRecord):
+            records.append((source, None))
+        elif isinstance(source, pl.DataFrame):
+            tables.append(_table(source, None))
+        elif not isinstance(source, (str, os.PathLike)):
+            raise ValueError(
+                f"{source!r} is a {type(source).__name__}; expected a path, a RunRecord or a polars.DataFrame."
+            )
+        elif os.path.isdir(source):
+            records += _search(Path(source))
+        elif Path(source).suffix.lower() == ".json":
+            records.append((RunRecord.load(source), os.fspath(source)))
+        else:
+            tables.append(_table(_read_csv(Path(source)), os.fspath(source)))
+    if not records and not tables:
+        raise ValueError("there is nothing to read; expected a folder of records, or a CSV table.")
+    frames = ([_records(_latest(records))] if records else []) + tables
+    return frames[0] if len(frames) == 1 else _concat(frames)
+
+
+def check_runs(runs: Runs) -> None:
+    """Refuse a table with values that cannot be scored.
+
+    Raises:
+        ValueError: If a cost is negative, NaN or infinite, or a performance NaN or outside [0, 1]; names the first.
+    """
+    slack = PERFORMANCE_TOLERANCE
+    for name in _COSTS + _PERFORMANCES:
+        if name in _COSTS:
+            good = runs[name].is_finite() & (runs[name] >= 0)
+            expected = "a finite amount that is not negative, or an empty cell where it was not measured"
+        else:
+            good = runs[name].is_between(-slack, 1 + slack)
+            expected = "a number in [0, 1] where higher is better (divide percentages by 100)"
+        bad = good.not_().fill_null(False)
+        if bad.any():
+            run = runs.row(int(bad.arg_max() or 0), named=True)
+            raise ValueError(f"{name} of {_describe(run)} is {run[name]!r}; expected {expected}.")
+
+
+def _flatten(sources: Iterable[Any]) -> Iterator[Any]:
+    for source in sources:
+        if isinstance(source, (list, tuple)):
+            yield from _flatten(source)
+        else:
+            yield source
+
+
+def _search(folder: Path) -> list[tuple[RunRecord, str | None]]:
+    """The records below a folder; broken ones are named in a warning and left out."""
+    found: list[tuple[RunRecord, str | None]] = []
+    broken: list[str] = []
+    paths = sorted(path for path in folder.rglob("pepr*.json") if _RECORD.fullmatch(path.name))
+    for path in paths:
+        try:
+            found.append((RunRecord.load(path), os.fspath(path)))
+        except (OSError, ValueError) as error:
+            broken.append(str(error))
+    if not found:
+        what = f"none of the {len(paths)} records in it can be read: {broken[0]}" if broken else f"no {FILE_NAME} in it"
+        raise ValueError(f"{folder} holds no run ({what}); expected the records that PePRCallback leaves.")
+    if broken:
+        warnings.warn(
+            f"{len(broken)} of {len(paths)} records in {folder} cannot be read and are left out:\n" + "\n".join(broken),
+            stacklevel=3,
+        )
+    return found
+
+
+def _latest(records: list[tuple[RunRecord, str | None]]) -> list[tuple[RunRecord, str | None]]:
+    """Of each run the record that was written last: a run that was resumed elsewhere goes on in a new folder."""
+    latest: dict[str, tuple[RunRecord, str | None]] = {}
+    for record, path in records:
+        other = latest.get(record.run_id)
+        if other is None or (record.updated, len(record.epochs)) > (other[0].updated, len(other[0].epochs)):
+            latest[record.run_id] = (record, path)
+    return list(latest.values())
+
+
+def _records(records: list[tuple[RunRecord, str | None]]) -> Runs:
+    rows = []
+    for record, path in records:
+        costs = {name: record.costs[name].value for name in _COSTS if name in record.costs}
+        energy = record.costs.get("energy_kwh")
+        rows.append(
+            {
+                "model": record.model,
+                "performance": record.performance,
+                "params": record.params,
+                **{name: value for name, value in costs.items() if value is not None},
+                "val_performance": record.best.performance if record.best else None,
+                "last_performance": record.last.performance if record.last else None,
+                "quality": energy.quality if energy else None,
+                "source": path,
+                "run_id": record.run_id,
+                "device": ", ".join(dict.fromkeys(d.name for d in record.devices.values() if d.name)) or None,
+                "status": record.status,
+            }
+        )
+    return pl.DataFrame(rows, schema_overrides=COLUMNS, infer_schema_length=None).pipe(_complete)
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    """Read a table; the columns that we know become numbers or text, whatever their first rows look like."""
+    known = {**COLUMNS, **dict.fromkeys([*PAPER_COLUMNS, "train_time"], pl.Float64), "dataset": pl.String}
+    try:
+        header = pl.read_csv(path, n_rows=0).columns
+        types = {name: known[name] for name in header if name in known}
+        types |= {name: pl.Float64 for name in header if _TEST.fullmatch(name)}
+        try:
+            return pl.read_csv(path, schema_overrides=types, infer_schema_length=10_000)
+        except pl.exceptions.ComputeError:  # there is text among the numbers; `_number` says where
+            return pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.NoDataError:
+        raise ValueError(f"{path} is empty; expected a table with a header.") from None
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} is not a CSV table: {_ragged(path) or str(error).splitlines()[0]}.") from error
+
+
+def _ragged(path: Path) -> str:
+    """Which line has more fields than the header, if one does; polars does not say."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        lines = csv.reader(file)
+        width = len(next(lines, []))
+        for fields in lines:
+            if len(fields) > width:
+                return f"line {lines.line_num} has {len(fields)} fields, and the header {width}"
+    return ""
+
+
+def _table(frame: pl.DataFrame, source: str | None) -> Runs:
+    """Bring a table, in the paper's columns or ours, into the columns of `COLUMNS`."""
+    where = source or "the table"
+    found = ", ".join(frame.columns) or "none"
+    tests = [name for name in frame.columns if _TEST.fullmatch(name)]
+    tests.sort(key=lambda name: int(name.removeprefix("test_")))
+    if "performance" not in frame.columns and tests:
+        frame = _numbers(frame, [*PAPER_COLUMNS, "train_time", *tests], where)
+        new = {field: pl.col(name) for name, field in PAPER_COLUMNS.items() if name in frame.columns}
+        if "train_time" in frame.columns:
+            new["time_s"] = pl.col("train_time") * len(tests)
+        frame = frame.with_columns(performance=pl.col(tests[-1]), **new)
+    missing = [name for name in ("model", "performance") if name not in frame.columns]
+    if not any(field in frame.columns for field in _COSTS):
+        missing.append("cost")
+    if missing:
+        raise ValueError(
+            f"{where} has no {' and no '.join(missing)}; its columns are {found}. Expected model, performance and at "
+            f"least one of {', '.join(_COSTS)}; or the paper's: model, test_00, test_01 … and at least one of "
+            f"{', '.join([*PAPER_COLUMNS, 'train_time'])}."
+        )
+    if "group" not in frame.columns and "dataset" in frame.columns:
+        frame = frame.with_columns(group=pl.col("dataset"))
+    frame = frame.drop(_DERIVED, strict=False)
+    if source is not None:
+        frame = frame.drop("row", strict=False).with_row_index("row").with_columns(source=pl.lit(source))
+    elif "row" not in frame.columns:
+        frame = frame.with_row_index("row")
+    return _complete(_numbers(frame, _COSTS + _PERFORMANCES, where))
+
+
+def _numbers(frame: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFrame:
+    """Turn columns of text into numbers, or raise a `ValueError` that names the row and the text."""
+    for name in names:
+        if name not in frame.columns or frame[name].dtype.is_numeric() or frame[name].dtype == pl.Null:
+            continue
+        text = frame[name].cast(pl.String).str.strip_chars()
+        text = text.set(text.is_in(_NOT_MEASURED).fill_null(False), None)
+        numbers = text.cast(pl.Float64, strict=False)
+        bad = text.is_not_null() & numbers.is_null()
+        if bad.any():
+            row = int(bad.arg_max() or 0)
+            model = f" (model {frame['model'][row]!r})" if "model" in frame.columns else ""
+            raise ValueError(
+                f"{name} in row {row} of {where}{model} is {text[row]!r}; expected a number, or an empty cell where "
+                "it was not measured. Rows are counted from 0, without the header."
+            )
+        frame = frame.with_columns(numbers.alias(name))
+    return frame
+
+
+def _complete(frame: pl.DataFrame) -> Runs:
+    """All columns of `COLUMNS`, in their order and type, then the others."""
+    known = [
+        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in COLUMNS.items()
+    ]
+    return frame.select(*known, pl.exclude(list(COLUMNS)))
+
+
+def _concat(frames: list[Runs]) -> Runs:
+    """Put tables below each other; a column that is text in one of them becomes text in all."""
+    types: dict[str, set[Any]] = {}
+    for frame in frames:
+        for name, dtype in frame.schema.items():
+            types.setdefault(name, set()).add(dtype)
+    mixed = [name for name, seen in types.items() if len(seen) > 1]
+    alike = [
+        frame.with_columns(pl.col(name).cast(pl.String) for name in mixed if name in frame.columns) for frame in frames
+    ]
+    return pl.concat(alike, how="diagonal")
+
+
+def _describe(run: dict[str, Any]) -> str:
+    """A run in words: its model, and where it was read."""
+    row = "" if run["row"] is None else f"row {run['row']} of "
+    place = f" ({row}{run['source'] or 'the table'})" if row or run["source"] else ""
+    return f"{run['model']}{place}"
