@@ -155,7 +155,8 @@ class Reading:
 class Source(Protocol):
     """One kind of hardware that tells the cumulative energy of its devices. A `HostMeter` reads several.
 
-    No method raises for a trouble of the hardware: a device that cannot be read gives a part that says so.
+    It counts from its first mark. No method raises for a trouble of the hardware: a device that cannot be read gives
+    a part that says so.
     """
 
     def mark(self, at: float) -> dict[str, Part]:

@@ -48,12 +48,11 @@ class Unavailable:
         """There is nothing to let go of."""
 
 
-def open_sources(devices: Sequence[Device] | None, at: float) -> list[Source]:
+def open_sources(devices: Sequence[Device] | None) -> list[Source]:
     """Open a source for the GPUs that are meant, and one for the processor.
 
     Args:
         devices: As `open_meter` takes them.
-        at: When the energy begins to count, of `time.monotonic`.
 
     Raises:
         ValueError: If `devices` names a GPU that is not there.
@@ -65,8 +64,8 @@ def open_sources(devices: Sequence[Device] | None, at: float) -> list[Source]:
     if nvidia:
         from lightning_pepr.meters.nvml import NvmlSource
 
-        sources.append(NvmlSource(nvidia, at))
-    sources.append(EstimateSource(at))
+        sources.append(NvmlSource(nvidia))
+    sources.append(EstimateSource())
     return sources
 
 

@@ -54,12 +54,9 @@ class EstimateSource:
     The CPU time is that of `time.process_time` and, for children, of the kernel's accounting (10 ms steps).
     Children that have ended stay counted. The error has no edges to speak of and grows with the energy, since
     it is the watts that are not known: `KNOWN_ERROR` or `GENERIC_ERROR` of it.
-
-    Args:
-        at: When the energy begins to count; of `time.monotonic`.
     """
 
-    def __init__(self, at: float) -> None:
+    def __init__(self) -> None:
         self._key = f"cpu:{socket.gethostname()}"
         self._core = watts_per_core()
         self._seconds = 0.0

@@ -43,8 +43,10 @@ class HostMeter:
         self._lock = threading.RLock()
         self._unsettled: OrderedDict[float, float] = OrderedDict()  # time_s of a reading: its boundary
         self._final: OrderedDict[float, Reading] = OrderedDict()
+        self._sources: list[Source] = open_sources(self._devices)
         self._opened = self._last = time.monotonic()
-        self._sources: list[Source] = open_sources(self._devices, self._opened)
+        for source in self._sources:
+            source.mark(self._opened)
         self._pid = os.getpid()
 
     def _here(self) -> None:

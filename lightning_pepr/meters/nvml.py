@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lightning_pepr.meters.base import Part, Quality
+from lightning_pepr.meters.counter import CounterWatch
+from lightning_pepr.meters.watch import PATIENCE, PROMPT, Watch
 
 T = TypeVar("T")
-
-PATIENCE = 0.8
-"""Seconds that a caller waits for the driver, at the very most."""
 
 GAIN = 0.05
 """Relative uncertainty of a board's own power sensor, which cannot be seen from here."""
@@ -20,19 +21,24 @@ GAIN = 0.05
 
 @dataclass
 class Board:
-    """One NVIDIA board.
+    """One NVIDIA board, and how its energy can be read.
 
     Attributes:
         uuid: Its UUID, "GPU-…"; the name it was asked for by if it was not found.
-        handle: NVML's handle; None if it cannot be read.
         shared: Whether a MIG instance of it was asked for, so that its energy is others' too.
-        reason: Why it cannot be read.
+        reason: Why it cannot be metered.
+        limit: The most that it may draw, in W.
+        read_counter: Reads its energy counter in mJ (`nvmlDeviceGetTotalEnergyConsumption`); None if it has none.
+        read_power: Reads its power in W (`NVML_FI_DEV_POWER_INSTANT`, else `nvmlDeviceGetPowerUsage`); None if it
+            cannot be read.
     """
 
     uuid: str
-    handle: Any = None
     shared: bool = False
     reason: str = ""
+    limit: float = 1000.0
+    read_counter: Callable[[], int] | None = None
+    read_power: Callable[[], float] | None = None
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -91,8 +97,7 @@ def _find_boards(wanted: Sequence[int | str]) -> list[Board]:
     for name in wanted:
         try:
             handle, shared = _handle(name)
-            uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
-            boards.append(Board(uuid, handle, shared))
+            boards.append(_board(handle, shared))
         except (pynvml.NVMLError_NotFound, pynvml.NVMLError_InvalidArgument):
             count = pynvml.nvmlDeviceGetCount()
             handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
@@ -127,6 +132,41 @@ def _handle(name: int | str) -> tuple[Any, bool]:
     return handle, False
 
 
+def _board(handle: Any, shared: bool) -> Board:
+    """Find out how the energy of a board can be read."""
+    import pynvml
+
+    board = Board(_text(pynvml.nvmlDeviceGetUUID(handle)), shared)
+    with contextlib.suppress(pynvml.NVMLError):
+        board.limit = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+
+    def counter() -> int:
+        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+
+    def instant() -> float:
+        (field,) = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
+        if field.nvmlReturn != pynvml.NVML_SUCCESS:
+            raise pynvml.NVMLError(field.nvmlReturn)
+        return float(field.value.uiVal) / 1000
+
+    def usage() -> float:
+        return float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000
+
+    for power in (instant, usage):
+        try:
+            power()
+        except pynvml.NVMLError:
+            continue
+        board.read_power = power
+        break
+    try:
+        counter()
+        board.read_counter = counter
+    except pynvml.NVMLError as error:
+        board.reason = f"it has no energy counter that can be read: {error}."
+    return board
+
+
 def _text(value: str | bytes) -> str:
     """NVML's strings are bytes in older versions of its bindings."""
     return value.decode() if isinstance(value, bytes) else value
@@ -135,58 +175,49 @@ def _text(value: str | bytes) -> str:
 class NvmlSource:
     """The energy of NVIDIA boards.
 
+    By the energy counter (`nvmlDeviceGetTotalEnergyConsumption`, in mJ) where there is one.
+
     Args:
         devices: NVML indices or UUIDs.
-        at: When the energy begins to count; of `time.monotonic`.
 
     Raises:
         ValueError: If the driver has no such board.
     """
 
-    def __init__(self, devices: Sequence[int | str], at: float) -> None:
-        self._boards = find_boards(devices)
-        self._first: dict[str, int] = {}
-        self._last: dict[str, int] = {}
-        self._losses: dict[str, int] = {}
-        for board in self._boards:
-            if board.handle is not None:
-                try:
-                    self._first[board.uuid] = self._last[board.uuid] = self._counter(board)
-                except Exception as error:
-                    board.reason = f"its energy counter cannot be read: {error}."
-        self._marked: dict[str, Part] = {}
-
-    def _counter(self, board: Board) -> int:
-        import pynvml
-
-        return within(PATIENCE, lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle)))
+    def __init__(self, devices: Sequence[int | str]) -> None:
+        self._watches: dict[str, Watch] = {}
+        self._missing: dict[str, Part] = {}
+        for board in find_boards(devices):
+            key, name = f"gpu:{board.uuid}", f"pepr-{board.uuid}"
+            if board.read_counter is not None:
+                self._watches[key] = CounterWatch(
+                    name, board.read_counter, board.read_power, board.limit, GAIN, board.shared
+                )
+            else:
+                self._missing[key] = Part(
+                    None, Quality.UNAVAILABLE, reason=board.reason, gain=GAIN, shared=board.shared
+                )
 
     def mark(self, at: float) -> dict[str, Part]:
-        """The energy now."""
-        self._marked = {f"gpu:{board.uuid}": self._read(board) for board in self._boards}
-        return dict(self._marked)
-
-    def _read(self, board: Board) -> Part:
-        if board.uuid not in self._first:
-            return Part(None, Quality.UNAVAILABLE, reason=board.reason, shared=board.shared)
-        reason = ""
-        try:
-            now = self._counter(board)
-            if now < self._last[board.uuid]:
-                reason = "its energy counter went backwards."
-                self._first[board.uuid] -= self._last[board.uuid] - now
-            self._last[board.uuid] = now
-        except Exception as error:
-            reason = f"its energy counter cannot be read any more: {error}."
-        self._losses[board.uuid] = self._losses.get(board.uuid, 0) + bool(reason)
-        energy_uj = (self._last[board.uuid] - self._first[board.uuid]) * 1000
-        return Part(
-            energy_uj, Quality.COUNTER, losses=self._losses[board.uuid], reason=reason, gain=GAIN, shared=board.shared
-        )
+        """The energy now; final after the next tick."""
+        edges = {key: watch.post(at) for key, watch in self._watches.items()}
+        deadline = time.monotonic() + PROMPT
+        for key, edge in edges.items():
+            edge.answered.wait(self._watches[key].patience(deadline))
+        return self._parts(at, deadline=0.0)
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """A mark is final."""
-        return dict(self._marked)
+        """The energy at an earlier mark, as it is known by now or with `wait` after the next tick."""
+        return self._parts(at, deadline=time.monotonic() + PATIENCE - PROMPT if wait else 0.0)
+
+    def _parts(self, at: float, deadline: float) -> dict[str, Part]:
+        return {
+            **self._missing,
+            **{key: watch.part(at, deadline) for key, watch in self._watches.items()},
+        }
 
     def close(self) -> None:
-        """Let go of the driver."""
+        """Stop the threads that watch the counters."""
+        deadline = time.monotonic() + PROMPT
+        for watch in self._watches.values():
+            watch.close(deadline)

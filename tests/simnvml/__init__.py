@@ -3,7 +3,7 @@
 A test makes a `SimDriver` and runs a script against it in a process of its own::
 
     sim = SimDriver(SimDevice(low=70, high=320, wave=0.73, duty=0.4))
-    done = sim.run("from simnvml import SimDriver; ...")
+    done = sim.run("from tests.simnvml import SimDriver; ...")
 
 The script finds the same simulation by `SimDriver.current()`, and asks it for the truth: times are those of
 `time.monotonic`, which is the clock that the simulation runs by. Times of faults are in seconds after its
@@ -143,7 +143,7 @@ class SimDriver:
             **os.environ,
             "SIMNVML": str(self.config),
             "LD_LIBRARY_PATH": os.pathsep.join([str(build().parent), *([path] if path else [])]),
-            "PYTHONPATH": os.pathsep.join([str(HERE.parent), *([search] if search else [])]),
+            "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), *([search] if search else [])]),
         }
 
     def run(self, script: str, timeout: float = 120.0, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,269 @@
+"""Energy counters that move in steps: boundaries between two ticks are interpolated."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lightning_pepr.meters.base import Quality
+from lightning_pepr.meters.ticks import TickClock
+from lightning_pepr.meters.watch import Edge, Watch
+
+LEARNING_S = 1.5
+"""Seconds after opening for which the ticks are looked for, at the most."""
+
+LEARNT_TICKS = 10
+"""So many ticks are enough."""
+
+CLOSE = 0.001
+"""Seconds between two looks at a counter while its tick is awaited."""
+
+ASSUMED_PERIOD = 0.1
+"""Seconds between ticks where it could not be found out."""
+
+
+class Sample(NamedTuple):
+    """One look at the counter: the moments before and after it, and the joules since the first look."""
+
+    before: float
+    after: float
+    joules: float
+
+
+class CounterWatch(Watch):
+    """Settles boundaries by the ticks of an energy counter.
+
+    A counter that moves every 20 to 100 ms tells the energy up to its last tick. For a boundary the thread reads
+    it at once, finds the moment of the next tick, and interpolates between that tick and the one before,
+    which takes the power within one tick for constant. Between boundaries it sleeps.
+
+    Args:
+        name: Of the thread.
+        read: Reads the counter, in millijoules.
+        power: Reads a power in watts, to bound the errors by; None if there is none.
+        limit: The largest power in watts that the device can draw.
+        gain: Relative uncertainty of the sensor.
+        shared: Whether the energy is others' too.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], int],
+        power: Callable[[], float] | None,
+        limit: float,
+        gain: float = 0.0,
+        shared: bool = False,
+    ) -> None:
+        self._read, self._power, self._limit = read, power, limit
+        self._clock = TickClock()
+        self._raw: int | None = None
+        self._total_mj = 0
+        self._last: Sample | None = None
+        self._ticks = 0  # seen since opening
+        self._looks = 0
+        self._learning = True
+        self._fine = False  # moves more often than one can look
+        self._spans: dict[Edge, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
+        self._known: dict[Edge, Sample | None] = {}  # what was known before a boundary
+        super().__init__(name, Quality.COUNTER, gain, shared)
+
+    def _run(self) -> None:
+        begun = time.monotonic()
+        due = begun
+        while True:
+            with self._condition:
+                while not self._stopping and not self._queue:
+                    pause = due - time.monotonic()
+                    if pause <= 0.0:
+                        break
+                    self._condition.wait(None if math.isinf(pause) else pause)
+                if self._stopping:
+                    return
+                edges = list(self._queue)
+            self._look(edges)
+            if self._learning and (self._ticks >= LEARNT_TICKS or time.monotonic() - begun > LEARNING_S):
+                self._learn()
+            due = self._plan()
+
+    def _learn(self) -> None:
+        """End the search for the counter's period."""
+        self._learning = False
+        if not self._clock.ready:
+            self._fine = self._ticks > self._looks / 2
+            while self._waiting:
+                self._finish(self._waiting[0], *self._guess(self._waiting[0]))
+
+    def _look(self, edges: list[Edge]) -> None:
+        """Read the counter, for boundaries or to find a tick."""
+        before = self._last
+        sample = self._sample()
+        if sample is None:
+            self._fail(edges)
+            return
+        self._looks += 1
+        if before is not None and sample.joules != before.joules:
+            self._tick(before, sample)
+        self._last = sample
+        if edges:
+            self._see_power()
+        for edge in edges:
+            with self._condition:
+                if self._stopping:
+                    return
+                self._queue.remove(edge)
+                self._known[edge] = before
+            self._answer(edge, sample.joules, (sample.before + sample.after) / 2)
+            if self._fine:
+                self._finish(edge, *self._guess(edge))
+
+    def _sample(self) -> Sample | None:
+        """Read the counter; None if it cannot be read."""
+        try:
+            value, before, after = self._call(self._read)
+        except Exception as error:
+            self._reason = f"its energy counter cannot be read: {error}"
+            return None
+        raw = int(value)
+        step = 0 if self._raw is None else raw - self._raw
+        elapsed = 1.0 + (0.0 if self._last is None else after - self._last.before)
+        most = 2000.0 * elapsed * max(self._limit, self.powers.high)  # mJ, with room to spare
+        if step < 0 or step > most:
+            self._lose("its energy counter went backwards" if step < 0 else "its energy counter leapt")
+            # After a reload of the driver it counts from 0; what it shows then was drawn since.
+            step = raw if step < 0 and raw <= most else 0
+            self._give_up()
+            self._clock = TickClock() if not self._clock.ready else self._clock
+            self._last = None
+        self._raw = raw
+        self._total_mj += step
+        return Sample(before, after, self._total_mj / 1e3)
+
+    def _see_power(self) -> None:
+        """Take note of the power."""
+        if self._power is None:
+            return
+        try:
+            self.powers.see(self._call(self._power)[0])
+        except Exception:  # it is but to bound the errors by
+            self._power = None
+
+    def _tick(self, before: Sample, after: Sample) -> None:
+        """There was a tick, or several, between two samples."""
+        clock = self._clock
+        self._ticks += 1
+        if not clock.ready or after.after - before.before < 0.9 * clock.period:
+            clock.see(before.before, after.after)
+        for edge in self._waiting:
+            self._spans.setdefault(edge, (before, after))
+        if not clock.ready:
+            return
+        if after.after - before.before < 1.5 * clock.period:
+            self.powers.see((after.joules - before.joules) / clock.period)
+        while self._waiting:
+            edge = self._waiting[0]
+            self._finish(edge, *self._interpolate(edge, *self._spans[edge]))
+
+    def _interpolate(self, edge: Edge, before: Sample, after: Sample) -> tuple[float, float]:
+        """The joules at a boundary, and their error, by the ticks before and after it."""
+        clock, period = self._clock, self._clock.period
+        if after.after - before.before < 1.5 * period:
+            ticks = 1
+            late, blur = clock.place(before.before, after.after)
+        else:  # several went by, because a call took long
+            late = clock.last(after.after)
+            ticks = max(1, round((late - clock.last(before.before)) / period))
+            blur = min(period, clock.error_at(after.after))
+        span = ticks * period
+        early = late - span
+        joules = after.joules - edge.value
+        mean = joules / span
+        blurred = max(mean, self.powers.high) * blur + 1e-3  # the counter's own step is 1 mJ
+        if edge.at >= early:
+            share = min(1.0, (edge.at - early) / span)
+            return edge.value + share * joules, self.powers.between(joules, span, share) + blurred
+        behind, known = early - edge.at, self._known.get(edge)
+        if behind < period or known is None or known.after >= edge.at:
+            # The tick came between the boundary and the look at the counter.
+            error = (max(mean, self.powers.high) - min(mean, self.powers.low)) * behind
+            return edge.value - mean * behind, error + blurred
+        # The look came much later, after a call that hung: all that is known is what there was before.
+        joules, span = edge.value - known.joules, early - known.after
+        share = (edge.at - known.after) / span
+        return known.joules + share * joules, self.powers.between(joules, span, share) + blurred
+
+    def _guess(self, edge: Edge) -> tuple[float, float]:
+        """The joules at a boundary by the tick before it alone."""
+        clock = self._clock
+        low, high, power = (self.powers.low, self.powers.high, self.powers.latest)
+        if not self.powers:
+            high = self._limit
+        if self._fine:
+            late = edge.when - edge.at
+            return edge.value - power * late, high * (late + 2 * CLOSE)
+        period = clock.period if clock.ready else ASSUMED_PERIOD
+        if edge in self._spans:
+            before, after = self._spans[edge]
+            left = max(0.0, (before.before + after.after) / 2 - edge.at)
+            joules = max(edge.value, after.joules - power * left)
+            return joules, max(after.joules - edge.value, high * (after.after - before.before))
+        if clock.in_phase(edge.when):
+            passed, blur = edge.at - clock.last(edge.when), clock.error_at(edge.when)
+            if abs(clock.nearest(edge.when) - edge.when) < blur:
+                blur = period  # before that tick, or after it?
+            return edge.value + power * passed, max(high - power, power - low) * abs(passed) + high * blur
+        return edge.value + power * period / 2, max(high - power / 2, power / 2) * period
+
+    def _finish(self, edge: Edge, joules: float, error: float) -> None:
+        """Make a boundary that waited final."""
+        with self._condition:
+            if edge in self._waiting:
+                self._waiting.remove(edge)
+        self._spans.pop(edge, None)
+        self._known.pop(edge, None)
+        self._settle(edge, joules, error)
+
+    def _give_up(self) -> None:
+        """Settle the boundaries that wait for a tick which is not to be seen."""
+        while self._waiting:
+            self._finish(self._waiting[0], *self._guess(self._waiting[0]))
+
+    def _fail(self, edges: list[Edge]) -> None:
+        """The counter cannot be read: what was counted stays, what comes is missing."""
+        self._give_up()
+        self._last = None
+        self._learning = False
+        for edge in edges:
+            with self._condition:
+                if self._stopping:
+                    return
+                self._queue.remove(edge)
+            self._losses += 1
+            if self._origin is None:
+                self._refuse(edge)
+            else:
+                self._settle(edge, self._total_mj / 1e3, 0.0)
+
+    def _plan(self) -> float:
+        """When to look next; infinite if nothing is awaited."""
+        clock, last = self._clock, self._last
+        if last is None or (not self._learning and not self._waiting):
+            return math.inf
+        if not clock.ready:
+            if not self._learning and time.monotonic() - self._waiting[0].when > 3 * ASSUMED_PERIOD:
+                self._give_up()
+                return math.inf
+            return last.after + max(CLOSE, 4 * (last.after - last.before))
+        if self._waiting and time.monotonic() - self._waiting[0].when > max(2.5 * clock.period, 0.3):
+            self._give_up()  # it has stopped ticking
+            return self._plan()
+        if not clock.in_phase(last.after + clock.period):
+            return last.after + clock.period / 9
+        doubt = max(clock.error_at(last.after + clock.period), CLOSE)
+        tick = clock.nearest(last.after)
+        if tick + doubt <= last.after + CLOSE / 5:
+            tick += clock.period
+        points = (tick - doubt, tick - doubt / 3, tick + doubt / 3, tick + doubt)
+        return next(point for point in points if point > last.after + CLOSE / 5)
