@@ -205,12 +205,13 @@ def pepr_curve(
     score = pepr(scores_of, r)
     best_so_far = np.maximum.accumulate(score)
     edges = np.clip(np.append(r, max(1.0, r[-1])), 0.0, 1.0)
+    best = float(score.max())
     return PePRCurve(
         resource=r,
         score=score,
-        best=float(score.max()),
+        best=best,
         best_index=int(score.argmax()),
-        area=float(np.sum(best_so_far * np.diff(edges))),
+        area=min(float(np.sum(best_so_far * np.diff(edges))), best),  # rounding aside
     )
 
 

@@ -37,9 +37,7 @@ def test_a_resource_is_found_by_each_of_its_names(resource: Resource) -> None:
 
 
 def test_an_unknown_resource_lists_those_that_there_are() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown resource 'enrgy'; expected one of energy \(E, energy_kwh\)"
-    ):
+    with pytest.raises(ValueError, match=r"unknown resource 'enrgy'; expected one of energy \(E, energy_kwh\)"):
         Resource.of("enrgy")
     with pytest.raises(ValueError, match=r"Did you mean 'energy'\?"):
         Resource.of("enrgy")
@@ -47,9 +45,7 @@ def test_an_unknown_resource_lists_those_that_there_are() -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, "0.5", "dear", [1.0], 10**400])
 def test_a_bad_amount_is_named(bad: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"^energy_kwh is .*; expected a finite amount that is not negative, or None"
-    ):
+    with pytest.raises(ValueError, match=r"^energy_kwh is .*; expected a finite amount that is not negative, or None"):
         Cost(energy_kwh=bad)
 
 

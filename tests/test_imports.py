@@ -82,7 +82,11 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("sources", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("ranking", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("cli", TORCH_SIDE | {"pandas", "matplotlib"}),
-        ("metric", {"lightning", "pytorch_lightning", "timm", "pandas", "polars", "codecarbon", "pynvml"}),
+        pytest.param(
+            "metric",
+            {"lightning", "pytorch_lightning", "timm", "pandas", "polars", "codecarbon", "pynvml"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_modules_keep_to_their_side(module: str, forbidden: set[str]) -> None:

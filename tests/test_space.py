@@ -59,9 +59,7 @@ def test_a_budget_starts_at_0() -> None:
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, "0.5"])
 def test_a_bad_budget_is_named(bad: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"the budget of energy_kwh is .*; expected a finite number larger than 0"
-    ):
+    with pytest.raises(ValueError, match=r"the budget of energy_kwh is .*; expected a finite number larger than 0"):
         ModelSpace.budget(energy_kwh=bad)
 
 
