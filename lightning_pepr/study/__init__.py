@@ -1,0 +1,1 @@
+"""Trains a list of models and leaves a record for each."""

