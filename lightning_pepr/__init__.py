@@ -39,7 +39,7 @@ _MODULE_OF = {
     "rank": "ranking",
 }
 
-__all__ = [  # noqa: RUF022, in the order of sorted()
+__all__ = [
     "Cost",
     "ModelSpace",
     "PePR",

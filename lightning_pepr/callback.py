@@ -156,6 +156,9 @@ class PePRCallback(Callback):
         self._tally.begin()
         self._tally.open(trainer.strategy.root_device)
         monitors.check_watchers(trainer, self.performance_key, self.space, self._logged, self._missing())
+        for field, (low, high) in (self.space.ranges if self.space else {}).items():
+            if low == high:
+                self._warn_once(f"range {field}", f"low and high of {field} are equal ({low}): R is 0 for every cost.")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
@@ -327,7 +330,7 @@ class PePRCallback(Callback):
             if performance == performance:
                 p = performance if self.baseline is None else functional.above_baseline(performance, self.baseline)
                 with warnings.catch_warnings():
-                    warnings.simplefilter("once")  # low == high is told once, not in every epoch
+                    warnings.simplefilter("ignore")  # of low == high: it was told in setup
                     scores[resource.score_key] = functional.pepr(p, self.space.normalize(amount, resource))
         return scores
 

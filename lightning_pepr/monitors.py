@@ -15,9 +15,11 @@ from lightning_pepr.space import ModelSpace
 
 OWN_KEYS = frozenset(key for resource in RESOURCES for key in (resource.field, resource.score_key))
 
-LOWER_IS_BETTER = {"loss", "losses", "error", "err", "mse", "rmse", "mae", "mape", "nll", "perplexity", "ppl"} | {
-    *("wer", "cer", "fid", "hausdorff", "brier", "ece", "fpr", "fnr")
-}
+LOWER_IS_BETTER = re.compile(
+    r"(?<![a-z0-9])(loss|losses|error|err|mse|rmse|mae|mape|nll|perplexity|ppl|wer|cer|fid|hausdorff|brier|ece|fpr|fnr)"
+    r"(?![a-z0-9])",
+    re.IGNORECASE,
+)
 """Words in a key that say that it is better the lower it is."""
 
 EXAMPLES = {"energy_kwh": 0.5, "carbon_g": 100, "time_s": 3600, "memory_gb": 16, "data_samples": 10**6, "params": 10**7}
@@ -29,7 +31,7 @@ def check_key(monitor: str) -> str:
         raise ValueError(f'monitor is {monitor!r}; expected the key of a performance, such as "val_acc".')
     if monitor in OWN_KEYS:
         raise ValueError(f"monitor is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
-    if set(re.split(r"[^a-z0-9]+", monitor.lower())) & LOWER_IS_BETTER:
+    if LOWER_IS_BETTER.search(monitor):
         raise ValueError(
             f"monitor is {monitor!r}, which is better the lower it is; PePR needs a performance in [0, 1] where higher "
             "is better, such as accuracy, AUROC or Dice."

@@ -254,14 +254,15 @@ def make_way(target: Path, run_id: str) -> None:
         return
     try:
         other = RunRecord.load(target).run_id
+        if other == run_id:
+            return
+        name = f"{target.stem}-{other[:8]}"
     except ValueError:
-        other = "unreadable"
-    if other == run_id:
-        return
-    aside, number = target.with_name(f"{target.stem}-{other[:8]}{target.suffix}"), 1
+        name = f"{target.stem}-unreadable"
+    aside, number = target.with_name(name + target.suffix), 1
     while aside.exists():
         number += 1
-        aside = target.with_name(f"{target.stem}-{other[:8]}-{number}{target.suffix}")
+        aside = target.with_name(f"{name}-{number}{target.suffix}")
     target.rename(aside)
 
 

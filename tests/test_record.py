@@ -1,0 +1,137 @@
+"""A record is written whole or not at all, and read back as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from lightning_pepr import Cost, ModelSpace, RunRecord
+from lightning_pepr.record import SCHEMA, CostEntry, Device, Epoch, Stage, make_way
+
+
+def example() -> RunRecord:
+    return RunRecord(
+        model="resnet18",
+        params=11_689_512,
+        monitor="val_acc",
+        costs={"energy_kwh": CostEntry(0.5, 0.01, "counter"), "carbon_g": CostEntry(reason="no intensity")},
+        epochs=[
+            Epoch(0, 9, 0.5, Cost(energy_kwh=0.2), {"pepr_e": 0.4}),
+            Epoch(1, 19, 0.75, Cost(energy_kwh=0.4), {"pepr_e": 0.5}),
+            Epoch(2, 29, 0.7, Cost(energy_kwh=0.5), {"pepr_e": 0.45}),
+        ],
+        stages={"train": Stage(10, 20)},
+        devices={"cpu:host": Device("cpu", "host", 10, 0.1, "estimated")},
+        space=ModelSpace.budget(energy_kwh=1.0),
+    )
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    record = example()
+    record.save(tmp_path / "deep" / "pepr.json")
+    assert RunRecord.load(tmp_path / "deep" / "pepr.json") == record
+    assert RunRecord.load(tmp_path / "deep") == record, "a folder is taken for the record in it"
+
+
+def test_the_file_says_what_it_is(tmp_path: Path) -> None:
+    example().save(tmp_path / "pepr.json")
+    data = json.loads((tmp_path / "pepr.json").read_text())
+    assert data["schema"] == SCHEMA
+    assert data["model"] == {"name": "resnet18", "params": 11_689_512}
+    assert data["costs"]["energy_kwh"] == {
+        "value": 0.5,
+        "error": 0.01,
+        "quality": "counter",
+        "lower_bound": False,
+        "reason": "",
+    }
+    assert data["costs"]["carbon_g"]["value"] is None, "unmeasured is never 0"
+
+
+def test_performance_is_that_of_the_model_one_would_keep() -> None:
+    record = example()
+    assert record.performance == 0.75
+    assert record.best is not None
+    assert record.last is not None
+    assert (record.best.epoch, record.last.epoch) == (1, 2)
+    record.test_performance = 0.6
+    assert record.performance == 0.6
+    assert RunRecord("empty").performance is None
+    assert record.cost == Cost(energy_kwh=0.5)
+
+
+def test_nan_is_none_in_the_file(tmp_path: Path) -> None:
+    record = example()
+    record.epochs[0].performance = math.nan
+    record.epochs[0].scores["pepr_e"] = math.nan
+    record.save(tmp_path / "pepr.json")
+    assert json.loads((tmp_path / "pepr.json").read_text())["epochs"][0]["performance"] is None
+    assert record.best is not None
+    assert record.best.epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not json", "is not a record of a run"),
+        ("[1, 2]", "it has no `schema`"),
+        ('{"epochs": []}', "it has no `schema`"),
+        ('{"schema": "lightning-pepr/run/99"}', "a newer record needs a newer lightning-pepr"),
+        (f'{{"schema": "{SCHEMA}"}}', "it is not a whole record: KeyError"),
+        (f'{{"schema": "{SCHEMA}", "model": null}}', "it is not a whole record"),
+    ],
+)
+def test_a_file_that_is_not_a_record(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "pepr.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"(?s){path}.*{message}"):
+        RunRecord.load(path)
+
+
+def test_a_record_with_a_negative_cost_is_refused_when_it_is_used() -> None:
+    data = example().to_dict()
+    data["costs"]["energy_kwh"]["value"] = -1.0
+    with pytest.raises(ValueError, match=r"energy_kwh is -1\.0"):
+        _ = RunRecord.from_dict(data).cost
+
+
+def test_a_write_that_fails_leaves_the_old_record_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = example()
+    record.save(tmp_path / "pepr.json")
+    before = (tmp_path / "pepr.json").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    record.status = "finished"
+    with pytest.raises(OSError, match="No space left"):
+        record.save(tmp_path / "pepr.json")
+    assert (tmp_path / "pepr.json").read_bytes() == before
+    assert os.listdir(tmp_path) == ["pepr.json"], "nothing half written lies about"
+
+
+def test_another_runs_record_is_renamed_never_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "pepr.json"
+    first, second = example(), example()
+    make_way(target, first.run_id)
+    first.save(target)
+    make_way(target, first.run_id)
+    assert target.exists(), "its own is in nobody's way"
+    make_way(target, second.run_id)
+    second.save(target)
+    assert RunRecord.load(tmp_path / f"pepr-{first.run_id[:8]}.json") == first
+    target.write_text("garbage")
+    make_way(target, first.run_id)
+    assert (tmp_path / "pepr-unreadable.json").read_text() == "garbage"
+
+
+def test_others_may_read_it(tmp_path: Path) -> None:
+    example().save(tmp_path / "pepr.json")
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / "pepr.json").stat().st_mode & 0o777 == 0o644 & ~mask
