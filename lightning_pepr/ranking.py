@@ -83,6 +83,7 @@ def rank(
     within = ["group"] if group is not None else []
     table = table.select(*COLUMNS)
     table = _add_ranges(table, resources, space, within)
+    _warn_of_flat(table, key)
     p = _gained(baseline)
     r = {resource: _normalized(resource) for resource in resources}
     table = table.with_columns(
@@ -117,20 +118,23 @@ def _add_ranges(table: Runs, resources: list[Resource], space: ModelSpace | None
         )
     ]
     spaces = table.group_by(within).agg(ends) if within else table.select(ends)
-    for resource in resources:
-        low, high = _bounds(resource)
-        flat = spaces.filter(pl.col(low) == pl.col(high))
-        if len(flat):
-            names = [str(name) for name in flat["group"].sort()] if within else []
-            where = f" in {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else ""
-            warnings.warn(
-                f"low and high of {resource.field} are equal{where}: R is 0 there. "
-                "A space needs at least two models that differ.",
-                stacklevel=3,
-            )
     if within:
         return table.join(spaces, on="group", how="left", nulls_equal=True, maintain_order="left")
     return table.join(spaces, how="cross", maintain_order="left")
+
+
+def _warn_of_flat(table: Runs, by: Resource) -> None:
+    """Say in which groups the resource by which is ranked tells no run from another."""
+    low, high = _bounds(by)
+    flat = table.filter(pl.col(low) == pl.col(high))
+    if flat.is_empty():
+        return
+    names = [str(name) for name in flat["group"].drop_nulls().unique().sort()]
+    where = f" in {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else ""
+    warnings.warn(
+        f"low and high of {by.field} are equal{where}: R is 0 there. A space needs at least two models that differ.",
+        stacklevel=3,
+    )
 
 
 def _bounds(resource: Resource) -> tuple[str, str]:

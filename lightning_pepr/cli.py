@@ -1,0 +1,99 @@
+"""The command line: `lightning-pepr demo | rank`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from lightning_pepr import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 2 if the input was wrong."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return command(options)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"lightning-pepr: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Tell a warning as a program does: without the line of code that gave it."""
+    print(f"lightning-pepr: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lightning-pepr", description="What the performance of models costs, scored as PePR = P / (1 + R)."
+    )
+    parser.add_argument("--version", action="version", version=f"lightning-pepr {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    demo = commands.add_parser("demo", help="train, meter and rank some models on lung nodules, in four minutes")
+    demo.add_argument("--out", type=Path, default=Path("pepr-demo"), metavar="DIR", help="where to (%(default)s)")
+    demo.set_defaults(command=_demo)
+
+    rank = commands.add_parser("rank", help="rank runs: folders of records, and CSV tables")
+    rank.add_argument("paths", nargs="+", metavar="PATH", help="a folder of records, a record, or a CSV table")
+    rank.add_argument("--group", metavar="COLUMN", help="rank the runs of each value of this column apart")
+    rank.add_argument("--space", metavar="FILE", help="a space that ModelSpace.save wrote, instead of the runs' own")
+    rank.add_argument("--by", default="energy", metavar="RESOURCE", help="energy, carbon, time, … (%(default)s)")
+    rank.add_argument("--baseline", type=float, metavar="P0", help="score (P - P0) / (1 - P0) instead of P")
+    rank.add_argument(
+        "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
+    )
+    rank.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write the ranking instead of printing it")
+    rank.set_defaults(command=_rank)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from lightning_pepr.study.demo import demo
+
+    return demo(options.out)
+
+
+def _rank(options: argparse.Namespace) -> int:
+    from lightning_pepr.ranking import rank
+
+    output: Path | None = options.output
+    if output is not None and output.suffix not in (".csv", ".json"):
+        raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .csv or .json.")
+    ranking = rank(
+        options.paths,
+        space=options.space,
+        group=options.group,
+        by=options.by,
+        baseline=options.baseline,
+        at=options.at,
+    )
+    if output is None:
+        from lightning_pepr.report.table import print_ranking
+
+        print_ranking(ranking)
+    elif output.suffix == ".csv":
+        ranking.write_csv(output)
+    else:
+        ranking.write_json(output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
