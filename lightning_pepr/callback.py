@@ -107,7 +107,8 @@ class PePRCallback(Callback):
     def _begin_fit(self, stage: str = "") -> None:
         self._fn = stage  # fit, validate, test or predict
         self._failed = False
-        self._stale: Any = None  # the monitored value as it was before this validation, or this training epoch
+        self._at_epoch_start: Any = None  # the monitored value then,
+        self._at_validation_start: Any = None  # and then
         self._served = False  # whether this epoch has been logged
         self._validated = False  # whether a validation has run
 
@@ -225,7 +226,7 @@ class PePRCallback(Callback):
         """Count for training."""
         if self._tally.stage != "train":
             self._tally.enter("train")
-        self._stale = trainer.callback_metrics.get(self.performance_key)
+        self._at_epoch_start = trainer.callback_metrics.get(self.performance_key)
         self._served = False
 
     def on_train_batch_end(
@@ -238,7 +239,7 @@ class PePRCallback(Callback):
         """Count for validation."""
         if self._fn == "fit" and not trainer.sanity_checking:
             self._tally.enter("validate")
-            self._stale = trainer.callback_metrics.get(self.performance_key)
+            self._at_validation_start = trainer.callback_metrics.get(self.performance_key)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, before any other callback looks."""
@@ -295,7 +296,8 @@ class PePRCallback(Callback):
         metrics = trainer.callback_metrics
         current = metrics.get(self.performance_key)
         # Lightning never clears a value, so one that is the very object of before is an epoch old.
-        merged = self._tally.gather(None if current is self._stale else current, metrics)
+        stale = self._at_validation_start if after_validation else self._at_epoch_start
+        merged = self._tally.gather(None if current is stale else current, metrics)
         performance = merged.performance
         if performance is None and after_validation:
             monitors.check_in_time(trainer, self.performance_key, merged.keys)

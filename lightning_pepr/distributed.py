@@ -21,6 +21,7 @@ class Report:
         memory_gb: Peak memory in GB; None if unknown.
         performance: The monitored value, where this rank has a fresh one.
         keys: The keys that this rank has logged.
+        names: What the devices are called, by the keys of the parts.
     """
 
     host: str
@@ -30,6 +31,7 @@ class Report:
     memory_gb: float | None = None
     performance: float | None = None
     keys: frozenset[str] = field(default_factory=frozenset)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def gather(report: Report) -> list[Report]:
@@ -69,6 +71,7 @@ def merge(reports: Sequence[Report]) -> Report:
         memory_gb=max((r.memory_gb for r in reports if r.memory_gb is not None), default=None),
         performance=sum(performances) / len(performances) if performances else None,
         keys=frozenset[str]().union(*(report.keys for report in reports)),
+        names={device_key(report.host, key): name for report in reports for key, name in report.names.items()},
     )
 
 

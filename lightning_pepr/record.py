@@ -301,7 +301,7 @@ def describe_hardware() -> dict[str, Any]:
 
     hardware: dict[str, Any] = {
         "host": host_name(),
-        "cpu": _processor(),
+        "cpu": processor_name(),
         "cores": psutil.cpu_count(logical=True),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpus": [],
@@ -312,8 +312,8 @@ def describe_hardware() -> dict[str, Any]:
     return hardware
 
 
-def _processor() -> str:
-    """The processor's name; Linux tells it only in /proc."""
+def processor_name() -> str:
+    """The name of this host's processor, which Linux tells only in /proc."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

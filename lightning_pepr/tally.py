@@ -14,7 +14,7 @@ from lightning_pepr.distributed import Report, gather, merge
 from lightning_pepr.ledger import Ledger, Spent
 from lightning_pepr.meters import Meter, open_meter
 from lightning_pepr.meters.memory import MemoryMeter
-from lightning_pepr.record import CostEntry, Device, RunRecord, Stage, host_name
+from lightning_pepr.record import CostEntry, Device, RunRecord, Stage, host_name, processor_name
 
 UJ_PER_KWH = 3.6e12
 J_PER_KWH = 3.6e6
@@ -57,6 +57,7 @@ class Tally:
         self._ledger: Ledger | None = None
         self._memory: MemoryMeter | None = None
         self._device: torch.device | None = None
+        self._names: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave handles behind: they mean nothing in another process."""
@@ -80,6 +81,7 @@ class Tally:
         self._device = device
         self._meter = self._own_meter or open_meter([device] if self._devices is None else self._devices)
         self._ledger = Ledger(self._meter)
+        self._names = self._name_devices()
         self._memory = MemoryMeter([device.index or 0] if device.type == "cuda" else [])
 
     def start(self) -> None:
@@ -130,7 +132,17 @@ class Tally:
             memory_gb=None if peak is None else peak / 1e9,
             performance=None if performance is None else float(performance),
             keys=frozenset(keys),
+            names=self._names,
         )
+
+    def _name_devices(self) -> dict[str, str]:
+        """What this rank's devices are called: its processor, and its GPU as torch names it."""
+        names = {f"cpu:{host_name()}": processor_name()}
+        if self._device is not None and self._device.type == "cuda" and self._meter is not None:
+            gpus = [key for key in self._meter.read(wait=False).parts if key.startswith("gpu:")]
+            if len(gpus) == 1 and self._devices is None:
+                names[gpus[0]] = torch.cuda.get_device_name(self._device)
+        return names
 
     # All ranks ------------------------------------------------------------------------------------------------------
 
@@ -165,6 +177,7 @@ class Tally:
         run.stages = {name: stage_of(spent) for name, spent in whole.stages.items()} | tested
         run.devices = {
             key: Device(
+                name=whole.names.get(key, ""),
                 host=key.partition("/")[0] if "/" in key else key.partition(":")[2],
                 energy_uj=part.energy_uj,
                 error_j=None if part.energy_uj is None else part.error_j,
@@ -211,6 +224,7 @@ class Tally:
             "total": whole.total.to_dict(),
             "data_samples": whole.data_samples,
             "memory_gb": whole.memory_gb,
+            "names": dict(whole.names),
         }
 
     def resume(self, data: Mapping[str, Any]) -> None:
@@ -221,6 +235,7 @@ class Tally:
             total=Spent.from_dict(data["total"]),
             data_samples=data["data_samples"],
             memory_gb=data["memory_gb"],
+            names=data["names"],
         )
 
 
@@ -244,4 +259,5 @@ def _plus(before: Report, fit: Report) -> Report:
         total=before.total.plus(fit.total),
         data_samples=(before.data_samples or 0) + (fit.data_samples or 0) if counted else None,
         memory_gb=max(known, default=None),
+        names={**before.names, **fit.names},
     )
