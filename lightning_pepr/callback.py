@@ -207,7 +207,8 @@ class PePRCallback(Callback):
                     if resource.merge == "sum" and entry.value is not None:
                         entry.lower_bound, entry.reason = True, entry.reason or CUT_OFF
             self._tally.finish()
-            self._run.status = "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed"
+            by_signal = isinstance(exception, (KeyboardInterrupt, SystemExit))  # of which SIGTERMException is one
+            self._run.status = "interrupted" if by_signal else "failed"
             self._run.error = f"{type(exception).__name__}: {exception}"
             self._save(trainer)
         self._tally.close()

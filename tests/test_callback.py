@@ -89,6 +89,19 @@ def test_each_epoch_has_its_own_cost_and_score(tmp_path: Path) -> None:
         assert set(e.scores) == {"pepr_e", "pepr_t"}, "scores of what the space has"
 
 
+def test_a_training_metric_of_single_steps_is_scored_each_epoch(tmp_path: Path) -> None:
+    class ByStep(Worker):
+        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+            self.log("train_acc", torch.tensor(index / 8), on_step=True, on_epoch=False)
+            return super().training_step(batch, index)
+
+    module = ByStep()
+    callback = PePRCallback("train_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, root=tmp_path).fit(module)
+    assert callback.run is not None
+    assert [e.performance for e in callback.run.epochs] == [3 / 8] * 3, "the last step's, though validation ran"
+
+
 def test_validating_alone_and_predicting_cost_nothing(tmp_path: Path) -> None:
     module = Worker()
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
