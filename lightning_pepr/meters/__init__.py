@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from lightning_pepr.meters.base import Meter, Part, Quality, Reading
 from lightning_pepr.meters.devices import Device
 from lightning_pepr.meters.host import HostMeter
+from lightning_pepr.meters.replay import ReplayMeter
 
-__all__ = ["HostMeter", "Meter", "Part", "Quality", "Reading", "open_meter"]
+__all__ = ["HostMeter", "Meter", "Part", "Quality", "Reading", "ReplayMeter", "open_meter"]
 
 
 def open_meter(devices: Sequence[Device] | None = None) -> HostMeter:

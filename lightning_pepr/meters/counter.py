@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ CLOSE = 0.001
 
 ASSUMED_PERIOD = 0.1
 """Seconds between ticks where it could not be found out."""
+
+
+HUNG_S = 0.5
+"""Seconds after which a call of the driver is taken to have hung."""
 
 
 class Sample(NamedTuple):
@@ -58,16 +63,17 @@ class CounterWatch(Watch):
         shared: bool = False,
     ) -> None:
         self._read, self._power, self._limit = read, power, limit
-        self._clock = TickClock()
+        self._clock = TickClock(every=True)
         self._raw: int | None = None
         self._total_mj = 0
         self._last: Sample | None = None
         self._ticks = 0  # seen since opening
         self._looks = 0
         self._learning = True
+        self._trouble = ""
         self._fine = False  # moves more often than one can look
         self._spans: dict[Edge, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
-        self._known: dict[Edge, Sample | None] = {}  # what was known before a boundary
+        self._seen: deque[Sample] = deque(maxlen=64)
         super().__init__(name, Quality.COUNTER, gain, shared)
 
     def _run(self) -> None:
@@ -100,6 +106,8 @@ class CounterWatch(Watch):
         """Read the counter, for boundaries or to find a tick."""
         before = self._last
         sample = self._sample()
+        if sample is not None and edges and sample.after - sample.before > HUNG_S:
+            sample = self._sample()  # when, within that long call, was it read?
         if sample is None:
             self._fail(edges)
             return
@@ -107,6 +115,7 @@ class CounterWatch(Watch):
         if before is not None and sample.joules != before.joules:
             self._tick(before, sample)
         self._last = sample
+        self._seen.append(sample)
         if edges:
             self._see_power()
         for edge in edges:
@@ -114,7 +123,6 @@ class CounterWatch(Watch):
                 if self._stopping:
                     return
                 self._queue.remove(edge)
-                self._known[edge] = before
             self._answer(edge, sample.joules, (sample.before + sample.after) / 2)
             if self._fine:
                 self._finish(edge, *self._guess(edge))
@@ -124,7 +132,7 @@ class CounterWatch(Watch):
         try:
             value, before, after = self._call(self._read)
         except Exception as error:
-            self._reason = f"its energy counter cannot be read: {error}"
+            self._trouble = f"its energy counter cannot be read: {error}"
             return None
         raw = int(value)
         step = 0 if self._raw is None else raw - self._raw
@@ -135,10 +143,11 @@ class CounterWatch(Watch):
             # After a reload of the driver it counts from 0; what it shows then was drawn since.
             step = raw if step < 0 and raw <= most else 0
             self._give_up()
-            self._clock = TickClock() if not self._clock.ready else self._clock
+            self._clock = self._clock if self._clock.ready else TickClock(every=True)
             self._last = None
         self._raw = raw
         self._total_mj += step
+        self._reached = self._total_mj / 1e3
         return Sample(before, after, self._total_mj / 1e3)
 
     def _see_power(self) -> None:
@@ -172,6 +181,7 @@ class CounterWatch(Watch):
         if after.after - before.before < 1.5 * period:
             ticks = 1
             late, blur = clock.place(before.before, after.after)
+            blur += clock.jitter  # of the tick before, which was not seen
         else:  # several went by, because a call took long
             late = clock.last(after.after)
             ticks = max(1, round((late - clock.last(before.before)) / period))
@@ -184,14 +194,16 @@ class CounterWatch(Watch):
         if edge.at >= early:
             share = min(1.0, (edge.at - early) / span)
             return edge.value + share * joules, self.powers.between(joules, span, share) + blurred
-        behind, known = early - edge.at, self._known.get(edge)
-        if behind < period or known is None or known.after >= edge.at:
+        behind = early - edge.at
+        known = next((sample for sample in reversed(self._seen) if sample.after < edge.at), None)
+        if behind < period or known is None:
             # The tick came between the boundary and the look at the counter.
             error = (max(mean, self.powers.high) - min(mean, self.powers.low)) * behind
             return edge.value - mean * behind, error + blurred
         # The look came much later, after a call that hung: all that is known is what there was before.
         joules, span = edge.value - known.joules, early - known.after
         share = (edge.at - known.after) / span
+        blurred += max(mean, self.powers.high) * period  # that was of the tick before it
         return known.joules + share * joules, self.powers.between(joules, span, share) + blurred
 
     def _guess(self, edge: Edge) -> tuple[float, float]:
@@ -222,7 +234,6 @@ class CounterWatch(Watch):
             if edge in self._waiting:
                 self._waiting.remove(edge)
         self._spans.pop(edge, None)
-        self._known.pop(edge, None)
         self._settle(edge, joules, error)
 
     def _give_up(self) -> None:
@@ -240,11 +251,11 @@ class CounterWatch(Watch):
                 if self._stopping:
                     return
                 self._queue.remove(edge)
-            self._losses += 1
+            self._lose(self._trouble)
             if self._origin is None:
                 self._refuse(edge)
             else:
-                self._settle(edge, self._total_mj / 1e3, 0.0)
+                self._settle(edge, self._reached, 0.0)
 
     def _plan(self) -> float:
         """When to look next; infinite if nothing is awaited."""

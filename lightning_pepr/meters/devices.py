@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from lightning_pepr.meters.base import Part, Quality, Source
@@ -48,25 +49,36 @@ class Unavailable:
         """There is nothing to let go of."""
 
 
-def open_sources(devices: Sequence[Device] | None) -> list[Source]:
+def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None) -> list[Source]:
     """Open a source for the GPUs that are meant, and one for the processor.
 
     Args:
         devices: As `open_meter` takes them.
+        powercap: Where the processor's counters are; None is the kernel's usual place.
 
     Raises:
         ValueError: If `devices` names a GPU that is not there.
     """
-    from lightning_pepr.meters.estimate import EstimateSource
-
     nvidia, others = find_devices(devices)
     sources: list[Source] = [Unavailable(f"gpu:{name}", reason) for name, reason in others.items()]
     if nvidia:
         from lightning_pepr.meters.nvml import NvmlSource
 
         sources.append(NvmlSource(nvidia))
-    sources.append(EstimateSource())
+    sources.append(_processor(powercap))
     return sources
+
+
+def _processor(powercap: Path | None) -> Source:
+    """The processor's counters if they can be read, else an estimate."""
+    from lightning_pepr.meters.rapl import POWERCAP, RaplSource, find_domains
+
+    domains = find_domains(powercap or POWERCAP)
+    if domains:
+        return RaplSource(domains)
+    from lightning_pepr.meters.estimate import EstimateSource
+
+    return EstimateSource()
 
 
 def find_devices(devices: Sequence[Device] | None) -> tuple[list[int | str], dict[str, str]]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,15 +26,17 @@ class HostMeter:
 
     Args:
         devices: The GPUs, as `open_meter` takes them.
+        powercap: Where the kernel shows the processor's energy counters, if not in `/sys/class/powercap`.
 
     Raises:
         ValueError: If a device is named that is not there.
     """
 
-    def __init__(self, devices: Sequence[Device] | None = None) -> None:
+    def __init__(self, devices: Sequence[Device] | None = None, *, powercap: Path | None = None) -> None:
         if isinstance(devices, (str, int)) or hasattr(devices, "type"):
             raise ValueError(f"devices is {devices!r}; expected a list, such as [{devices!r}], or None.")
         self._devices = None if devices is None else list(devices)
+        self._powercap = powercap
         self._pid: int | None = None
         self._closed = False
         self._open()
@@ -43,7 +46,7 @@ class HostMeter:
         self._lock = threading.RLock()
         self._unsettled: OrderedDict[float, float] = OrderedDict()  # time_s of a reading: its boundary
         self._final: OrderedDict[float, Reading] = OrderedDict()
-        self._sources: list[Source] = open_sources(self._devices)
+        self._sources: list[Source] = open_sources(self._devices, self._powercap)
         self._opened = self._last = time.monotonic()
         for source in self._sources:
             source.mark(self._opened)
@@ -135,10 +138,11 @@ class HostMeter:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"devices": self._devices, "closed": self._closed}
+        return {"devices": self._devices, "powercap": self._powercap, "closed": self._closed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._devices = state["devices"]
+        self._powercap = state["powercap"]
         self._closed = state["closed"]
         self._pid = None
         self._lock = threading.RLock()

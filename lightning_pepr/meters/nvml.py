@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from lightning_pepr.meters.base import Part, Quality
 from lightning_pepr.meters.counter import CounterWatch
+from lightning_pepr.meters.power import PowerWatch
 from lightning_pepr.meters.watch import PATIENCE, PROMPT, Watch
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Board:
         read_counter: Reads its energy counter in mJ (`nvmlDeviceGetTotalEnergyConsumption`); None if it has none.
         read_power: Reads its power in W (`NVML_FI_DEV_POWER_INSTANT`, else `nvmlDeviceGetPowerUsage`); None if it
             cannot be read.
+        window: Seconds over which that power is averaged; None if it is the update interval.
     """
 
     uuid: str
@@ -39,6 +41,7 @@ class Board:
     limit: float = 1000.0
     read_counter: Callable[[], int] | None = None
     read_power: Callable[[], float] | None = None
+    window: float | None = None
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -158,13 +161,30 @@ def _board(handle: Any, shared: bool) -> Board:
         except pynvml.NVMLError:
             continue
         board.read_power = power
+        if power is usage:
+            board.window = _averaged_over(handle)
         break
     try:
         counter()
         board.read_counter = counter
     except pynvml.NVMLError as error:
-        board.reason = f"it has no energy counter that can be read: {error}."
+        board.reason = f"it has neither an energy counter nor a power that can be read: {error}."
     return board
+
+
+def _averaged_over(handle: Any) -> float | None:
+    """Seconds over which `nvmlDeviceGetPowerUsage` averages; None if that is the update interval.
+
+    NVIDIA states one second for Ampere and later, GA100 (A100, A30, A800) excepted.
+    """
+    import pynvml
+
+    try:
+        later = pynvml.nvmlDeviceGetArchitecture(handle) >= pynvml.NVML_DEVICE_ARCH_AMPERE
+        name = _text(pynvml.nvmlDeviceGetName(handle))
+    except pynvml.NVMLError:
+        return None
+    return 1.0 if later and not any(model in name for model in ("A100", "A30 ", "A800")) else None
 
 
 def _text(value: str | bytes) -> str:
@@ -175,7 +195,8 @@ def _text(value: str | bytes) -> str:
 class NvmlSource:
     """The energy of NVIDIA boards.
 
-    By the energy counter (`nvmlDeviceGetTotalEnergyConsumption`, in mJ) where there is one.
+    By the energy counter (`nvmlDeviceGetTotalEnergyConsumption`, in mJ) where there is one, else by summing up the
+    power (`NVML_FI_DEV_POWER_INSTANT`, else `nvmlDeviceGetPowerUsage`).
 
     Args:
         devices: NVML indices or UUIDs.
@@ -193,6 +214,8 @@ class NvmlSource:
                 self._watches[key] = CounterWatch(
                     name, board.read_counter, board.read_power, board.limit, GAIN, board.shared
                 )
+            elif board.read_power is not None:
+                self._watches[key] = PowerWatch(name, board.read_power, board.window, GAIN, board.shared)
             else:
                 self._missing[key] = Part(
                     None, Quality.UNAVAILABLE, reason=board.reason, gain=GAIN, shared=board.shared

@@ -18,19 +18,36 @@ def family() -> Iterator[psutil.Process]:
     try:
         me = psutil.Process()
         yield me
-        children = me.children(recursive=True)
-    except psutil.Error:
+        children = _children_of(me)
+        rank = (_local_rank(me) or "0") if children else "0"
+    except (psutil.Error, OSError):
         return
-    if not children:
-        return
-    rank = _local_rank(me) or "0"
-    ranks: set[int] = set()
-    for child in children:
+    while children:
+        child = children.pop()
+        with contextlib.suppress(psutil.Error, OSError):
+            if (_local_rank(child) or rank) == rank:
+                children += _children_of(child)
+                yield child
+
+
+def _children_of(process: psutil.Process) -> list[psutil.Process]:
+    """The children of a process that are alive.
+
+    Where the kernel lists them they are read there; psutil looks at every process of the host.
+    """
+    tasks = f"/proc/{process.pid}/task"
+    pids: list[int] = []
+    try:
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/children") as children:
+                pids += map(int, children.read().split())
+    except OSError:
+        return process.children()
+    found = []
+    for pid in pids:
         with contextlib.suppress(psutil.Error):
-            if child.ppid() in ranks or (_local_rank(child) or rank) != rank:
-                ranks.add(child.pid)
-                continue
-            yield child
+            found.append(psutil.Process(pid))
+    return found
 
 
 def _local_rank(process: psutil.Process) -> str | None:

@@ -7,152 +7,161 @@ import math
 from collections import deque
 
 KEPT = 48
-"""How many ticks the clock is fitted to."""
+"""How many ticks are looked at to find the period."""
 
 WANDER = 1e-5
 """Relative error of the period below which it is never taken to be known: clocks drift."""
 
 FINEST = 1e-4
-"""Seconds below which the moment of a tick is never taken to be known: threads wake up late."""
+"""Seconds below which the moment of a tick is never taken to be known: a reading takes time."""
 
 
 class TickClock:
     """Predicts the ticks of a sensor that updates periodically, from ticks that were seen.
 
-    Each tick that was seen lies between two readings, the one before it and the one after it. A line is fitted
-    through ticks and their numbers, in which those seen narrowly weigh most. After long without a tick being seen
-    the number of those missed is not sure any more: then the phase is forgotten, and the period kept.
+    Each tick that was seen came between two readings: after the one, and by the other. So it bounds when the next
+    may come, and all of them together bound the period: what is kept is the interval of moments, and that of
+    periods, which agree with everything seen. Where nothing agrees, ticks are not punctual, and the interval is
+    widened by how late they are. After long without a tick being seen the number of those missed is not sure any
+    more: then the phase is forgotten, and the period kept.
+
+    Args:
+        every: Whether every tick shows, as those of a counter do. A power reading may stay the same.
     """
 
-    def __init__(self) -> None:
-        self.period = math.nan
-        self._seen: deque[tuple[float, float]] = deque(maxlen=KEPT)  # moments and half widths, before there is a period
-        self._ticks: deque[tuple[int, float, float]] = deque(maxlen=KEPT)  # numbers, moments, half widths
-        self._period_error = math.inf
-        self._scatter = FINEST
-        self._origin = 0.0  # of tick number 0
+    def __init__(self, every: bool) -> None:
+        self._every = every
+        self._seen: deque[tuple[float, float]] = deque(maxlen=KEPT)  # before there is a period
+        self._periods = (math.nan, math.nan)  # the shortest and the longest that agree
+        self._phase: tuple[float, float] | None = None  # the latest tick: no earlier, no later
+        self._anchor: tuple[int, float, float] | None = None  # another, so many ticks ago
+        self.jitter = 0.0
+        """How far single ticks were off the beat, in seconds."""
 
     @property
     def ready(self) -> bool:
         """Whether the period is known."""
-        return not math.isnan(self.period)
+        return not math.isnan(self._periods[0])
 
     @property
-    def scatter(self) -> float:
-        """How far single ticks are from the line, in seconds (1 σ)."""
-        return self._scatter
+    def period(self) -> float:
+        """Seconds between ticks; NaN if unknown."""
+        return (self._periods[0] + self._periods[1]) / 2
 
     def see(self, after: float, until: float) -> None:
         """Take note that there was a tick after one moment and until another, and no other between them."""
-        moment, width = (after + until) / 2, max((until - after) / 2, FINEST)
         if not self.ready:
-            self._seen.append((moment, width))
+            self._seen.append((after, until))
             self._find_period()
-            return
-        if width > self.period / 4:
-            return  # tells too little
-        if self._ticks:
-            number, last, _ = self._ticks[-1]
-            if self._error_after(moment - last) > self.period / 4:
-                self._ticks.clear()
-            else:
-                number += round((moment - last) / self.period)
-                if number == self._ticks[-1][0]:
-                    return  # the same one again
-                self._ticks.append((number, moment, width))
-                self._fit()
-                return
-        self._ticks.append((0, moment, width))
-        self._origin = moment
+        elif until - after < 1.5 * self.period:
+            self._agree(after, until)
 
     def _find_period(self) -> None:
         """Find the period of which all gaps between the ticks seen are multiples, if there are enough of them."""
-        narrowest = min(width for _, width in self._seen)
-        seen = [(moment, width) for moment, width in self._seen if width <= 3 * narrowest + FINEST]
-        if len(seen) < 4:
-            return
-        moments = [moment for moment, _ in seen]
+        narrowest = min(until - after for after, until in self._seen)
+        seen = [(after, until) for after, until in self._seen if until - after <= 3 * narrowest + FINEST]
+        moments = [(after + until) / 2 for after, until in seen]
         gaps = sorted(b - a for a, b in itertools.pairwise(moments))
-        if len(seen) < 6 and gaps[-1] > 1.5 * gaps[0]:
-            return  # some ticks could not be told from their neighbours: wait for more
+        # Those of a sensor whose ticks do not all show may be multiples of the period.
+        if len(seen) < 3 or (len(seen) < 6 and not (self._every and gaps[-1] < 1.3 * gaps[0])):
+            return
         period = gaps[len(gaps) // 8]
-        self.period = period
-        self._ticks.clear()
-        number = 0
-        for index, (moment, width) in enumerate(seen):
-            if index:
-                step = round((moment - moments[index - 1]) / period)
-                if step == 0:
-                    continue
-                number += step
-            self._ticks.append((number, moment, width))
-        self._fit()
-        if self._scatter > 0.15 * self.period or not 0.5 < self.period / period < 2.0:
-            self.period = math.nan  # no period fits
+        numbers = [0]
+        for a, b in itertools.pairwise(moments):
+            numbers.append(numbers[-1] + round((b - a) / period))
+        period = (moments[-1] - moments[0]) / max(1, numbers[-1])
+        off = [(m - moments[0]) / period - n for m, n in zip(moments, numbers, strict=True)]
+        if max(off) - min(off) > 0.5:
             if len(self._seen) == KEPT:
                 self._seen.clear()
-        else:
-            self._seen.clear()
+            return  # no period fits
+        self._periods = (0.97 * period, 1.03 * period)
+        self._phase = None
+        for after, until in seen:
+            self._agree(after, until)
+        self._seen.clear()
 
-    def _fit(self) -> None:
-        """Fit the line, each tick weighing by how narrowly it was seen."""
-        base = self._scatter**2
-        weights = [1.0 / (width * width / 3 + base) for _, _, width in self._ticks]
-        total = math.fsum(weights)
-        first = self._ticks[0][1]  # near the moments, so that digits are not lost
-        number = math.fsum(w * n for w, (n, _, _) in zip(weights, self._ticks, strict=True)) / total
-        moment = math.fsum(w * (m - first) for w, (_, m, _) in zip(weights, self._ticks, strict=True)) / total
-        spread = math.fsum(w * (n - number) ** 2 for w, (n, _, _) in zip(weights, self._ticks, strict=True))
-        if spread * base < 1.0 and len(self._ticks) < 3:
-            self._origin = first + moment - number * self.period
+    def _agree(self, after: float, until: float) -> None:
+        """Narrow phase and period down to what agrees with a tick seen between two moments."""
+        period = self.period
+        if self._phase is not None and self.error_at((after + until) / 2) > period / 4:
+            self._phase = None
+        if self._phase is None:
+            if until - after <= period / 4:
+                self._phase = (after, until)
+                self._anchor = (0, after, until)
             return
-        covered = math.fsum(
-            w * (n - number) * (m - first - moment) for w, (n, m, _) in zip(weights, self._ticks, strict=True)
-        )
-        if self._ticks[-1][0] - self._ticks[0][0] >= 3:
-            self.period = covered / spread
-            squares = math.fsum(
-                w * (m - first - moment - (n - number) * self.period) ** 2
-                for w, (n, m, _) in zip(weights, self._ticks, strict=True)
-            )
-            self._scatter = max(FINEST, math.sqrt(squares / total))
-            self._period_error = max(WANDER * self.period, math.sqrt(max(1.0, squares / len(weights)) / spread))
-        self._origin = first + moment - number * self.period
-
-    def _error_after(self, seconds: float) -> float:
-        """How far off (2 σ) a prediction is, that long after the last tick seen."""
-        if not self._ticks or not self.ready:
-            return math.inf
-        return 2.0 * math.hypot(self._scatter, abs(seconds) / self.period * self._period_error)
+        early, late = self._phase
+        middle = (early + late) / 2
+        # Which tick is it? The one predicted for between the two moments, or nearest to them.
+        doubt = self.error_at(until)
+        off = {}
+        for count in range(math.floor((after - middle) / period), math.ceil((until - middle) / period) + 1):
+            beat = middle + count * period
+            off[count] = max(after - beat, beat - until, 0.0)
+        if sum(distance <= doubt for distance in off.values()) > 1:
+            return
+        count = min(off, key=off.__getitem__)
+        if count < 0:
+            return
+        wander = WANDER * period * count
+        early += count * self._periods[0] - wander
+        late += count * self._periods[1] + wander
+        newest, oldest = max(early, after - self.jitter), min(late, until + self.jitter)
+        self.jitter *= 0.995
+        if newest > oldest:  # it was off the beat
+            self.jitter = min(self.jitter + 0.6 * (newest - oldest), period / 4)
+            middle, width = (newest + oldest) / 2, (until - after) / 2
+            newest, oldest = middle - width / 2, middle + width / 2
+        self._phase = (newest, oldest)
+        assert self._anchor is not None
+        ticks = self._anchor[0] + count
+        self._anchor = (ticks, *self._anchor[1:])
+        if ticks >= 2:
+            _, first, last = self._anchor
+            shortest = max(self._periods[0], (newest - last - 2 * self.jitter) / ticks)
+            longest = min(self._periods[1], (oldest - first + 2 * self.jitter) / ticks)
+            if shortest > longest:
+                shortest = longest = (shortest + longest) / 2
+            slack = max(0.0, WANDER * period - (longest - shortest) / 2)
+            self._periods = (shortest - slack, longest + slack)
+            if ticks >= 1000:
+                self._anchor = (0, newest, oldest)
 
     def error_at(self, moment: float) -> float:
-        """How far off (2 σ) the tick nearest to a moment may be from its prediction; infinite if unknown."""
-        return self._error_after(moment - self._ticks[-1][1]) if self._ticks else math.inf
+        """How far off the tick nearest to a moment may be from its prediction, in seconds; infinite if unknown."""
+        if self._phase is None or not self.ready:
+            return math.inf
+        early, late = self._phase
+        ticks = abs(moment - (early + late) / 2) / self.period
+        half = (late - early) / 2 + ticks * ((self._periods[1] - self._periods[0]) / 2 + WANDER * self.period)
+        return half + self.jitter + FINEST
 
     def in_phase(self, moment: float) -> bool:
         """Whether the ticks about a moment can be predicted to well within a period."""
         return self.ready and self.error_at(moment) <= self.period / 4
 
+    def _beat(self) -> float:
+        return 0.0 if self._phase is None else (self._phase[0] + self._phase[1]) / 2
+
     def nearest(self, moment: float) -> float:
         """The predicted tick that is nearest to a moment."""
-        return self._origin + round((moment - self._origin) / self.period) * self.period
+        return self._beat() + round((moment - self._beat()) / self.period) * self.period
 
     def last(self, moment: float) -> float:
         """The latest tick predicted for until a moment."""
-        return self._origin + math.floor((moment - self._origin) / self.period) * self.period
+        return self._beat() + math.floor((moment - self._beat()) / self.period) * self.period
 
     def following(self, moment: float) -> float:
         """The first tick predicted for after a moment."""
         return self.last(moment) + self.period
 
     def place(self, after: float, until: float) -> tuple[float, float]:
-        """The tick that came after one moment and until another, and how far off that is.
-
-        What was predicted is taken if that is the sharper of the two.
-        """
-        middle, width = (after + until) / 2, (until - after) / 2
+        """The tick that came after one moment and until another, and how far off that may be, in seconds."""
         if self.ready:
-            predicted, error = self.nearest(middle), self.error_at(middle)
-            if error < width:
-                return min(max(predicted, after), until), error
-        return middle, width
+            predicted = self.nearest((after + until) / 2)
+            error = self.error_at(predicted)
+            early, late = max(after, predicted - error), min(until, predicted + error)
+            if early <= late:
+                return (early + late) / 2, (late - early) / 2
+        return (after + until) / 2, (until - after) / 2

@@ -117,7 +117,8 @@ class Watch:
         self._stopping = False
         self._busy_since = math.inf
         self._origin: tuple[float, float] | None = None  # joules and their error at the first boundary
-        self._floor = -math.inf
+        self._floor = -math.inf  # joules at the last boundary that is final
+        self._reached = -math.inf  # joules that were counted for certain
         self._drift = 0.0
         self._losses = 0
         self._reason = ""
@@ -248,7 +249,7 @@ class Watch:
         """What is known of a boundary for which the driver has not answered."""
         if self._origin is None:
             return Part(None, Quality.UNAVAILABLE, reason=self._reason or NO_ANSWER, settled=False, shared=self._shared)
-        part = self._make(self._floor, 0.0, settled=False)
+        part = self._make(self._reached, 0.0, settled=False)
         return Part(
             part.energy_uj,
             self._quality,
@@ -273,7 +274,7 @@ class Watch:
             if self._origin is None:
                 self._refuse(edge)
             else:
-                self._settle(edge, self._floor, 0.0)
+                self._settle(edge, self._reached, 0.0)
 
     def _refuse(self, edge: Edge) -> None:
         """Make a boundary final of which nothing is known."""

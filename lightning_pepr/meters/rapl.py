@@ -1,0 +1,168 @@
+"""The processor's own energy counters (RAPL), as the Linux kernel's powercap shows them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_pepr.meters.base import Part, Quality
+
+POWERCAP = Path("/sys/class/powercap")
+
+GAIN = 0.05
+"""Relative uncertainty of the counters themselves."""
+
+MOST_WATTS = 1500.0
+"""No socket draws more: a counter that seems to say so did not wrap around, but was reset."""
+
+UPDATE_S = 0.001
+"""Seconds between updates of the counters."""
+
+
+@dataclass
+class Domain:
+    """One counter.
+
+    Attributes:
+        name: "package-0", or "package-0 dram".
+        path: Its folder.
+        span_uj: After so many microjoules it begins again from 0 (`max_energy_range_uj`).
+        last_uj: What it last said.
+        when: When that was; of `time.monotonic`.
+        watts: The mean power before that.
+    """
+
+    name: str
+    path: Path
+    span_uj: int
+    last_uj: int = 0
+    when: float = 0.0
+    watts: float = 0.0
+
+    def read(self) -> int:
+        """What it says now, in microjoules. Raises `OSError` or `ValueError` if it cannot be read."""
+        return int((self.path / "energy_uj").read_text())
+
+
+def find_domains(root: Path = POWERCAP) -> list[Domain]:
+    """Find the counters of packages, and of the memory beside them, that can be read.
+
+    Cores and graphics are parts of their package. The platform (psys) would count all of it twice, as would
+    the second way (mmio) to the counters of the same package.
+
+    Returns:
+        None of a package twice; an empty list where nothing is readable (since 2020 the kernel lets only root read
+        them, unless the administrator allows it: `chmod -R a+r /sys/class/powercap/*/energy_uj`).
+    """
+    found: dict[str, Domain] = {}
+    try:
+        folders = sorted(root.iterdir(), key=lambda path: ("mmio" in path.name, path.name))
+    except OSError:
+        return []
+    for folder in folders:
+        name = _text(folder / "name")
+        if not name.startswith("package"):
+            if name != "dram":
+                continue
+            package = _text(root / folder.name.rpartition(":")[0] / "name")
+            name = f"{package or folder.name} dram"
+        try:
+            domain = Domain(name, folder, int((folder / "max_energy_range_uj").read_text()))
+            domain.last_uj = domain.read()
+        except (OSError, ValueError):
+            continue
+        found.setdefault(re.sub(r"\s+", " ", name), domain)
+    return list(found.values())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+class RaplSource:
+    """The energy of the processor's packages and of the memory beside them: of the whole host.
+
+    The counters wrap around after a few minutes to an hour, so a daemon thread reads them often enough in between
+    to see that they did.
+
+    Args:
+        domains: The counters, from `find_domains`.
+    """
+
+    def __init__(self, domains: list[Domain]) -> None:
+        self._key = f"cpu:{socket.gethostname()}"
+        self._lock = threading.Lock()
+        self._domains = list(domains)
+        self._energy_uj = 0
+        self._losses = 0
+        self._reason = ""
+        self._part: Part | None = None
+        for domain in domains:
+            domain.when = time.monotonic()
+        shortest = min((domain.span_uj for domain in domains), default=0) / 1e6 / MOST_WATTS
+        self._interval = min(60.0, max(0.05, shortest / 3))
+        self._stopping = threading.Event()
+        threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-rapl", daemon=True).start()
+
+    def _watch(self, stopping: threading.Event) -> None:
+        while not stopping.wait(self._interval):
+            with self._lock:
+                self._read(marking=False)
+
+    def _read(self, marking: bool) -> None:
+        """Add what each counter has counted since it was last read."""
+        for domain in self._domains:
+            try:
+                value = domain.read()
+            except (OSError, ValueError) as error:
+                if marking:  # a boundary is what may lose something, not each look
+                    self._losses += 1
+                    self._reason = f"RAPL {domain.name} cannot be read: {error}"
+                continue
+            now = time.monotonic()
+            step = value - domain.last_uj
+            if step < 0:
+                step += domain.span_uj  # it wrapped around
+            elapsed = now - domain.when
+            most = (elapsed + 1.0) * MOST_WATTS * 1e6
+            if step > most or step < 0:
+                self._losses += 1
+                self._reason = f"RAPL {domain.name} was reset"
+                step = value if value <= most else 0
+            domain.last_uj, domain.when = value, now
+            domain.watts = step / 1e6 / elapsed if elapsed > 0.01 else domain.watts
+            self._energy_uj += step
+
+    def mark(self, at: float) -> dict[str, Part]:
+        """The energy now; final at once."""
+        with self._lock:
+            if self._part is None:  # count from here
+                self._read(marking=False)
+                self._energy_uj = 0
+            self._read(marking=True)
+            edge = sum(max(domain.watts, 10.0) for domain in self._domains) * UPDATE_S
+            self._part = Part(
+                self._energy_uj,
+                Quality.COUNTER,
+                begin_j=edge,
+                end_j=edge,
+                losses=self._losses,
+                reason=self._reason,
+                gain=GAIN,
+            )
+            return {self._key: self._part}
+
+    def settle(self, at: float, wait: bool) -> dict[str, Part]:
+        """Never needed: a mark is final."""
+        return {} if self._part is None else {self._key: self._part}
+
+    def close(self) -> None:
+        """Stop the thread; may be called twice."""
+        self._stopping.set()
