@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lightning_pepr.meters.base import Quality
 from lightning_pepr.meters.ticks import TickClock
-from lightning_pepr.meters.watch import Edge, Watch
+from lightning_pepr.meters.watch import Edge, PowerRange, Watch
 
 LEARNING_S = 1.5
 """Seconds after opening for which the ticks are looked for, at the most."""
@@ -74,7 +74,7 @@ class CounterWatch(Watch):
         self._fine = False  # moves more often than one can look
         self._spans: dict[Edge, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
         self._seen: deque[Sample] = deque(maxlen=64)
-        super().__init__(name, Quality.COUNTER, gain, shared)
+        super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2), gain, shared)
 
     def _run(self) -> None:
         begun = time.monotonic()
@@ -137,7 +137,7 @@ class CounterWatch(Watch):
         raw = int(value)
         step = 0 if self._raw is None else raw - self._raw
         elapsed = 1.0 + (0.0 if self._last is None else after - self._last.before)
-        most = 2000.0 * elapsed * max(self._limit, self.powers.high)  # mJ, with room to spare
+        most = 2000.0 * elapsed * max(self._limit, self.powers.peak)  # mJ, with room to spare
         if step < 0 or step > most:
             self._lose("its energy counter went backwards" if step < 0 else "its energy counter leapt")
             # After a reload of the driver it counts from 0; what it shows then was drawn since.
@@ -179,18 +179,23 @@ class CounterWatch(Watch):
         """The joules at a boundary, and their error, by the ticks before and after it."""
         clock, period = self._clock, self._clock.period
         if after.after - before.before < 1.5 * period:
-            ticks = 1
             late, blur = clock.place(before.before, after.after)
-            blur += clock.jitter  # of the tick before, which was not seen
+            early = late - period
+            if clock.in_phase(early):  # that tick, which was not seen, is off the beat by itself
+                early = min(clock.nearest(early), late - period / 2)
+                blur = max(blur, clock.error_at(early))
+            else:
+                blur += clock.jitter
+            span = late - early
         else:  # several went by, because a call took long
             late = clock.last(after.after)
             ticks = max(1, round((late - clock.last(before.before)) / period))
             blur = min(period, clock.error_at(after.after))
-        span = ticks * period
-        early = late - span
+            span = ticks * period
+            early = late - span
         joules = after.joules - edge.value
         mean = joules / span
-        blurred = max(mean, self.powers.high) * blur + 1e-3  # the counter's own step is 1 mJ
+        blurred = max(mean, self.powers.peak) * blur + 1e-3  # the counter's own step is 1 mJ
         if edge.at >= early:
             share = min(1.0, (edge.at - early) / span)
             return edge.value + share * joules, self.powers.between(joules, span, share) + blurred
@@ -203,15 +208,13 @@ class CounterWatch(Watch):
         # The look came much later, after a call that hung: all that is known is what there was before.
         joules, span = edge.value - known.joules, early - known.after
         share = (edge.at - known.after) / span
-        blurred += max(mean, self.powers.high) * period  # that was of the tick before it
+        blurred += max(mean, self.powers.peak) * period  # that was of the tick before it
         return known.joules + share * joules, self.powers.between(joules, span, share) + blurred
 
     def _guess(self, edge: Edge) -> tuple[float, float]:
         """The joules at a boundary by the tick before it alone."""
         clock = self._clock
         low, high, power = (self.powers.low, self.powers.high, self.powers.latest)
-        if not self.powers:
-            high = self._limit
         if self._fine:
             late = edge.when - edge.at
             return edge.value - power * late, high * (late + 2 * CLOSE)

@@ -215,7 +215,7 @@ class NvmlSource:
                     name, board.read_counter, board.read_power, board.limit, GAIN, board.shared
                 )
             elif board.read_power is not None:
-                self._watches[key] = PowerWatch(name, board.read_power, board.window, GAIN, board.shared)
+                self._watches[key] = PowerWatch(name, board.read_power, board.limit, board.window, GAIN, board.shared)
             else:
                 self._missing[key] = Part(
                     None, Quality.UNAVAILABLE, reason=board.reason, gain=GAIN, shared=board.shared

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lightning_pepr.meters.base import Quality
 from lightning_pepr.meters.ticks import TickClock
-from lightning_pepr.meters.watch import Edge, Watch
+from lightning_pepr.meters.watch import Edge, PowerRange, Watch
 
 LEARNING_S = 1.5
 """Seconds after opening for which the updates are looked for, at the most."""
@@ -38,6 +38,7 @@ class PowerWatch(Watch):
     Args:
         name: Of the thread.
         read: Reads the power, in watts.
+        limit: The largest power in watts that the device can draw.
         window: Seconds over which the board averages its power, if that is not the update interval. A boundary is
             the less certain for it.
         gain: Relative uncertainty of the sensor.
@@ -48,20 +49,22 @@ class PowerWatch(Watch):
         self,
         name: str,
         read: Callable[[], float],
+        limit: float,
         window: float | None = None,
         gain: float = 0.0,
         shared: bool = False,
     ) -> None:
-        self._read, self._window = read, window
+        self._read, self._limit, self._window = read, limit, window
         self._clock = TickClock(every=False)
         self._joules = 0.0
         self._until: float | None = None  # the energy is summed up to then
         self._watts = 0.0  # the power just before
         self._early: list[tuple[float, float]] = []  # moments and readings before the updates are known
+        self._rough = 0.0  # joules by them
         self._changes: deque[float] = deque(maxlen=6)
         self._looked: float | None = None  # when the latest power was read
         self._strange = 0  # changes where no update was expected
-        super().__init__(name, Quality.INTEGRATED, gain, shared)
+        super().__init__(name, Quality.INTEGRATED, PowerRange(limit, sure=4), gain, shared)
 
     def _run(self) -> None:
         self._learn()
@@ -113,6 +116,7 @@ class PowerWatch(Watch):
                     return
                 continue
             watts, before, after = look
+            self._rough += watts * (after - self._early[-1][0]) if self._early else 0.0
             self._early.append((after, watts))
             if last is not None and watts != last[0]:
                 self._clock.see(last[1], after)
@@ -230,24 +234,28 @@ class PowerWatch(Watch):
         spread = self.powers.high - self.powers.low
         error = self.powers.between(joules, span, share)
         if self._clock.ready:
-            error += self.powers.high * min(self._clock.error_at(self._until or 0.0), self._clock.period)
+            error += self.powers.peak * min(self._clock.error_at(self._until or 0.0), self._clock.period)
         else:
             error += spread * ASSUMED_PERIOD
         if self._window is not None:
-            period = self._clock.period if self._clock.ready else 0.0
-            error += spread * max(0.0, self._window - period) / 2
+            # Of what was drawn within the window, part is yet to show. Its mean is known, not when it was drawn.
+            share = min(1.0, self._watts / self._limit)
+            error += self._limit * self._window * share * (1.0 - share) / 2
         return error
 
     def _guess(self, edge: Edge) -> tuple[float, float]:
         """The joules at a boundary by the power just before it."""
-        if self._until is None:
-            return 0.0, self.powers.high * ASSUMED_PERIOD
-        passed = min(max(0.0, edge.at - self._until), GAP_S)
-        error = (self.powers.high - self.powers.low) * passed + self._edge_error(0.0, 0.0, 0.0)
-        return self._joules + self._watts * passed, error
+        spread = self.powers.high - self.powers.low
+        if self._early:  # those are not summed up yet
+            passed = edge.at - self._early[-1][0]
+            error = spread * (abs(passed) + ASSUMED_PERIOD) + self._drift
+            return self._joules + self._rough + self._early[-1][1] * passed, error
+        passed = 0.0 if self._until is None else min(max(0.0, edge.at - self._until), GAP_S)
+        return self._joules + self._watts * passed, spread * passed + self._edge_error(0.0, 0.0, 0.0)
 
     def _fail(self, reason: str) -> None:
         """The power cannot be read: what was summed up stays, what comes is missing."""
+        self._catch_up()
         with self._condition:
             edges = list(self._waiting) + list(self._queue)
             self._waiting.clear()

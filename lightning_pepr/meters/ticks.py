@@ -21,9 +21,9 @@ class TickClock:
 
     Each tick that was seen came between two readings: after the one, and by the other. So it bounds when the next
     may come, and all of them together bound the period: what is kept is the interval of moments, and that of
-    periods, which agree with everything seen. Where nothing agrees, ticks are not punctual, and the interval is
-    widened by how late they are. After long without a tick being seen the number of those missed is not sure any
-    more: then the phase is forgotten, and the period kept.
+    periods, which agree with everything seen. Where nothing agrees, ticks are not punctual: then a line is fitted
+    through the latest of them, and the intervals are as wide as they scatter about it. After long without a tick
+    being seen the number of those missed is not sure any more: then the phase is forgotten, and the period kept.
 
     Args:
         every: Whether every tick shows, as those of a counter do. A power reading may stay the same.
@@ -34,7 +34,9 @@ class TickClock:
         self._seen: deque[tuple[float, float]] = deque(maxlen=KEPT)  # before there is a period
         self._periods = (math.nan, math.nan)  # the shortest and the longest that agree
         self._phase: tuple[float, float] | None = None  # the latest tick: no earlier, no later
-        self._anchor: tuple[int, float, float] | None = None  # another, so many ticks ago
+        self._number = 0  # of that tick
+        self._ticks: deque[tuple[int, float, float]] = deque(maxlen=KEPT)  # seen narrowly: number, after, until
+        self._anchor: tuple[int, float, float] | None = None  # an early tick: number, no earlier, no later
         self.jitter = 0.0
         """How far single ticks were off the beat, in seconds."""
 
@@ -63,7 +65,8 @@ class TickClock:
         moments = [(after + until) / 2 for after, until in seen]
         gaps = sorted(b - a for a, b in itertools.pairwise(moments))
         # Those of a sensor whose ticks do not all show may be multiples of the period.
-        if len(seen) < 3 or (len(seen) < 6 and not (self._every and gaps[-1] < 1.3 * gaps[0])):
+        enough = len(seen) >= 3 and self._every and gaps[-1] - gaps[0] < 0.05 * gaps[0] + 2 * narrowest
+        if not enough and len(seen) < 6:
             return
         period = gaps[len(gaps) // 8]
         numbers = [0]
@@ -71,14 +74,17 @@ class TickClock:
             numbers.append(numbers[-1] + round((b - a) / period))
         period = (moments[-1] - moments[0]) / max(1, numbers[-1])
         off = [(m - moments[0]) / period - n for m, n in zip(moments, numbers, strict=True)]
-        if max(off) - min(off) > 0.5:
+        scatter = max(off) - min(off)
+        if scatter > 0.3:
             if len(self._seen) == KEPT:
                 self._seen.clear()
             return  # no period fits
-        self._periods = (0.97 * period, 1.03 * period)
-        self._phase = None
-        for after, until in seen:
-            self._agree(after, until)
+        doubt = (2 * narrowest + scatter * period) / max(1, numbers[-1])
+        self._periods = (period - doubt, period + doubt)
+        self._number = numbers[-1]
+        self._ticks.clear()
+        self._ticks.extend((n, after, until) for n, (after, until) in zip(numbers, seen, strict=True))
+        self._fit(*seen[-1])
         self._seen.clear()
 
     def _agree(self, after: float, until: float) -> None:
@@ -86,10 +92,12 @@ class TickClock:
         period = self.period
         if self._phase is not None and self.error_at((after + until) / 2) > period / 4:
             self._phase = None
+        narrow = until - after <= period / 4
         if self._phase is None:
-            if until - after <= period / 4:
-                self._phase = (after, until)
-                self._anchor = (0, after, until)
+            if narrow:
+                self._number, self._phase, self._anchor = 0, (after, until), (0, after, until)
+                self._ticks.clear()
+                self._ticks.append((0, after, until))
             return
         early, late = self._phase
         middle = (early + late) / 2
@@ -107,26 +115,52 @@ class TickClock:
         wander = WANDER * period * count
         early += count * self._periods[0] - wander
         late += count * self._periods[1] + wander
-        newest, oldest = max(early, after - self.jitter), min(late, until + self.jitter)
-        self.jitter *= 0.995
-        if newest > oldest:  # it was off the beat
-            self.jitter = min(self.jitter + 0.6 * (newest - oldest), period / 4)
-            middle, width = (newest + oldest) / 2, (until - after) / 2
-            newest, oldest = middle - width / 2, middle + width / 2
-        self._phase = (newest, oldest)
-        assert self._anchor is not None
-        ticks = self._anchor[0] + count
-        self._anchor = (ticks, *self._anchor[1:])
+        self._number += count
+        if narrow:
+            self._ticks.append((self._number, after, until))
+        early, late = max(early, after - self.jitter), min(late, until + self.jitter)
+        self.jitter *= 0.999
+        if early > late:
+            self._fit(after, until)
+            return
+        self._phase = (early, late)
+        number, first, last = self._anchor or (self._number, early, late)
+        ticks = self._number - number
         if ticks >= 2:
-            _, first, last = self._anchor
-            shortest = max(self._periods[0], (newest - last - 2 * self.jitter) / ticks)
-            longest = min(self._periods[1], (oldest - first + 2 * self.jitter) / ticks)
+            shortest = max(self._periods[0], (early - last - 2 * self.jitter) / ticks)
+            longest = min(self._periods[1], (late - first + 2 * self.jitter) / ticks)
             if shortest > longest:
-                shortest = longest = (shortest + longest) / 2
+                self._fit(after, until)
+                return
             slack = max(0.0, WANDER * period - (longest - shortest) / 2)
             self._periods = (shortest - slack, longest + slack)
             if ticks >= 1000:
-                self._anchor = (0, newest, oldest)
+                self._anchor = (self._number, early, late)
+
+    def _fit(self, after: float, until: float) -> None:
+        """Fit a line through the latest ticks, which do not agree with any one beat."""
+        ticks = list(self._ticks)
+        count = len(ticks)
+        if count < 3 or ticks[-1][0] == ticks[0][0]:
+            self._phase = self._anchor = None
+            self._agree(after, until)
+            return
+        base = (ticks[0][1] + ticks[0][2]) / 2  # near the moments, so that digits are not lost
+        moments = [(a + u) / 2 - base for _, a, u in ticks]
+        number, moment = sum(n for n, _, _ in ticks) / count, sum(moments) / count
+        spread = sum((n - number) ** 2 for n, _, _ in ticks)
+        slope = sum((n - number) * (m - moment) for (n, _, _), m in zip(ticks, moments, strict=True)) / spread
+        beats = [base + moment + (n - number) * slope for n, _, _ in ticks]
+        off = max(max(a - beat, beat - u, 0.0) for (_, a, u), beat in zip(ticks, beats, strict=True))
+        squares = sum((base + m - beat) ** 2 for m, beat in zip(moments, beats, strict=True))
+        deviation = math.sqrt(squares / max(1, count - 2))
+        self.jitter = min(max(self.jitter, 1.2 * off), self.period / 4)
+        error = 3 * deviation / math.sqrt(spread) + WANDER * slope
+        self._periods = (slope - error, slope + error)
+        beat = base + moment + (self._number - number) * slope
+        error = 3 * deviation * math.sqrt(1 / count + (self._number - number) ** 2 / spread) + FINEST
+        self._phase = (beat - error, beat + error)
+        self._anchor = (self._number, *self._phase)
 
     def error_at(self, moment: float) -> float:
         """How far off the tick nearest to a moment may be from its prediction, in seconds; infinite if unknown."""

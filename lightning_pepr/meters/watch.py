@@ -46,9 +46,16 @@ class Edge:
 
 
 class PowerRange:
-    """The powers that a device was lately seen at, which bound what it did between two ticks."""
+    """The powers that a device was lately seen at, which bound what it did between two ticks.
 
-    def __init__(self) -> None:
+    Args:
+        limit: The most that it may draw, in W.
+        sure: How often its highest and its lowest power must have been seen to be taken for the extremes.
+            One that was seen just once may be the mean of a tick in which the power rose higher.
+    """
+
+    def __init__(self, limit: float, sure: int) -> None:
+        self._limit, self._sure = limit, sure
         self._seen: deque[float] = deque(maxlen=64)
 
     def see(self, watts: float) -> None:
@@ -58,21 +65,26 @@ class PowerRange:
 
     @property
     def low(self) -> float:
-        """The lowest, less 2 %."""
-        return 0.98 * min(self._seen, default=0.0)
+        """The lowest, less 2 %; 0 if that is not sure."""
+        least = min(self._seen, default=0.0)
+        return 0.98 * least if sum(watts <= 1.02 * least for watts in self._seen) >= self._sure else 0.0
 
     @property
     def high(self) -> float:
-        """The highest, plus 2 %."""
-        return 1.02 * max(self._seen, default=0.0)
+        """The highest, plus 2 %; the limit if that is not sure."""
+        most = max(self._seen, default=0.0)
+        sure = sum(watts >= 0.98 * most for watts in self._seen) >= self._sure
+        return 1.02 * most if sure else max(1.02 * most, self._limit)
+
+    @property
+    def peak(self) -> float:
+        """The highest that was seen; the limit if none was."""
+        return max(self._seen, default=self._limit)
 
     @property
     def latest(self) -> float:
         """The last one seen; 0 if none was."""
         return self._seen[-1] if self._seen else 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self._seen)
 
     def between(self, joules: float, span: float, share: float) -> float:
         """How far the energy of the first `share` of an interval may be from that share of its energy.
@@ -104,12 +116,16 @@ class Watch:
     Args:
         name: Of the thread.
         quality: Of its energies.
+        powers: The powers that the device is seen at.
         gain: Relative uncertainty of the sensor.
         shared: Whether the energy is others' too.
     """
 
-    def __init__(self, name: str, quality: Quality, gain: float = 0.0, shared: bool = False) -> None:
+    def __init__(
+        self, name: str, quality: Quality, powers: PowerRange, gain: float = 0.0, shared: bool = False
+    ) -> None:
         self._quality, self._gain, self._shared = quality, gain, shared
+        self.powers = powers
         self._edges: OrderedDict[float, Edge] = OrderedDict()
         self._queue: deque[Edge] = deque()  # posted, not yet answered
         self._waiting: deque[Edge] = deque()  # answered, not yet settled
@@ -122,7 +138,6 @@ class Watch:
         self._drift = 0.0
         self._losses = 0
         self._reason = ""
-        self.powers = PowerRange()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -210,3 +211,37 @@ def build() -> Path:
         subprocess.run([*command, "-lm", "-lpthread"], check=True)
         fresh.replace(library)
     return library
+
+
+def pretend_torch(sim: SimDriver, visible: str | None = None, **changes: object) -> None:
+    """Put a stand-in for torch into `sys.modules`, whose CUDA has these boards; for a process without torch.
+
+    Args:
+        sim: The simulation.
+        visible: `CUDA_VISIBLE_DEVICES`, by which CUDA chooses and orders the boards: indices, UUIDs (or their
+            beginnings), nothing, or None if it is not set. A MIG instance is known by its UUID, as in CUDA.
+        changes: Attributes of the stand-in for `torch.cuda` to change.
+    """
+    uuids = [uuid for device in sim.devices for uuid in ([device.uuid] if not device.migs else device.migs[:1])]
+    if visible is not None:
+        chosen = []
+        for name in filter(None, visible.split(",")):
+            known = [uuid for device in sim.devices for uuid in (device.uuid, *device.migs)]
+            found = [uuids[int(name)]] if name.isdigit() else [uuid for uuid in known if uuid.startswith(name)]
+            chosen.append(found[0])
+        uuids = chosen
+    cuda = types.SimpleNamespace(
+        is_available=lambda: bool(uuids),
+        is_initialized=lambda: False,
+        device_count=lambda: len(uuids),
+        current_device=lambda: 0,
+        get_device_name=lambda index: "Stand-in",
+        get_device_properties=lambda index: types.SimpleNamespace(uuid=uuids[index].split("-", 1)[1]),
+    )
+    cuda.__dict__.update(changes)
+    torch = types.ModuleType("torch")
+    torch.cuda = cuda  # type: ignore[attr-defined]
+    torch.version = types.SimpleNamespace(hip=None)  # type: ignore[attr-defined]
+    mps = types.SimpleNamespace(is_available=lambda: False)
+    torch.backends = types.SimpleNamespace(mps=mps)  # type: ignore[attr-defined]
+    sys.modules["torch"] = torch

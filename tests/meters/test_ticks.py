@@ -1,0 +1,96 @@
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_pepr.meters.ticks import TickClock
+
+
+def show(clock, period, phase, begin, end, rng, every=0.002, jitter=0.0, visible=1.0):
+    """Look at a sensor every so often, and tell the clock between which looks it ticked."""
+    number, last = math.ceil((begin - phase) / period + jitter / period), begin
+    tick = phase + number * period + jitter * rng.uniform(-1, 1)
+    while last < end:
+        now = last + rng.uniform(0.5, 1.5) * every
+        if tick <= now:
+            if rng.random() < visible:
+                clock.see(last, now)
+            number += 1
+            tick = phase + number * period + jitter * rng.uniform(-1, 1)
+        last = now
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.02, 0.5), st.floats(0, 1), st.integers(0, 10**6), st.floats(0, 1e6))
+def test_period_and_phase_are_found(period, phase, seed, start):
+    clock, rng = TickClock(every=True), random.Random(seed)
+    phase += start
+    show(clock, period, phase, phase + 0.3 * period, phase + 12 * period, rng)
+    assert clock.ready
+    assert clock.period == pytest.approx(period, rel=0.02)
+    soon = phase + 15 * period
+    assert clock.nearest(soon) == pytest.approx(soon, abs=0.004)
+    assert abs(clock.nearest(soon) - soon) <= clock.error_at(soon) + 1e-6
+    assert clock.last(soon + 0.3 * period) == pytest.approx(soon, abs=0.004)
+    assert clock.following(soon + 0.3 * period) == pytest.approx(soon + period, abs=0.004)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_ticks_that_do_not_all_show_still_tell_the_period(seed):
+    clock, rng = TickClock(every=False), random.Random(seed)
+    show(clock, 0.1, 0.03, 0.05, 6.0, rng, visible=0.6)
+    assert clock.ready
+    assert clock.period == pytest.approx(0.1, rel=0.01)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_ticks_that_are_not_punctual_widen_the_error(seed):
+    clock, rng = TickClock(every=True), random.Random(seed)
+    show(clock, 0.1, 0.03, 0.05, 4.0, rng, jitter=0.008)
+    assert clock.ready
+    assert clock.period == pytest.approx(0.1, rel=0.02)
+    assert 0.001 < clock.error_at(4.0) < 0.025
+
+
+def test_after_long_the_phase_is_forgotten_and_found_again():
+    clock, rng = TickClock(every=True), random.Random(1)
+    show(clock, 0.1, 0.03, 0.05, 1.0, rng)
+    assert clock.in_phase(1.2)
+    assert not clock.in_phase(10_000.0)
+    begin = 10_000.0
+    show(clock, 0.1, 0.03 + 0.047, begin, begin + 1.0, rng)
+    assert clock.in_phase(begin + 1.2)
+    assert clock.nearest(begin + 1.177) == pytest.approx(begin + 1.177, abs=0.004)
+
+
+def test_the_longer_it_looks_the_better_it_knows():
+    clock, rng = TickClock(every=True), random.Random(1)
+    show(clock, 0.1, 0.03, 0.05, 1.0, rng)
+    early = clock.error_at(11.0) - clock.error_at(1.0)
+    show(clock, 0.1, 0.03, 1.05, 30.0, rng)
+    assert clock.error_at(40.0) - clock.error_at(30.0) < early / 5
+
+
+def test_a_tick_is_placed_where_both_looks_and_beat_agree():
+    clock, rng = TickClock(every=True), random.Random(1)
+    show(clock, 0.1, 0.03, 0.05, 3.0, rng)
+    moment, error = clock.place(3.02, 3.09)
+    assert moment == pytest.approx(3.03, abs=0.002)
+    assert error < 0.004
+    moment, error = clock.place(3.05, 3.06)  # seen where none was expected
+    assert (moment, error) == pytest.approx((3.055, 0.005))
+
+
+def test_what_has_no_period_has_none():
+    clock, rng = TickClock(every=False), random.Random(1)
+    moment = 0.0
+    for _ in range(40):
+        moment += rng.uniform(0.001, 1.0)
+        clock.see(moment, moment + 0.0001)
+    assert not clock.ready
+    assert not clock.in_phase(moment)
+    assert clock.place(1.0, 2.0) == (1.5, 0.5)
