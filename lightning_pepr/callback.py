@@ -361,7 +361,8 @@ class PePRCallback(Callback):
         for resource in self.named or ():
             entry = self._run.costs[resource.field]
             if entry.value is None:
-                self._warn_once(resource.field, f"{resource.field} was asked for but cannot be had: {entry.reason}.")
+                reason = entry.reason.rstrip(".")
+                self._warn_once(resource.field, f"{resource.field} was asked for but cannot be had: {reason}.")
 
     def _warn_once(self, topic: str, message: str) -> None:
         if topic not in self._warned:

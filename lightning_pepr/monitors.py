@@ -79,7 +79,8 @@ def check_watchers(
                     f'{name} monitors {key!r} with mode="min", but a higher score is better: pass mode="max".'
                 )
         if resource.field in missing:
-            raise ValueError(f"{name} monitors {key!r}, but {resource.field} cannot be had: {missing[resource.field]}.")
+            reason = missing[resource.field].rstrip(".")
+            raise ValueError(f"{name} monitors {key!r}, but {resource.field} cannot be had: {reason}.")
     for callback in callbacks_of(trainer):
         if getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
             raise ValueError(

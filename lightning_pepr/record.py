@@ -296,7 +296,7 @@ def describe_software() -> dict[str, str]:
 
 
 def describe_hardware() -> dict[str, Any]:
-    """This host: its name, processor, cores, memory in GB, and the CUDA devices that torch sees."""
+    """This host: its name, processor, cores, memory in GB, and the CUDA devices if torch uses them."""
     import psutil
 
     hardware: dict[str, Any] = {
@@ -307,7 +307,7 @@ def describe_hardware() -> dict[str, Any]:
         "gpus": [],
     }
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_initialized():  # to ask would start CUDA, in a training on the CPU too
         hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return hardware
 
