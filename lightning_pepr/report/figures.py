@@ -35,7 +35,7 @@ class Table(Protocol):
     """Anything that gives a column by its name: a polars or pandas DataFrame, or a dict of lists."""
 
     def __getitem__(self, name: str, /) -> Any: ...
-    def __contains__(self, name: object, /) -> bool: ...
+    def __contains__(self, name: str, /) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ def score_profile(
     space: ModelSpace | None = None,
     best: str | None = None,
     pick: str | None = None,
+    chosen_on: str | None = None,
     performance_label: str = "Performance P",
     title: str | None = None,
     size: tuple[float, float] = (8.0, 5.0),
@@ -76,7 +77,8 @@ def score_profile(
         space: The space over which R was normalised; its low and high are then told on the axis.
         best: Which model to mark as the best by P; by default the one with the highest P of those drawn.
         pick: Which model to mark as the best by PePR; by default the one with the highest score of those drawn.
-            (A pick that was made on validation data may differ from the highest score on test data.)
+        chosen_on: The data on which `best` and `pick` were chosen, such as "validation", if they are not those with
+            the highest P and score of what is drawn.
         performance_label: What P is, for the vertical axis.
         title: A line above the picture.
         size: Width and height in inches.
@@ -103,7 +105,7 @@ def score_profile(
     axes = figure.add_subplot()
     _frame(axes, models, title, performance_label, _axis_label(resource, space))
     _contours(axes, models, resource)
-    marked = _marks(models, best, pick, resource)
+    marked = _marks(models, best, pick, resource, chosen_on)
     area = _dots(axes, models, marked)
     figure.draw_without_rendering()  # lets the layout settle: labels are placed in pixels
     figure.set_layout_engine("none")
@@ -160,16 +162,19 @@ def _column(values: Any) -> NDArray[np.float64]:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _marks(models: _Models, best: str | None, pick: str | None, resource: Resource) -> dict[int, tuple[str, str]]:
+def _marks(
+    models: _Models, best: str | None, pick: str | None, resource: Resource, chosen_on: str | None
+) -> dict[int, tuple[str, str]]:
     """Which dots to mark, with the colour and the words for each."""
     for name in (best, pick):
         if name is not None and name not in models.names:
             raise ValueError(f"{name!r} is not in the table; it has {', '.join(models.names)}.")
     best_at = int(models.performance.argmax()) if best is None else models.names.index(best)
     pick_at = int(models.score.argmax()) if pick is None else models.names.index(pick)
+    where = f" ({chosen_on})" if chosen_on else ""
     if best_at == pick_at:
-        return {pick_at: (_PICK, f"best P and PePR-{resource.letter}")}
-    return {pick_at: (_PICK, f"best PePR-{resource.letter}"), best_at: (_BEST, "best P")}
+        return {pick_at: (_PICK, f"best P and PePR-{resource.letter}{where}")}
+    return {pick_at: (_PICK, f"best PePR-{resource.letter}{where}"), best_at: (_BEST, f"best P{where}")}
 
 
 def _axis_label(resource: Resource, space: ModelSpace | None) -> str:
@@ -259,7 +264,8 @@ def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> ND
     crowd = min(1.0, _MOST_LABELS / len(models.names))
     area: NDArray[np.float64] = 25.0 + 375.0 * max(crowd, 0.25) * share
     colours = [marked[i][0] if i in marked else _MODEL for i in range(len(models.names))]
-    order = np.argsort(-area, kind="stable")  # a small dot lies on top of a large one
+    on_top = np.isin(np.arange(len(area)), list(marked))
+    order = np.lexsort((-area, on_top))  # a small dot lies on top of a large one, and a marked one on top of all
     axes.scatter(
         models.r[order],
         models.performance[order],

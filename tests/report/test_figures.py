@@ -90,9 +90,9 @@ def test_best_and_pick_are_marked_in_words() -> None:
     shown = texts(score_profile(EIGHT))
     assert "pvt_v2_b0\nbest P" in shown
     assert "mobilenetv2_050\nbest PePR-E" in shown
-    chosen = texts(score_profile(EIGHT, best="dla34", pick="convnext_atto"))
-    assert "dla34\nbest P" in chosen
-    assert "convnext_atto\nbest PePR-E" in chosen
+    chosen = texts(score_profile(EIGHT, best="dla34", pick="convnext_atto", chosen_on="validation"))
+    assert "dla34\nbest P (validation)" in chosen
+    assert "convnext_atto\nbest PePR-E (validation)" in chosen
     both = {"model": ["one", "two"], "performance": [0.9, 0.8], "r_e": [0.0, 1.0]}
     assert "one\nbest P and PePR-E" in texts(score_profile(both))
 

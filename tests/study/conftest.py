@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Subset
 
 from lightning_pepr.study.data import NoduleData
 from lightning_pepr.study.outlines import Outlines, load_outlines
@@ -25,3 +26,15 @@ def data(cache: Path) -> NoduleData:
     data = NoduleData(32, 64, cache=cache)
     data.setup()
     return data
+
+
+class FewNodules(NoduleData):
+    """Four batches to train on, and all else as it is."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(Subset(super().train_dataloader().dataset, range(256)), batch_size=64, shuffle=True)
+
+
+@pytest.fixture
+def few(cache: Path) -> NoduleData:
+    return FewNodules(32, 64, cache=cache)

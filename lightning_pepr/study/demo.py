@@ -1,0 +1,155 @@
+"""The demo: some of the paper's architectures on the nodule outlines, trained, metered, and drawn."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_pepr.cost import ENERGY, TIME
+from lightning_pepr.record import RunRecord
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule
+
+DEMO_MODELS: Mapping[str, float] = {
+    "dla46_c": 6.6,
+    "mobilevitv2_050": 8.4,
+    "pvt_v2_b0": 8.8,
+    "convnext_atto": 8.7,
+    "ghostnet_100": 9.5,
+    "ese_vovnet19b_dw": 13.5,
+    "resnet18d": 17.0,
+}
+"""Seven of the paper's architectures, of seven families, from 1 to 12 million parameters; for each the CPU seconds of
+an epoch on one core, from which the time left is told."""
+
+EPOCHS = 3
+IMAGE_SIZE = 32
+BATCH_SIZE = 64
+CARBON_INTENSITY = 151.0
+"""In g CO2e per kWh: Denmark's grid, as in the paper. It is the same for all models, so PePR-C equals PePR-E."""
+
+FIGURE = "pepr.png"
+
+_NEEDED = ("matplotlib", "PIL", "polars", "pylidc", "rich", "tensorboard", "timm")
+
+
+def demo(
+    out: Path,
+    *,
+    models: Sequence[str] = tuple(DEMO_MODELS),
+    epochs: int = EPOCHS,
+    data: LightningDataModule | None = None,
+    carbon_intensity: float | str | None = CARBON_INTENSITY,
+    accelerator: str = "auto",
+    seed: int = 0,
+) -> list[Path]:
+    """Train models on the nodule outlines one after the other, and draw what they reached against what it cost.
+
+    Ctrl-C ends the demo early and keeps the models that are finished.
+
+    Args:
+        out: Where to; the figure and a folder for each model are left there.
+        models: Names of models of timm.
+        epochs: How many epochs to train each.
+        data: Other data of two classes; by default the nodule outlines.
+        carbon_intensity: In g CO2e per kWh, or a country's code; None records no carbon.
+        accelerator: As of `Trainer`: "auto" takes a GPU where there is one.
+        seed: Of weights and batches.
+
+    Returns:
+        The folders of the finished runs, each with its `pepr.json`, in the order of training.
+
+    Raises:
+        ModuleNotFoundError: If something is not installed that will be needed; before anything is trained.
+        KeyboardInterrupt: On Ctrl-C before the first model is finished.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"the demo needs {', '.join(missing)}. Try: pip install 'lightning-pepr[all]'", name=missing[0]
+        )
+    # Threads that wait for each other should sleep: on small images and a busy machine, spinning made training five
+    # times as slow, and an energy that is estimated from CPU time larger. Has an effect only before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    from lightning_pepr.study.progress import StudyProgress
+
+    finished: list[Path] = []
+    with StudyProgress(models, [DEMO_MODELS.get(name, 10.0) for name in models]) as progress:
+        try:
+            from lightning_pepr.study.data import NoduleData
+            from lightning_pepr.study.runner import train_model
+
+            if data is None:
+                data = NoduleData(IMAGE_SIZE, BATCH_SIZE)
+            data.prepare_data()  # now, so that drawing is not counted as a cost of the first model
+            data.setup("fit")
+            for i, name in enumerate(models):
+                progress.begin(i)
+                folder = train_model(
+                    name,
+                    data,
+                    out,
+                    epochs=epochs,
+                    seed=seed,
+                    carbon_intensity=carbon_intensity,
+                    accelerator=accelerator,
+                    on_progress=progress.update,
+                )
+                finished.append(folder)
+                progress.say(_summary(folder))
+        except KeyboardInterrupt:
+            if not finished:
+                raise
+            progress.say(f"Stopped; {len(finished)} of {len(models)} models are finished and kept.")
+    draw(finished, out / FIGURE)
+    return finished
+
+
+def draw(runs: Sequence[Path], path: Path) -> None:
+    """Draw test AUROC against R for runs of the demo; best performance and best PePR are those on validation data.
+
+    Args:
+        runs: The folders of the runs.
+        path: The picture.
+    """
+    import polars as pl
+
+    from lightning_pepr.ranking import rank
+    from lightning_pepr.report.figures import save_score_profile
+    from lightning_pepr.sources import load_runs
+    from lightning_pepr.space import ModelSpace
+
+    table = load_runs(list(runs))
+    by = ENERGY if table[ENERGY.field].count() else TIME  # where nothing meters energy, time is still known
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="low and high of .* are equal")  # Ctrl-C after the first model
+        ranking = rank(table, by=by)
+        chosen = rank(table.with_columns(performance=pl.col("val_performance")), by=by)
+    save_score_profile(
+        ranking,
+        path,
+        by,
+        space=ModelSpace.from_runs(table),
+        best=chosen.sort("performance", descending=True, maintain_order=True)["model"][0],
+        pick=chosen["model"][0],
+        chosen_on="validation",
+        performance_label="Test AUROC",
+        title=f"Lung nodule outlines: {len(ranking)} models trained from scratch",
+    )
+
+
+def _summary(folder: Path) -> str:
+    """What a run has reached and cost, in a line."""
+    record = RunRecord.load(folder)
+    parts = [] if record.performance is None else [f"test AUROC {record.performance:.3f}"]
+    if record.cost.energy_kwh is not None:
+        parts.append(f"{record.cost.energy_kwh * 1e3:.3g} Wh ({record.costs[ENERGY.field].quality})")
+    if record.cost.time_s is not None:
+        parts.append(f"{record.cost.time_s:.0f} s")
+    return f"{record.model}: {', '.join(parts)}"
