@@ -277,7 +277,8 @@ class CounterWatch(Watch):
             return last.after + clock.period / 9
         doubt = max(clock.error_at(last.after + clock.period), CLOSE)
         tick = clock.nearest(last.after)
-        if tick + doubt <= last.after + CLOSE / 5:
+        spread = min(doubt, clock.period / 8)
+        if tick + 4 * spread <= last.after + CLOSE / 5:
             tick += clock.period
-        points = (tick - doubt, tick - doubt / 3, tick + doubt / 3, tick + doubt)
+        points = (tick - doubt, tick, tick + spread, tick + 2 * spread, tick + 4 * spread)
         return next(point for point in points if point > last.after + CLOSE / 5)

@@ -17,11 +17,14 @@ LEARNING_S = 1.5
 CLOSE = 0.002
 """Seconds between two looks at the power while its updates are looked for."""
 
-LOOSE = 0.02
+LOOSE = 0.03
 """Seconds between two looks at a power whose updates are not known, because it is steady."""
 
 ASSUMED_PERIOD = 0.1
 """Seconds between updates where it could not be found out."""
+
+TRACKING_S = 0.1
+"""Seconds after which it is looked again when exactly updates come."""
 
 GAP_S = 1.0
 """Seconds without a reading after which the energy between is not made up, but counts as lost."""
@@ -63,6 +66,7 @@ class PowerWatch(Watch):
         self._rough = 0.0  # joules by them
         self._changes: deque[float] = deque(maxlen=6)
         self._looked: float | None = None  # when the latest power was read
+        self._updates = 0
         self._strange = 0  # changes where no update was expected
         super().__init__(name, Quality.INTEGRATED, PowerRange(limit, sure=4), gain, shared)
 
@@ -155,7 +159,8 @@ class PowerWatch(Watch):
         tick = clock.following(max(self._until or 0.0, time.monotonic() - 20 * period) + period / 4)
         guard = min(clock.error_at(tick) + CLOSE / 4, period / 4)
         look = None
-        if period > 0.05 or not clock.in_phase(tick):  # quick updates need no look before each of them
+        self._updates += 1
+        if self._updates % max(1, round(TRACKING_S / period)) == 0 or not clock.in_phase(tick):
             # Somewhere about the update, so that looks narrow down when it comes.
             if not self._pause(tick + random.uniform(-1.0, 0.8) * guard):
                 return

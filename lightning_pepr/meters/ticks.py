@@ -192,10 +192,15 @@ class TickClock:
 
     def place(self, after: float, until: float) -> tuple[float, float]:
         """The tick that came after one moment and until another, and how far off that may be, in seconds."""
-        if self.ready:
-            predicted = self.nearest((after + until) / 2)
+        if self.ready and self._phase is not None:
+            first = self.nearest(after)
+            beats = (first, first + self.period, self.nearest(until))
+            predicted = min(beats, key=lambda beat: max(after - beat, beat - until, 0.0))
             error = self.error_at(predicted)
             early, late = max(after, predicted - error), min(until, predicted + error)
-            if early <= late:
-                return (early + late) / 2, (late - early) / 2
+            if early > late:  # it was further off the beat than any so far
+                early, late = (
+                    (after, min(until, after + error)) if predicted < after else (max(after, until - error), until)
+                )
+            return (early + late) / 2, (late - early) / 2
         return (after + until) / 2, (until - after) / 2

