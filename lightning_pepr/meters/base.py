@@ -164,7 +164,10 @@ class Source(Protocol):
         ...
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """The parts at an earlier mark, final if they can be by now or, with `wait`, soon. Never decreases."""
+        """The parts at an earlier mark, final if they can be by now or, with `wait`, soon. Never decreases.
+
+        Parts that were final when they were marked are left out.
+        """
         ...
 
     def close(self) -> None:

@@ -15,6 +15,9 @@ from lightning_pepr.meters.watch import Edge, PowerRange, Watch
 LEARNING_S = 1.5
 """Seconds after opening for which the ticks are looked for, at the most."""
 
+SLOW_LEARNING_S = 6.0
+"""The same for a counter that has ticked, but so rarely that its period is not known by then."""
+
 LEARNT_TICKS = 10
 """So many ticks are enough."""
 
@@ -76,6 +79,11 @@ class CounterWatch(Watch):
         self._seen: deque[Sample] = deque(maxlen=64)
         super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2), gain, shared)
 
+    @property
+    def settling_s(self) -> float:
+        """A period of the counter and a sample, or what any device is given."""
+        return max(super().settling_s, 1.3 * self._clock.period if self._clock.ready else 0.0)
+
     def _run(self) -> None:
         begun = time.monotonic()
         due = begun
@@ -90,7 +98,8 @@ class CounterWatch(Watch):
                     return
                 edges = list(self._queue)
             self._look(edges)
-            if self._learning and (self._ticks >= LEARNT_TICKS or time.monotonic() - begun > LEARNING_S):
+            patience = LEARNING_S if self._clock.ready or not self._ticks else SLOW_LEARNING_S
+            if self._learning and (self._ticks >= LEARNT_TICKS or time.monotonic() - begun > patience):
                 self._learn()
             due = self._plan()
 
@@ -266,10 +275,12 @@ class CounterWatch(Watch):
         if last is None or (not self._learning and not self._waiting):
             return math.inf
         if not clock.ready:
-            if not self._learning and time.monotonic() - self._waiting[0].when > 3 * ASSUMED_PERIOD:
+            if self._learning:
+                return last.after + max(CLOSE, 4 * (last.after - last.before))
+            if time.monotonic() - self._waiting[0].when > 3 * ASSUMED_PERIOD:
                 self._give_up()
                 return math.inf
-            return last.after + max(CLOSE, 4 * (last.after - last.before))
+            return last.after + ASSUMED_PERIOD / 3
         if self._waiting and time.monotonic() - self._waiting[0].when > max(2.5 * clock.period, 0.3):
             self._give_up()  # it has stopped ticking
             return self._plan()

@@ -42,8 +42,8 @@ class Unavailable:
         return dict(self._parts)
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """The part, which is final."""
-        return dict(self._parts)
+        """Never needed: the part is final."""
+        return {}
 
     def close(self) -> None:
         """There is nothing to let go of."""

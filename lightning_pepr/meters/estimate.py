@@ -61,7 +61,6 @@ class EstimateSource:
         self._core = watts_per_core()
         self._seconds = 0.0
         self._last = _cpu_seconds()
-        self._boundaries: dict[str, Part] = {}
 
     def mark(self, at: float) -> dict[str, Part]:
         """The energy now; final at once."""
@@ -70,13 +69,11 @@ class EstimateSource:
         self._seconds += max(0.0, now - self._last)
         self._last = now
         energy_uj = round(self._seconds * self._core.watts * 1e6)
-        part = Part(energy_uj, Quality.ESTIMATED, drift_j=energy_uj / 1e6 * self._core.error, reason="")
-        self._boundaries = {self._key: part}
-        return dict(self._boundaries)
+        return {self._key: Part(energy_uj, Quality.ESTIMATED, drift_j=energy_uj / 1e6 * self._core.error)}
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
         """Never needed: a mark is final."""
-        return dict(self._boundaries)
+        return {}
 
     def close(self) -> None:
         """There is nothing to let go of."""

@@ -109,9 +109,11 @@ class HostMeter:
             if final is not None or at is None or self._pid != os.getpid():
                 return reading if final is None else final
             sources = list(self._sources)
-        parts: dict[str, Part] = {}
+        parts = dict(reading.parts)
         for source in sources:
-            parts.update(source.settle(at, wait))
+            for key, part in source.settle(at, wait).items():
+                if not parts[key].settled:
+                    parts[key] = part
         settled = Reading(parts, reading.time_s, reading.timestamp)
         if settled.settled:
             with self._lock:

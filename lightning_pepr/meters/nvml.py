@@ -231,7 +231,8 @@ class NvmlSource:
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
         """The energy at an earlier mark, as it is known by now or with `wait` after the next tick."""
-        return self._parts(at, deadline=time.monotonic() + PATIENCE - PROMPT if wait else 0.0)
+        longest = max((watch.settling_s for watch in self._watches.values()), default=0.0)
+        return self._parts(at, deadline=time.monotonic() + longest if wait else 0.0)
 
     def _parts(self, at: float, deadline: float) -> dict[str, Part]:
         return {

@@ -12,7 +12,7 @@ from lightning_pepr.meters.ticks import TickClock
 from lightning_pepr.meters.watch import Edge, PowerRange, Watch
 
 LEARNING_S = 1.5
-"""Seconds after opening for which the updates are looked for, at the most."""
+"""Seconds after opening for which the updates are looked for; twice as long while they are not understood."""
 
 CLOSE = 0.002
 """Seconds between two looks at the power while its updates are looked for."""
@@ -113,7 +113,9 @@ class PowerWatch(Watch):
         self._early = []
         last: tuple[float, float, float] | None = None
         seen = 0
-        while not self._stopping and time.monotonic() - begun < LEARNING_S:
+        while not self._stopping and time.monotonic() - begun < LEARNING_S * (
+            1 if self._clock.ready or not seen else 2
+        ):
             look = self._look()
             if look is None:
                 if not self._pause(time.monotonic() + LOOSE):

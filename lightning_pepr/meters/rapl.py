@@ -161,7 +161,7 @@ class RaplSource:
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
         """Never needed: a mark is final."""
-        return {} if self._part is None else {self._key: self._part}
+        return {}
 
     def close(self) -> None:
         """Stop the thread; may be called twice."""

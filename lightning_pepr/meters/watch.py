@@ -158,6 +158,11 @@ class Watch:
                 self._condition.notify_all()
         return edge
 
+    @property
+    def settling_s(self) -> float:
+        """How long it takes until a boundary is final, in seconds, if the driver answers."""
+        return PATIENCE - PROMPT
+
     def patience(self, deadline: float) -> float:
         """How long to wait for an answer until a deadline: not at all while the driver hangs."""
         now = time.monotonic()
@@ -168,7 +173,8 @@ class Watch:
         edge = self._edges.get(at)
         if edge is None:
             return Part(None, Quality.UNAVAILABLE, reason="this boundary is not known any more")
-        edge.settled.wait(self.patience(deadline))
+        while not edge.settled.wait(min(0.1, left := self.patience(deadline))) and left > 0.0:
+            pass  # in steps, so as not to wait for a driver that hangs by now
         with self._condition:
             if not edge.settled.is_set() and not edge.answered.is_set():
                 edge.part = self._unanswered()

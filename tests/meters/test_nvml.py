@@ -161,6 +161,36 @@ print(json.dumps({
     assert found["apart"] <= 0.01  # the first value was within its error of the final one
 
 
+@pytest.mark.parametrize("period", [0.002, 0.02, 0.5])
+def test_counters_of_other_periods_are_interpolated_too(period):
+    script = """
+meter = open_meter([0])
+time.sleep(2.2)
+a = meter.read()
+time.sleep(1.3)
+print(json.dumps(show(meter.read(), a)))
+"""
+    part = only(ask(SimDriver(SimDevice(low=150, high=150, period=period)), script))
+    assert part["settled"]
+    assert near(part)
+    assert part["energy"] == pytest.approx(part["truth"], rel=0.02)
+
+
+def test_settling_leaves_alone_what_is_final():
+    script = """
+meter = open_meter([0])
+time.sleep(0.5)
+early = meter.read(wait=False)
+sum(range(10_000_000))
+meter.read(wait=False)
+late = meter.settle(early)
+cpu = [part.energy_uj for r in (early, late) for key, part in r.parts.items() if key.startswith("cpu")]
+print(json.dumps(cpu))
+"""
+    early, late = ask(SimDriver(), script)
+    assert early == late
+
+
 def test_a_step_of_power_within_a_tick_moves_energy_to_the_neighbour_but_not_out_of_the_total():
     # Power is 100 W, and 300 W from a boundary on that lies in the middle of a tick of 0.1 s.
     sim = SimDriver(SimDevice(low=100, high=300, wave=1000.0, duty=0.5, phase=0.0, limit=400))
@@ -207,15 +237,20 @@ print(json.dumps(show(meter.read(), a)))
 def test_boards_that_average_over_another_window_get_a_wider_bound(device, wider):
     sim = SimDriver(SimDevice(counter=False, instant=False, power_window=1.0 if wider else None, **device))
     script = """
+from lightning_pepr.meters.nvml import find_boards
+(board,) = find_boards([0])
 meter = open_meter([0])
-time.sleep(1.7)
+time.sleep(2.5)
 a = meter.read()
 time.sleep(2)
-print(json.dumps(show(meter.read(), a)))
+print(json.dumps([board.window, show(meter.read(), a)]))
 """
-    part = only(ask(sim, script))
+    window, found = ask(sim, script)
+    part = only(found)
     assert near(part)
-    assert (part["error"] > 100) == wider
+    assert window == (1.0 if wider else None)
+    if wider:
+        assert part["error"] > 100
 
 
 # When something goes wrong.
