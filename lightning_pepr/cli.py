@@ -65,9 +65,43 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from lightning_pepr.study.demo import demo
+    from lightning_pepr.study.demo import CARBON_INTENSITY, FIGURE, demo
 
-    return demo(options.out)
+    out: Path = options.out
+    runs = demo(out)
+
+    import polars as pl
+
+    from lightning_pepr.ranking import rank
+    from lightning_pepr.report.table import print_ranking, recommend
+    from lightning_pepr.sources import load_runs
+
+    table = load_runs(list(runs))
+    ranking = rank(table)
+    print_ranking(ranking, performance="test AUROC")
+    # Chosen on validation data: the test data tell how good the choice was.
+    print(recommend(ranking, rank(table.with_columns(performance=pl.col("val_performance")))))
+    print(
+        f"Energy is {' and '.join(sorted(set(ranking['quality'].drop_nulls())))}, ±{_uncertainty(runs):.0%}; "
+        f"carbon is that at {CARBON_INTENSITY:g} g CO2e per kWh. R is normalised over these {len(table)} runs."
+    )
+    print(
+        "The models see outlines that radiologists drew, whose area alone tells much: they are no diagnostic models.\n"
+    )
+    print(f"The figure            {out / FIGURE}")
+    print(f"Records               {out}/*/version_*/pepr.json")
+    print(f"TensorBoard           tensorboard --logdir {out}")
+    print(f"CSV logs              {out}/*/version_*/metrics.csv")
+    print(f"Rank them again       lightning-pepr rank {out}")
+    return 0
+
+
+def _uncertainty(runs: Sequence[Path]) -> float:
+    """The largest relative error of the energy of some runs."""
+    from lightning_pepr.record import RunRecord
+
+    energies = [RunRecord.load(folder).costs["energy_kwh"] for folder in runs]
+    return max((e.error / e.value for e in energies if e.value and e.error is not None), default=0.0)
 
 
 def _rank(options: argparse.Namespace) -> int:

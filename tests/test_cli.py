@@ -109,8 +109,8 @@ def test_the_recommendation_is_picked_on_validation_and_told_on_test(runs: Path)
     table = load_runs(runs)
     chosen_on = rank(table.with_columns(performance=pl.col("val_performance")))
     assert recommend(rank(table), chosen_on) == (
-        "Take small: it keeps 88.2% of the performance of large, the best-performing one (0.750 against 0.850), "
-        "and saves 80% of its energy."
+        "Take small, best in PePR-E by validation data: it keeps 88.2% of the performance of large, the "
+        "best-performing one (0.750 against 0.850), and saves 80% of its energy."
     )
 
 
@@ -119,7 +119,10 @@ def test_the_recommendation_when_one_is_best_in_both(runs: Path) -> None:
     from lightning_pepr.report.table import recommend
 
     table = load_runs(runs).sort("model").with_columns(performance=pl.Series([0.1, 0.9, 0.4]))
-    assert recommend(rank(table), rank(table)) == "Take small: it performs best and has the best PePR-E."
+    assert recommend(rank(table), rank(table), on="hope") == (
+        "Take small: by hope it performs best and has the best PePR-E, and takes 80% less energy than the "
+        "dearest, large."
+    )
 
 
 def test_nothing_to_recommend(runs: Path) -> None:

@@ -78,13 +78,14 @@ def build_table(ranking: Runs, performance: str = "P") -> Table:
     return table
 
 
-def recommend(ranking: Runs, chosen_on: Runs) -> str:
+def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> str:
     """Say which model to take, and what that saves against the one that performs best.
 
     Args:
         ranking: The runs whose performance is told.
         chosen_on: The same runs, ranked by the performance by which they are chosen: that on validation data, so that
             the test data stay unseen by the choice.
+        on: What that performance is of.
 
     Returns:
         One sentence.
@@ -95,13 +96,16 @@ def recommend(ranking: Runs, chosen_on: Runs) -> str:
     pick = _row(ranking, known.sort("rank", maintain_order=True).row(0, named=True))
     best = _row(ranking, known.sort("performance", descending=True, maintain_order=True).row(0, named=True))
     if pick == best:
-        return f"Take {pick['model']}: it performs best and has the best PePR-E."
+        dearest = max(ranking.iter_rows(named=True), key=lambda run: run["energy_kwh"] or 0.0)
+        less = 1 - pick["energy_kwh"] / dearest["energy_kwh"] if dearest["energy_kwh"] else 0.0
+        saved = f", and takes {less:.0%} less energy than the dearest, {dearest['model']}" if pick != dearest else ""
+        return f"Take {pick['model']}: by {on} it performs best and has the best PePR-E{saved}."
     kept = f"{pick['performance'] / best['performance']:.1%}" if best["performance"] else "all"
     share = pick["energy_kwh"] / best["energy_kwh"]
     saved = f"saves {1 - share:.0%}" if share <= 1 else f"costs {share - 1:.0%} more"
     return (
-        f"Take {pick['model']}: it keeps {kept} of the performance of {best['model']}, the best-performing one "
-        f"({pick['performance']:.3f} against {best['performance']:.3f}), and {saved} of its energy."
+        f"Take {pick['model']}, best in PePR-E by {on}: it keeps {kept} of the performance of {best['model']}, the "
+        f"best-performing one ({pick['performance']:.3f} against {best['performance']:.3f}), and {saved} of its energy."
     )
 
 
