@@ -68,6 +68,7 @@ class CounterWatch(Watch):
         self._read, self._power, self._limit = read, power, limit
         self._clock = TickClock(every=True)
         self._raw: int | None = None
+        self._read_at = time.monotonic()
         self._total_mj = 0
         self._last: Sample | None = None
         self._ticks = 0  # seen since opening
@@ -145,16 +146,17 @@ class CounterWatch(Watch):
             return None
         raw = int(value)
         step = 0 if self._raw is None else raw - self._raw
-        elapsed = 1.0 + (0.0 if self._last is None else after - self._last.before)
+        elapsed = 1.0 + after - self._read_at
         most = 2000.0 * elapsed * max(self._limit, self.powers.peak)  # mJ, with room to spare
         if step < 0 or step > most:
             self._lose("its energy counter went backwards" if step < 0 else "its energy counter leapt")
             # After a reload of the driver it counts from 0; what it shows then was drawn since.
-            step = raw if step < 0 and raw <= most else 0
+            reloaded = self._raw is not None and raw < min(self._raw / 2, most)
+            step = raw if reloaded else 0
             self._give_up()
             self._clock = self._clock if self._clock.ready else TickClock(every=True)
             self._last = None
-        self._raw = raw
+        self._raw, self._read_at = raw, before
         self._total_mj += step
         self._reached = self._total_mj / 1e3
         return Sample(before, after, self._total_mj / 1e3)

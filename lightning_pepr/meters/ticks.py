@@ -66,7 +66,7 @@ class TickClock:
         gaps = sorted(b - a for a, b in itertools.pairwise(moments))
         # Those of a sensor whose ticks do not all show may be multiples of the period.
         enough = len(seen) >= 3 and self._every and gaps[-1] - gaps[0] < 0.05 * gaps[0] + 2 * narrowest
-        if not enough and len(seen) < 6:
+        if (not enough and len(seen) < 6) or gaps[0] <= 0.0:
             return
         period = gaps[len(gaps) // 8]
         numbers = [0]
