@@ -27,7 +27,7 @@ DEMO_MODELS: Mapping[str, float] = {
 """Seven of the paper's architectures, of seven families, from 1 to 12 million parameters; for each the CPU seconds of
 an epoch on one core, from which the time left is told."""
 
-EPOCHS = 3
+EPOCHS = 2
 IMAGE_SIZE = 32
 BATCH_SIZE = 64
 CARBON_INTENSITY = 151.0
