@@ -27,8 +27,8 @@ test: lint docs  ## everything, on the CPU
 test-fast: lint  ## the quick tests, in at most five minutes
 	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not slow"
 
-test-gpu:  ## the claims about measuring, on a real NVIDIA GPU (python with torch, lightning, pytest, pynvml)
-	$(PYTHON) -m pytest -m gpu
+test-gpu:  ## the claims about measuring, on a real NVIDIA GPU (any python with CUDA torch and lightning)
+	$(PYTHON) -m tests.gpu
 
 docs: .venv/installed  ## build the site, strictly
 	$(BIN)/mkdocs build --strict --quiet
