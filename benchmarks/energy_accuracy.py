@@ -21,10 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import TOOLS, environment, installed, versions
+from benchmarks.table import table
 from tests.simnvml import SimDevice, SimDriver
 
 PASCAL, HOPPER = 4, 9
 MODULE = "benchmarks.energy_accuracy"
+
+APART = ("lightning-pepr, `read()`", "Zeus", "CodeCarbon, tasks", "carbontracker")
+"""One way of using each tool that finds its devices by itself."""
 
 
 @dataclass
@@ -182,7 +186,7 @@ def run_together(case: Case, titles: list[str], prepare_s: float = 30.0) -> dict
     lost = sim.epoch + sim.devices[0].lost_at
     for outcome in found.values():
         for window in outcome["windows"]:
-            window["after"] = window["begin"] > lost
+            window["place"] = "after" if window["begin"] > lost else "before" if window["end"] < lost else "across"
             begin, end = min(window["begin"], lost), min(window["end"], lost)
             window["truth"] = 0.0 if case.board is None else sim.truth(case.board, begin, end)
     return found
@@ -225,21 +229,16 @@ def outcome_cell(case: Case, outcome: dict) -> str:
     elif not total:
         text = "0 J"
     elif case.lost_after is not None:
-        # In windows of which the board was there for a part, that part is lost to whoever reads at their ends.
-        text = f"{total / truth:.0%} of what was drawn before"
-        after = [w for w in windows if w["after"]]
+        before = [w for w in windows if w["place"] == "before"]
+        after = [w for w in windows if w["place"] == "after"]
+        text = f"before: {sum(w['joules'] for w in before) / sum(w['truth'] for w in before):.1f} × the truth"
         if after:
-            text += f", then {sum(w['joules'] for w in after):.0f} J"
+            text += f"; after: {sum(w['joules'] for w in after):.0f} J"
         if "lower bound" in notes:
             text += ", marked as a lower bound"
     else:
         text = f"{total / truth:.1f} × the truth"
     return "; ".join(filter(None, [text, outcome["trouble"]]))
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def device_stats() -> str:
@@ -292,11 +291,9 @@ def main() -> None:
         "`CUDA_VISIBLE_DEVICES=1`": Case(two, 2, board=1, visible="1", alike=True),
         "`CUDA_VISIBLE_DEVICES=` (empty)": Case(two, 2, board=None, visible="", alike=True),
         "no `nvidia-smi` on the PATH": Case([steady(300)], 2, nvidia_smi=False, alike=True),
-        "GPU lost after 4 of 8 s": Case([steady(300)], 7, lost_after=4.0, alike=True),
+        "GPU lost halfway": Case([steady(300)], 7, lost_after=4.0, alike=True),
     }
-    # What goes by an index that it is given, and variants of one tool, have nothing to tell here.
-    named = [title for title in titles if title != "bare pynvml" and "," not in title or title.endswith("tasks")]
-    named = [title for title in titles if title.startswith("lightning-pepr, `read()`")] + named
+    named = [title for title in APART if title in titles]
     cells = {title: [title] for title in named}
     for case in cases.values():
         for title, outcome in run(case, named).items():
