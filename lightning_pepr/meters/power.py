@@ -67,6 +67,7 @@ class PowerWatch(Watch):
         self._changes: deque[float] = deque(maxlen=6)
         self._looked: float | None = None  # when the latest power was read
         self._updates = 0
+        self._noted = 0.0  # when the latest power was
         self._strange = 0  # changes where no update was expected
         super().__init__(name, Quality.INTEGRATED, PowerRange(limit, sure=4), gain, shared)
 
@@ -104,7 +105,10 @@ class PowerWatch(Watch):
         except Exception as error:
             self._fail(f"its power cannot be read: {error}")
             return None
-        self.powers.see(watts)
+        # A power counts again each half period, so that one must outlast an update to be sure.
+        if watts != self.powers.latest or after - self._noted >= ASSUMED_PERIOD / 2:
+            self.powers.see(watts)
+            self._noted = after
         return watts, before, after
 
     def _learn(self) -> None:

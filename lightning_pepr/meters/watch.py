@@ -66,20 +66,22 @@ class PowerRange:
     @property
     def low(self) -> float:
         """The lowest, less 2 %; 0 if that is not sure."""
-        least = min(self._seen, default=0.0)
-        return 0.98 * least if sum(watts <= 1.02 * least for watts in self._seen) >= self._sure else 0.0
+        seen = tuple(self._seen)
+        least = min(seen, default=0.0)
+        return 0.98 * least if sum(watts <= 1.02 * least for watts in seen) >= self._sure else 0.0
 
     @property
     def high(self) -> float:
         """The highest, plus 2 %; the limit if that is not sure."""
-        most = max(self._seen, default=0.0)
-        sure = sum(watts >= 0.98 * most for watts in self._seen) >= self._sure
+        seen = tuple(self._seen)
+        most = max(seen, default=0.0)
+        sure = sum(watts >= 0.98 * most for watts in seen) >= self._sure
         return 1.02 * most if sure else max(1.02 * most, self._limit)
 
     @property
     def peak(self) -> float:
         """The highest that was seen; the limit if none was."""
-        return max(self._seen, default=self._limit)
+        return max(tuple(self._seen), default=self._limit)
 
     @property
     def latest(self) -> float:
@@ -133,6 +135,7 @@ class Watch:
         self._stopping = False
         self._busy_since = math.inf
         self._origin: tuple[float, float] | None = None  # joules and their error at the first boundary
+        self._opening: tuple[float, float] | None = None  # the same, before that is final
         self._floor = -math.inf  # joules at the last boundary that is final
         self._reached = -math.inf  # joules that were counted for certain
         self._drift = 0.0
@@ -228,7 +231,10 @@ class Watch:
             if edge.settled.is_set():
                 return
             self._waiting.append(edge)
-            edge.part = self._make(*self._guess(edge), settled=False)
+            guess = self._guess(edge)
+            if self._opening is None:
+                self._opening = guess
+            edge.part = self._make(*guess, settled=False)
         edge.answered.set()
 
     def _settle(self, edge: Edge, joules: float, error: float) -> None:
@@ -245,7 +251,7 @@ class Watch:
         edge.settled.set()
 
     def _make(self, joules: float, error: float, settled: bool) -> Part:
-        origin, begin = (joules, error) if self._origin is None else self._origin
+        origin, begin = self._origin or self._opening or (joules, error)
         joules = max(joules, self._floor, origin)
         return Part(
             energy_uj=round((joules - origin) * 1e6),

@@ -176,6 +176,23 @@ print(json.dumps(show(meter.read(), a)))
     assert part["energy"] == pytest.approx(part["truth"], rel=0.02)
 
 
+@pytest.mark.parametrize("counter", [True, False])
+def test_readings_soon_after_opening_are_within_their_error(counter):
+    script = """
+meter = open_meter([0])
+early = []
+for _ in range(8):
+    time.sleep(0.1)
+    early.append(meter.read(wait=False))
+time.sleep(2.5)
+print(json.dumps([show(r) for r in early] + [show(meter.settle(r)) for r in early]))
+"""
+    found = [only(part) for part in ask(SimDriver(SimDevice(counter=counter)), script)]
+    assert all(near(part) for part in found)
+    assert all(part["settled"] for part in found[8:])
+    assert found[7]["energy"] > 20
+
+
 def test_settling_leaves_alone_what_is_final():
     script = """
 meter = open_meter([0])
