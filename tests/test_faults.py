@@ -5,6 +5,10 @@ Each is trained in a process of its own, by the real pynvml on the simulated dri
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +166,82 @@ def test_two_boards_are_summed() -> None:
     found = train(SimDriver(SimDevice(), SimDevice(low=100, high=100)))
     assert len(found["gpus"]) == 2
     assert joules(found) == pytest.approx(found["truth"], rel=0.1)
+
+
+def test_two_trainers_one_after_the_other() -> None:
+    found = SimDriver().ask(
+        """
+import json, os, tempfile, time
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+from pathlib import Path
+from lightning_pepr import PePRCallback
+from tests.models import Worker, trainer
+from tests.simnvml import SimDriver
+
+sim, found = SimDriver.current(), []
+callback = PePRCallback("val_acc", devices=sim.uuids)
+for name in "ab":
+    root = Path(tempfile.mkdtemp())
+    begin = time.monotonic()
+    module = Worker()
+    module.on_train_epoch_start = lambda: time.sleep(0.5)
+    trainer(callback, root=root, num_sanity_val_steps=0).fit(module)
+    record = json.loads((root / "pepr.json").read_text())
+    gpu = next(d for key, d in record["devices"].items() if "gpu:" in key)
+    found.append([gpu["energy_uj"] / 1e6, sim.truth(0, begin, time.monotonic()), gpu["reason"], record["run_id"]])
+print(json.dumps(found))
+"""
+    )
+    for energy, truth, reason, _ in found:
+        assert energy == pytest.approx(truth, rel=0.25), "each its own, and nothing of the other's"
+        assert reason == ""
+    assert found[0][3] != found[1][3]
+
+
+def test_two_processes_on_one_board_each_meter_the_whole_board() -> None:
+    found = SimDriver(SimDevice(low=100, high=100)).ask(
+        """
+import json, subprocess, sys
+script = '''
+import time
+from lightning_pepr.meters import open_meter
+with open_meter([0]) as meter:
+    a = meter.read()
+    time.sleep(1.5)
+    window = meter.read() - a
+    part = next(part for key, part in window.parts.items() if key.startswith("gpu:"))
+    print(part.energy_j / window.time_s, part.lower_bound)
+'''
+both = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+print(json.dumps([process.communicate()[0].split() for process in both]))
+"""
+    )
+    for watts, lower_bound in found:
+        assert float(watts) == pytest.approx(100, rel=0.05)
+        assert lower_bound == "False"
+
+
+def test_spawned_ranks_leave_a_whole_record(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        """
+import os, sys
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+from lightning_pepr import ModelSpace, PePRCallback
+from tests.models import Worker, trainer
+from tests.simnvml import SimDriver
+
+if __name__ == "__main__":
+    callback = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1), devices=SimDriver.current().uuids)
+    trainer(callback, root=sys.argv[1], strategy="ddp_spawn", devices=2).fit(Worker())
+"""
+    )
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(command, env=SimDriver().env(), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((tmp_path / "pepr.json").read_text())
+    assert record["status"] == "finished"
+    assert record["hardware"]["ranks"] == 2
+    assert len([key for key in record["devices"] if "gpu:" in key]) == 1, "the board that both use counts once"
+    assert record["costs"]["data_samples"]["value"] == 3 * 14
+    assert not record["costs"]["energy_kwh"]["lower_bound"]
