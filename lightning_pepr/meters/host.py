@@ -62,7 +62,9 @@ class HostMeter:
 
         Args:
             wait: Whether to wait (at most one period of the slowest counter) until the reading is final.
-                Without it the reading comes at once, with the unsettled edge in its error bound.
+                Without it the reading comes at once, with the unsettled edge in its error bound. Just after
+                opening the ticks are not known yet: then it is up to three periods, and a board without a counter
+                gives readings that `settle` makes final after 1.5 to 3 s.
 
         Returns:
             A cumulative reading; the difference of two is the window between them. Trouble with the hardware
