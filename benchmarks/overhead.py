@@ -1,8 +1,8 @@
 """What does a callback take from the training? `python -m benchmarks.overhead`.
 
 The same small model is trained with each callback on a simulated board. Every hook is timed by the CPU time of the
-thread that runs it; so is an empty callback in the same training, and the difference counts. Wall time would show the
-other processes of the machine more than the callback.
+thread that runs it; so is an empty callback that comes after it in the same training, and the difference counts, less
+that between two empty ones. Wall time would show the other processes of the machine more than the callback.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def train(title: str, count: int, steps: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             accelerator="cpu",
-            callbacks=[empty, callback],
+            callbacks=[callback, empty],  # the first to be called is the slower: PePRCallback puts itself there
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -86,7 +86,7 @@ def train(title: str, count: int, steps: int) -> dict:
     epochs = [
         {key: one[key] - other[key] for key in one} for one, other in zip(callback.spent, empty.spent, strict=True)
     ]
-    return {"epochs": epochs[1:], "beside": beside / wall}  # the first epoch imports things
+    return {"epochs": epochs[1:-1], "beside": beside / wall}  # the first imports things, the last ends the fit
 
 
 def make_callback(title: str) -> Any:
@@ -127,18 +127,21 @@ def timed(callback: Any) -> Any:
     def wrap(name: str) -> Any:
         hook = getattr(kind, name)
         place = "step" if "batch" in name or name.startswith(("on_before", "on_after")) else "epoch"
-        begins = name == "on_train_epoch_start"
 
-        def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if begins:
+        def run(self: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
+            if self.inside:  # one hook calls another
+                return hook(self, trainer, *args, **kwargs)
+            if name == "on_train_epoch_start":
                 self.spent.append({"step": 0, "epoch": 0, "wall": 0})
-            began, began_wall = clock(), wall()
+            clock(), wall()  # the first call after other work is slower
+            self.inside, began_wall, began = True, wall(), clock()
             try:
-                return hook(self, *args, **kwargs)
+                return hook(self, trainer, *args, **kwargs)
             finally:
                 if self.spent:
                     self.spent[-1][place] += clock() - began
                     self.spent[-1]["wall"] += wall() - began_wall
+                self.inside = False
 
         return run
 
@@ -146,13 +149,14 @@ def timed(callback: Any) -> Any:
     plain = kind.state_key.fget
 
     def state_key(self: Any) -> str:  # asked for at every hook
+        clock()
         began = clock()
         key = plain(self)
         if self.spent:
             self.spent[-1]["step"] += clock() - began
         return key
 
-    callback.spent = []
+    callback.spent, callback.inside = [], False
     callback.__class__ = type(kind.__name__, (kind,), {**members, "state_key": property(state_key)})
     return callback
 
@@ -223,9 +227,9 @@ def main() -> None:
         function, arguments = json.loads(work)
         Path(target).write_text(json.dumps({"train": train, "watch": watch}[function](*arguments)))
         return
-    repetitions, epochs, steps, boundaries = chosen.repetitions, 4, STEPS, chosen.boundaries
+    repetitions, epochs, steps, boundaries = chosen.repetitions, 5, STEPS, chosen.boundaries
     if chosen.quick:
-        repetitions, epochs, steps, boundaries = 1, 2, 50, 3
+        repetitions, epochs, steps, boundaries = 1, 3, 50, 3
 
     titles = [PEPR, MONITOR, *(title for title, tool in PEERS.items() if installed(TOOLS[tool].package)), EMPTY]
     print(f"{versions()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
@@ -233,17 +237,25 @@ def main() -> None:
     for _ in range(repetitions):  # by turns, so that what else the machine does meets all of them
         for title in titles:
             runs[title].append(in_process(SimDevice(), "train", title, epochs, steps))
-    ours = median(runs[PEPR], "step") + median(runs[PEPR], "epoch")
-    idle = statistics.median(run["beside"] for run in runs[EMPTY])
+    floor = runs.pop(EMPTY)
+    idle = statistics.median(run["beside"] for run in floor)
+    spent = {
+        title: {key: median(found, key) - median(floor, key) for key in ("step", "epoch", "wall")}
+        for title, found in runs.items()
+    }
+    ours = spent[PEPR]["step"] + spent[PEPR]["epoch"]
     rows = []
-    for title, found in runs.items():
-        step, epoch, wall = (median(found, key) for key in ("step", "epoch", "wall"))
-        beside = statistics.median(run["beside"] for run in found) - idle
-        row = [title, f"{step / steps:.2f} µs", f"{epoch / 1e3:.2f} ms", f"{(step + epoch) / ours:.2f}"]
-        rows.append([*row, f"{wall / 1e3:.1f} ms", "" if title == EMPTY else f"{beside:.2%}"])
+    for title, it in spent.items():
+        beside = statistics.median(run["beside"] for run in runs[title]) - idle
+        row = [title, f"{it['step'] / steps:.1f} µs", f"{it['epoch'] / 1e3:.1f} ms"]
+        rows.append([*row, f"{(it['step'] + it['epoch']) / ours:.2f}", f"{it['wall'] / 1e3:.0f} ms", f"{beside:.1%}"])
+    each = sorted(epoch["step"] / 1e3 / steps for run in floor for epoch in run["epochs"])
+    quarter = len(each) // 4
+    noise = (each[-1 - quarter] - each[quarter]) / 2
     head = ["beyond an empty callback", "CPU time in its hooks, a step", "and an epoch besides"]
     head += [f"an epoch of {steps} steps, relative to lightning-pepr", "wall time in its hooks, an epoch"]
-    print(f"### Callbacks\n\n{table([*head, 'CPU time of its threads, of a core'], rows)}\n", flush=True)
+    print(f"### Callbacks\n\n{table([*head, 'CPU time of its threads, of a core'], rows)}\n")
+    print(f"Noise: ± {noise:.1f} µs a step (half the interquartile range between two empty callbacks).\n", flush=True)
 
     rows = []
     for title, device, shortest, longest in (
