@@ -156,7 +156,9 @@ def main() -> None:
     head = [f"{rows:,} runs in {groups} groups ({megabytes:.0f} MB of CSV)", "time", "relative to lightning-pepr"]
     head += ["CPU time, relative", "peak memory", "beyond the libraries', relative to the table's size"]
     print(table(head, rows_of_table))
-    print(f"\nBoth give the same ranks, fronts and scores: {'yes' if agree else 'NO'}.", flush=True)
+    if not agree:
+        raise SystemExit("The two do not give the same ranks, fronts and scores.")
+    print("\nBoth give the same ranks, fronts and scores.")
 
 
 if __name__ == "__main__":

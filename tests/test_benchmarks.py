@@ -1,0 +1,69 @@
+"""The benchmarks run, and their tables have the rows that they should. No figure is judged here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def tables(script: str) -> dict[str, dict[str, list[str]]]:
+    """Run a benchmark's quick mode, and parse its tables: by heading, and then by the first cell of each row."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{script}", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=850
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, dict[str, list[str]]] = {}
+    heading = ""
+    for line in done.stdout.splitlines():
+        if line.startswith("### "):
+            heading = line[4:]
+        elif line.startswith("| "):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            found.setdefault(heading, {})[cells[0]] = cells[1:]
+    return found
+
+
+def peers() -> list[str]:
+    """The names of the peers, all of which have to be there."""
+    missing = [name for name in ("zeus", "codecarbon", "carbontracker") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}; docs/benchmarks.md says how")
+    return ["Zeus", "CodeCarbon, tasks", "carbontracker", "Lightning's DeviceStatsMonitor"]
+
+
+def test_energy_accuracy_compares_all_tools_in_every_table():
+    others = peers()
+    found = tables("energy_accuracy")
+    assert [heading.split(",")[0] for heading in found] == [
+        "Counter",
+        "No counter",
+        "No counter",
+        "Where the GPU is not simply there",
+    ]
+    for rows in found.values():
+        assert {"lightning-pepr, `read()`", *others} <= rows.keys()
+    for heading, rows in found.items():
+        if heading.startswith("Counter"):
+            assert rows["lightning-pepr, `read()`"][3].endswith("of 2")
+            assert rows["Zeus"][3] == "states none"
+            assert rows["Lightning's DeviceStatsMonitor"][0].startswith("no energy")
+
+
+def test_overhead_compares_all_callbacks():
+    others = peers()
+    found = tables("overhead")
+    assert {"lightning-pepr, `PePRCallback`", *others} <= found["Callbacks"].keys()
+    assert len(found["The meter between boundaries"]) == 1 + 1 + 3
+
+
+def test_rank_compares_with_a_loop_that_agrees():
+    (rows,) = tables("rank").values()
+    assert list(rows)[2:] == ["lightning-pepr", "pandas, group by group"]
