@@ -209,7 +209,7 @@ class Tally:
             # torch counts its own memory; what is sampled can miss a peak.
             MEMORY.field: CostEntry(reason="no memory could be read")
             if whole.memory_gb is None
-            else CostEntry(whole.memory_gb, 0.0 if on_gpu else None, "counter" if on_gpu else "sampled"),
+            else CostEntry(whole.memory_gb, 0.0 if on_gpu else None, "counter" if on_gpu else "estimated"),
             DATA.field: _counted(whole.data_samples, NO_BATCH_SIZE),
             PARAMS.field: _counted(params, LAZY_PARAMETERS),
         }
