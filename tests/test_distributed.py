@@ -139,6 +139,9 @@ module = Worker()
 callback = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1), meter=RankMeter(module))
 trainer(callback, root=sys.argv[1], devices=2, strategy="ddp", max_epochs=2).fit(module)
 Path(sys.argv[1], f"rank{rank}.json").write_text(json.dumps([module.work_uj, callback.run.costs["energy_kwh"].value]))
+import torch.distributed
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()  # else a rank may abort while it exits after the other
 """
 
 

@@ -52,6 +52,10 @@ meter = Noting([sim.uuids[board] for board in boards[rank]])
 callback = Timed("val_acc", space=ModelSpace.budget(energy_kwh=1), meter=meter)
 trainer(callback, root=root, devices=2, strategy="ddp", max_epochs=3, num_sanity_val_steps=0).fit(Slow())
 (root / f"run{rank}.json").write_text(json.dumps(callback.run.to_dict()))
+meter.close()
+import torch.distributed
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()  # else a rank may abort while it exits after the other
 """
 
 

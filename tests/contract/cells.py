@@ -146,6 +146,8 @@ def main() -> None:
         results = {"/".join(cell): run_cell(*cell, folder) for cell in CELLS}
     if os.environ["RANK"] == "0":
         Path(sys.argv[1]).write_text(json.dumps(results))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()  # else a rank may abort while it exits after the other
 
 
 if __name__ == "__main__":
