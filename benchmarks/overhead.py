@@ -217,8 +217,8 @@ def median(runs: list[dict], key: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=5, help="trainings with each callback (default: 5)")
-    parser.add_argument("--boundaries", type=int, default=60, help="boundaries of the meter alone (default: 60)")
+    parser.add_argument("--repetitions", type=int, default=3, help="trainings with each callback (default: 3)")
+    parser.add_argument("--boundaries", type=int, default=30, help="boundaries of the meter alone (default: 30)")
     parser.add_argument("--quick", action="store_true", help="one short training each, to see whether it works")
     parser.add_argument("--do", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()

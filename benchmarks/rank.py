@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="runs in the table (default: 1,000,000)")
     parser.add_argument("--groups", type=int, default=200, help="groups in the table (default: 200)")
-    parser.add_argument("--repetitions", type=int, default=5, help="how often each ranks (default: 5)")
+    parser.add_argument("--repetitions", type=int, default=3, help="how often each ranks (default: 3)")
     parser.add_argument("--quick", action="store_true", help="a small table, once, to see whether it works")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()

@@ -36,7 +36,7 @@ def open_meter(devices: Sequence[Device] | None = None) -> HostMeter:
             none if torch has not been imported.
 
     Returns:
-        A meter that counts from now on. Each reading has a part "gpu:<UUID>" for each board and "cpu:<host>"
+        A meter that counts from now on. Each reading has a part `gpu:<UUID>` for each board and `cpu:<host>`
         for the processor, in integer microjoules; what cannot be measured on this host is a part of quality
         `unavailable`, whose energy is NaN and which gives its reason.
 

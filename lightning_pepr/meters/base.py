@@ -97,7 +97,7 @@ class Reading:
     """The energy of all devices up to one moment; the difference of two is the window between them.
 
     Attributes:
-        parts: A part for each device: "gpu:<UUID>", "cpu:<host>".
+        parts: A part for each device: `gpu:<UUID>`, `cpu:<host>`.
         time_s: Seconds since the meter was opened; of a difference, the length of the window.
         timestamp: Unix time of the moment to which the energy belongs; of a difference, of its end.
     """
