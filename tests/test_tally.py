@@ -1,0 +1,101 @@
+"""What a run has spent: by this rank, by all, and with the fits before."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+
+from lightning_pepr import RunRecord
+from lightning_pepr.carbon import Intensity
+from lightning_pepr.meters import Part, Quality
+from lightning_pepr.tally import LAZY_PARAMETERS, NO_BATCH_SIZE, NO_INTENSITY, Tally
+from tests.models import TRAIN_UJ, Worker, WorkMeter
+
+CPU = torch.device("cpu")
+
+
+def spend(tally: Tally, module: Worker, steps: int) -> None:
+    """A fit of so many steps, on one rank."""
+    tally.begin()
+    tally.open(CPU)
+    tally.start()
+    tally.enter("train")
+    module.work_uj += steps * TRAIN_UJ
+    tally.count(4 * steps)
+    tally.enter(None)
+    tally.gather()
+    tally.finish()
+    tally.close()
+
+
+def test_fits_add_up() -> None:
+    module = Worker()
+    tally = Tally(WorkMeter(module), None)
+    for steps in (3, 5):
+        spend(tally, module, steps)
+    whole = tally.whole()
+    assert whole.total.energy_uj == 8 * TRAIN_UJ
+    assert whole.stages["train"].energy_uj == 8 * TRAIN_UJ
+    assert whole.data_samples == 32
+    tally.forget()
+    assert tally.whole().total.energy_uj is None
+
+
+def test_a_resumed_tally_goes_on_from_plain_types() -> None:
+    module = Worker()
+    first = Tally(WorkMeter(module), None)
+    spend(first, module, 3)
+    second = Tally(WorkMeter(Worker()), None)
+    second.resume(json.loads(json.dumps(first.to_dict())))
+    assert second.whole() == first.whole()
+
+
+def test_a_rank_that_is_cut_off_keeps_what_the_others_had_said() -> None:
+    module = Worker()
+    tally = Tally(WorkMeter(module), None)
+    tally.open(CPU)
+    tally.enter("train")
+    module.work_uj += TRAIN_UJ
+    tally.enter(None)
+    tally.cut_off(rank=1, ranks=3)  # none of the others has ever been asked
+    assert tally.whole().total.energy_uj == TRAIN_UJ
+    tally.close()
+
+
+def test_what_is_not_known_has_no_value_and_a_reason() -> None:
+    class Nothing(WorkMeter):
+        def read(self, wait: bool = True):  # type: ignore[no-untyped-def]
+            reading = super().read(wait)
+            return type(reading)({"gpu:0": Part(None, Quality.UNAVAILABLE, reason="no driver")}, reading.time_s)
+
+    tally = Tally(Nothing(Worker()), None)
+    run = RunRecord("model")
+    tally.open(CPU)
+    tally.enter("train")
+    tally.count(None)
+    tally.enter(None)
+    tally.gather()
+    tally.book(run, None)
+    assert {name: entry.value for name, entry in run.costs.items() if name != "time_s"} == dict.fromkeys(
+        ["energy_kwh", "carbon_g", "memory_gb", "data_samples", "params"]
+    )
+    assert run.costs["energy_kwh"].reason == "no driver"
+    assert run.costs["carbon_g"].reason == NO_INTENSITY
+    assert run.costs["data_samples"].reason == NO_BATCH_SIZE
+    assert run.costs["params"].reason == LAZY_PARAMETERS
+    assert tally.why_no_energy() == "no driver"
+    tally.close()
+
+
+def test_carbon_has_the_error_and_the_quality_of_the_energy() -> None:
+    module = Worker()
+    tally = Tally(WorkMeter(module), None)
+    spend(tally, module, 4)
+    run = RunRecord("model", params=7)
+    tally.book(run, Intensity(200.0, pue=1.5))
+    energy, carbon = run.costs["energy_kwh"], run.costs["carbon_g"]
+    assert energy.value is not None
+    assert carbon.value == energy.value * 200.0 * 1.5
+    assert (carbon.quality, carbon.lower_bound) == (energy.quality, energy.lower_bound) == ("counter", False)
+    assert run.costs["params"].value == 7
