@@ -22,10 +22,11 @@ lint: .venv/installed  ## ruff and mypy --strict
 	$(BIN)/mypy
 
 test: lint docs  ## everything, on the CPU
-	$(BIN)/pytest -n $(WORKERS) -m "not gpu"
+	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not alone"
+	$(BIN)/pytest -m alone
 
 test-fast: lint  ## the quick tests, in at most five minutes
-	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not slow"
+	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not alone and not slow"
 
 test-gpu:  ## the claims about measuring, on a real NVIDIA GPU (any python with CUDA torch and lightning)
 	$(PYTHON) -m tests.gpu
