@@ -153,7 +153,9 @@ class TickClock:
         beats = [base + moment + (n - number) * slope for n, _, _ in ticks]
         off = max(max(a - beat, beat - u, 0.0) for (_, a, u), beat in zip(ticks, beats, strict=True))
         squares = sum((base + m - beat) ** 2 for m, beat in zip(moments, beats, strict=True))
-        deviation = math.sqrt(squares / max(1, count - 2))
+        # A few ticks may lie on a line by chance: each is unknown within its interval, whatever the scatter says.
+        blur = sum((u - a) ** 2 for _, a, u in ticks) / (12 * count)
+        deviation = math.sqrt(max(squares / max(1, count - 2), blur))
         self.jitter = min(max(self.jitter, 1.2 * off), self.period / 4)
         error = 3 * deviation / math.sqrt(spread) + WANDER * slope
         self._periods = (slope - error, slope + error)

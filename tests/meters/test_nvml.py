@@ -53,7 +53,7 @@ def test_boards_are_named_by_index_or_uuid_and_count_once(devices):
     sim = SimDriver(SimDevice(uuid="GPU-a", low=0, high=0), SimDevice(uuid="GPU-b", low=100, high=100))
     found = ask(sim, f"meter = open_meter({devices!r})\ntime.sleep(1)\nprint(json.dumps(show(meter.read())))")
     assert list(found) == ["GPU-b"]
-    assert near(found["GPU-b"])
+    assert near(found["GPU-b"], share=0.01)  # which board it is; how exactly is another test's
     assert found["GPU-b"]["energy"] == pytest.approx(100, rel=0.1)
 
 
