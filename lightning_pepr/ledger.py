@@ -84,7 +84,8 @@ class _Window:
 class Ledger:
     """Reads a meter wherever a stage ends and the next begins: one reading, shared by both.
 
-    A boundary does not wait for the next tick: it is settled at a later one, and until then its uncertainty is in the error.
+    A boundary does not wait for the next tick: it is settled at a later one, and until then its uncertainty is in the
+    error.
 
     Args:
         meter: What is read. If it raises, what it had read so far is kept and the loss is marked.
