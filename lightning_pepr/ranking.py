@@ -83,6 +83,10 @@ def rank(
     within = ["group"] if group is not None else []
     table = table.select(*COLUMNS)
     table = _add_ranges(table, resources, space, within)
+    if space is not None or not within:
+        # Constant columns written out: polars divides by a constant by its inverse, which need not be finite.
+        bounds = [name for resource in resources for name in _bounds(resource)]
+        table = table.with_columns(pl.Series(name, table[name].to_numpy().copy()) for name in bounds)
     _warn_of_flat(table, key)
     p = _gained(baseline)
     r = {resource: _normalized(resource) for resource in resources}

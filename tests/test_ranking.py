@@ -25,8 +25,7 @@ needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the published measu
 FIELDS = [resource.field for resource in RESOURCES]
 
 performances = st.none() | st.floats(0.0, 1.0) | st.sampled_from([0.5, 0.75])
-# In steps of 1e-12 as meters have it, or coarser: polars divides by the inverse, which of subnormal ranges is infinite.
-amounts = st.none() | st.floats(0.0, 1e6).map(lambda amount: round(amount, 12)) | st.sampled_from([1.0, 2.0])
+amounts = st.none() | st.floats(0.0, 1e6) | st.sampled_from([1.0, 2.0])
 tables = st.lists(
     st.fixed_dictionaries(
         {
