@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast test-gpu lint docs clean
+.PHONY: help demo test test-fast test-gpu bench lint docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,21 @@ test-fast: lint  ## the quick tests, in at most five minutes
 test-gpu:  ## the claims about measuring, on a real NVIDIA GPU (any python with CUDA torch and lightning)
 	$(PYTHON) -m tests.gpu
 
+# The other tools stay out of the project's environment, which theirs sees.
+.venv-bench/installed: .venv/installed benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	.venv-bench/bin/pip install --quiet -r benchmarks/requirements.txt
+	@touch $@
+
+bench: .venv-bench/installed  ## the tables of docs/benchmarks.md (25 minutes, on a machine that does nothing else)
+	.venv-bench/bin/python -m benchmarks.energy_accuracy
+	.venv-bench/bin/python -m benchmarks.overhead
+	.venv-bench/bin/python -m benchmarks.rank
+
 docs: .venv/installed  ## build the site, strictly
 	$(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove what the targets above made
-	rm -rf .venv site build dist
+	rm -rf .venv .venv-bench site build dist

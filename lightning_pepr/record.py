@@ -117,6 +117,8 @@ class RunRecord:
         epochs: The evaluations, in order.
         stages: What each stage has cost; "train", "validate" and "other" make up the run, "test" comes on top.
         devices: The devices that were metered, by host and device key.
+        val_samples: How many samples the monitored performance is of; None if that could not be counted.
+        test_samples: How many samples the test performance is of.
         test_performance: Performance on test data, if the trainer has tested; the last test wins.
         test_monitor: The key of the test performance.
         baseline: The performance that is to be had for nothing, if scores were rescaled by it.
@@ -138,6 +140,8 @@ class RunRecord:
     epochs: list[Epoch] = field(default_factory=list)
     stages: dict[str, Stage] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
+    val_samples: int | None = None
+    test_samples: int | None = None
     test_performance: float | None = None
     test_monitor: str = ""
     baseline: float | None = None

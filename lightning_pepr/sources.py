@@ -27,6 +27,8 @@ Runs: TypeAlias = pl.DataFrame
 Source: TypeAlias = "str | os.PathLike[str] | RunRecord | Runs | Sequence[Source]"
 """What `load_runs` and `rank` read: paths, records, tables, and lists of these."""
 
+_MEASURED = ("energy_kwh", "carbon_g")  # the costs that have an error
+
 COLUMNS: dict[str, Any] = {
     "group": pl.String,  # what a run is compared within, such as the data set; null where nothing says
     "model": pl.String,
@@ -34,11 +36,15 @@ COLUMNS: dict[str, Any] = {
     **{resource.field: pl.Float64 for resource in RESOURCES},  # null is not measured
     "val_performance": pl.Float64,  # of the best epoch
     "last_performance": pl.Float64,  # of the last epoch
+    **{f"{name}_error": pl.Float64 for name in _MEASURED},  # bounds, without the gain of a sensor
+    "gain": pl.Float64,  # relative uncertainty of the energy that all runs on the same boards share
+    "samples": pl.Int64,  # how many samples the performance is of
     "quality": pl.String,  # how the energy was measured
     "source": pl.String,  # the file
     "row": pl.Int64,  # which row of it, from 0; null for a record
     "run_id": pl.String,
     "device": pl.String,  # what was metered
+    "boards": pl.String,  # whose energy was metered: the UUIDs of GPUs, and hosts of CPUs
     "status": pl.String,  # whether the run finished
 }
 """The columns of a table of runs, in their order."""
@@ -177,14 +183,25 @@ def _records(records: list[tuple[RunRecord, str | None]]) -> Runs:
                 **{name: value for name, value in costs.items() if value is not None},
                 "val_performance": record.best.performance if record.best else None,
                 "last_performance": record.last.performance if record.last else None,
+                **{f"{name}_error": record.costs[name].error for name in _MEASURED if name in record.costs},
+                "gain": _gain(record),
+                "samples": record.val_samples if record.test_performance is None else record.test_samples,
                 "quality": energy.quality if energy else None,
                 "source": path,
                 "run_id": record.run_id,
+                "boards": ", ".join(sorted(k for k, d in record.devices.items() if d.energy_uj is not None)) or None,
                 "device": ", ".join(dict.fromkeys(d.name for d in record.devices.values() if d.name)) or None,
                 "status": record.status,
             }
         )
     return pl.DataFrame(rows, schema_overrides=COLUMNS, infer_schema_length=None).pipe(_complete)
+
+
+def _gain(record: RunRecord) -> float | None:
+    """The relative uncertainty of all the energy of a run that its boards' sensors share; None without energy."""
+    known = [(d.energy_uj, d.gain) for d in record.devices.values() if d.energy_uj is not None]
+    total = sum(energy for energy, _ in known)
+    return sum(energy * gain for energy, gain in known) / total if total else None
 
 
 def _read_csv(path: Path) -> pl.DataFrame:

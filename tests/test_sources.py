@@ -39,7 +39,11 @@ def make_record(
             "time_s": CostEntry(60.0, 0.0, "counter"),
             "carbon_g": CostEntry(reason="the grid's intensity is not known"),
         },
-        devices={"gpu:GPU-1": Device("NVIDIA A100", "host"), "cpu:host": Device("EPYC", "host")},
+        devices={
+            "gpu:GPU-1": Device("NVIDIA A100", "host", 800_000_000_000, 1.0, "counter", gain=0.05),
+            "cpu:host": Device("EPYC", "host", 200_000_000_000, 1.0, "counter"),
+            "gpu:GPU-2": Device("AMD", "host"),
+        },
         test_performance=test,
     )
     for key, value in rest.items():
@@ -65,10 +69,13 @@ class TestRecords:
             "val_performance": 0.75,
             "last_performance": 0.625,
             "energy_kwh": 0.25,
+            "energy_kwh_error": 0.01,
+            "gain": pytest.approx(0.04),
+            "boards": "cpu:host, gpu:GPU-1",
             "time_s": 60.0,
             "params": 1000.0,
             "quality": "counter",
-            "device": "NVIDIA A100, EPYC",
+            "device": "NVIDIA A100, EPYC, AMD",
             "source": str(tmp_path / "pepr.json"),
             "run_id": record.run_id,
             "status": "finished",
