@@ -54,6 +54,7 @@ PAPER_COLUMNS = {"energy": "energy_kwh", "co2": "carbon_g", "memR": "memory_gb",
 
 _RECORD = re.compile(r"pepr(-[0-9a-f]{8}(-\d+)?)?\.json")  # a run that finds another's record renames it
 _TEST = re.compile(r"test_\d+")
+_KINDS = {"counter": "measured", "integrated": "measured", "estimated": "estimated"}
 _NOT_MEASURED = ["", "NA", "N/A", "n/a", "null", "None"]
 _COSTS = [resource.field for resource in RESOURCES]
 _PERFORMANCES = ["performance", "val_performance", "last_performance"]
@@ -129,6 +130,42 @@ def check_runs(runs: Runs) -> None:
         if bad.any():
             run = runs.row(int(bad.arg_max() or 0), named=True)
             raise ValueError(f"{name} of {_describe(run)} is {run[name]!r}; expected {expected}.")
+
+
+def warn_of_mixtures(runs: Runs, within: Sequence[str] = ()) -> None:
+    """Warn if costs that do not compare are put into one space.
+
+    That is energy that was measured beside energy that was estimated, which may be off by half, and runs on different
+    devices, whose costs tell of the devices as well as of the models. What is not known mixes with nothing.
+
+    Args:
+        runs: What `load_runs` returned.
+        within: Columns, such as "group"; runs that differ in them are in different spaces.
+    """
+    kinds = runs.select(
+        pl.struct(within).alias("_space") if within else pl.lit(0).alias("_space"),
+        "model",
+        "device",
+        energy=pl.when(pl.col("energy_kwh").is_not_null()).then(
+            pl.col("quality").replace_strict(_KINDS, default=None, return_dtype=pl.String)
+        ),
+    )
+    for name, group, told in (
+        ("energy", "quality", "energy is {}; an estimate may be off by half, and R takes the two for alike"),
+        ("device", "device", "the runs are of different devices, {}; R then compares devices as well as models"),
+    ):
+        found = kinds.drop_nulls(name).group_by("_space", name).agg(pl.len(), pl.col("model").first())
+        alike = pl.col(name).str.split(", ").list.sort().list.join(", ")  # a record has its devices in any order
+        mixed = found.with_columns(alike).filter(pl.col(name).n_unique().over("_space") > 1)
+        if mixed.is_empty():
+            continue
+        counts = mixed.group_by(name).agg(pl.col("len").sum(), pl.col("model").sort().first()).sort(name)
+        shown = [f"{kind} in {count} (such as {model})" for kind, count, model in counts.head(4).rows()]
+        shown += [f"and {len(counts) - 4} more"] * (len(counts) > 4)
+        warnings.warn(
+            f"{told.format(', '.join(shown))}. Rank such runs apart (group={group!r}), or leave one kind out.",
+            stacklevel=3,
+        )
 
 
 def _flatten(sources: Iterable[Any]) -> Iterator[Any]:

@@ -99,10 +99,11 @@ class ModelSpace:
             FileNotFoundError: If a path does not exist.
             ValueError: If there is no run, none with a cost, or a cost is negative or not finite.
         """
-        from lightning_pepr.sources import check_runs, load_runs
+        from lightning_pepr.sources import check_runs, load_runs, warn_of_mixtures
 
         table = load_runs(runs)
         check_runs(table)
+        warn_of_mixtures(table)
         ranges: dict[str, tuple[float, float]] = {}
         for resource in RESOURCES:
             amounts = table[resource.field].drop_nulls()

@@ -15,7 +15,7 @@ import lightning_pepr
 from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs
 from lightning_pepr.cost import RESOURCES
 from lightning_pepr.record import CostEntry, Device, Epoch
-from lightning_pepr.sources import COLUMNS, check_runs
+from lightning_pepr.sources import COLUMNS, check_runs, warn_of_mixtures
 
 PAPER = Path(__file__).parents[2] / "shared" / "paper"
 COSTS = [resource.field for resource in RESOURCES]
@@ -326,6 +326,49 @@ class TestSpaceFromRuns:
     def test_runs_without_a_cost_span_none(self) -> None:
         with pytest.raises(ValueError, match="none of the 1 runs has a cost"):
             ModelSpace.from_runs(RunRecord("m", test_performance=0.5))
+
+
+class TestMixtures:
+    RUNS = pl.DataFrame(
+        {
+            "group": ["x", "x", "y", "y"],
+            "model": ["a", "b", "c", "d"],
+            "performance": [0.5, 0.6, 0.7, 0.8],
+            "energy_kwh": [1.0, 2.0, 3.0, 4.0],
+            "quality": ["counter", "integrated", "estimated", "estimated"],
+            "device": ["A100, EPYC", "EPYC, A100", "H100", None],
+        }
+    )
+
+    def test_measured_beside_estimated_and_different_devices_are_pointed_out(self) -> None:
+        with pytest.warns(UserWarning, match="Rank such runs apart") as caught:
+            ModelSpace.from_runs(self.RUNS)
+        energy, device = (str(warning.message) for warning in caught)
+        assert "estimated in 2 (such as c), measured in 2 (such as a)" in energy
+        assert "group='quality'" in energy
+        assert "A100, EPYC in 2 (such as a), H100 in 1 (such as c)" in device
+        assert {warning.filename for warning in caught} == {__file__}
+
+    @pytest.mark.parametrize("rows", [slice(0, 2), slice(2, 4)])
+    def test_what_is_alike_or_unknown_mixes_with_nothing(self, rows: slice) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warn_of_mixtures(load_runs(self.RUNS[rows]))
+
+    def test_runs_in_different_spaces_do_not_mix(self) -> None:
+        runs = load_runs(self.RUNS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warn_of_mixtures(runs, ["group"])
+        mixed = runs.with_columns(device=pl.Series(["A", "B", "C", "D"]))
+        with pytest.warns(UserWarning, match="of different devices, A in 1 .*, D in 1"):
+            warn_of_mixtures(mixed, ["group"])
+
+    def test_an_energy_that_is_missing_was_not_estimated(self) -> None:
+        runs = self.RUNS.with_columns(device=None, energy_kwh=pl.Series([1.0, 2.0, None, None]), time_s=1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warn_of_mixtures(load_runs(runs))
 
 
 def test_without_polars_the_pip_line_is_named() -> None:
