@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
+from lightning_pepr.published import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
 
 if TYPE_CHECKING:
     from lightning_pepr.sources import Source
@@ -29,6 +31,8 @@ class ModelSpace:
         ranges: For each resource (by name, letter or field) the pair (low, high) in the unit of its field.
         source: Where the ranges come from, in words; kept in records and files.
         models: How many models they were taken from, if any.
+        device: What the costs were measured on, in words; empty if unknown.
+        note: What else somebody who compares with the space should know.
 
     Raises:
         ValueError: If a resource is unknown or given twice, or a range is not 0 <= low <= high.
@@ -41,7 +45,13 @@ class ModelSpace:
     """
 
     def __init__(
-        self, ranges: Mapping[str, tuple[float, float]], *, source: str = "by hand", models: int | None = None
+        self,
+        ranges: Mapping[str, tuple[float, float]],
+        *,
+        source: str = "by hand",
+        models: int | None = None,
+        device: str = "",
+        note: str = "",
     ) -> None:
         if not isinstance(ranges, Mapping) or not ranges:
             raise ValueError(
@@ -65,6 +75,59 @@ class ModelSpace:
         self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
         self.source = source
         self.models = models
+        self.device = device
+        self.note = note
+
+    @classmethod
+    def of(cls, space: ModelSpace | str | os.PathLike[str]) -> ModelSpace:
+        """A space by what it goes by: itself, a file that `save` wrote, or the name of a published one.
+
+        Args:
+            space: A space; a path; or a name of `published`, with ":clean" after it for `clean=True`.
+
+        Raises:
+            FileNotFoundError: If there is neither a file nor a published space of that name; lists the names.
+            ValueError: If the file does not hold a space.
+        """
+        if isinstance(space, ModelSpace):
+            return space
+        name, _, clean = str(space).partition(":")
+        if name in SETTINGS and clean in ("", "clean") and not Path(space).exists():
+            return _published(name, bool(clean), stacklevel=3)
+        if not Path(space).exists():
+            raise FileNotFoundError(
+                f"there is no file {os.fspath(space)!r} to read a space from, and no published space of that name; "
+                f"those are {', '.join(SETTINGS)} (each also with ':clean')."
+            )
+        return cls.load(space)
+
+    @classmethod
+    def published(cls, name: str, clean: bool = False) -> ModelSpace:
+        """The space of one of the paper's eight settings: 131 models each, ten epochs.
+
+        Args:
+            name: "derma", "derma_pt", "derma_small", "derma_smallest", "lidc", "lidc_small", "pneumonia" or
+                "pneumonia_small".
+            clean: Whether to leave out the rows whose energy and CO2 are those of another run, as `audit` finds them.
+                In the five settings that have such rows (derma_small, derma_smallest, lidc_small, pneumonia,
+                pneumonia_small) they set the high of energy, of carbon or of both; with them, a warning says so.
+
+        Returns:
+            A space of energy, carbon, memory and parameters, with the source and the device. It has no time: the
+            table has the time of one epoch beside the energy of ten.
+
+        Raises:
+            ValueError: If there is no setting of that name; lists those there are.
+
+        Source:
+            The published results of https://arxiv.org/abs/2403.12562, in https://github.com/saintslab/PePR.
+
+        >>> ModelSpace.published("derma_pt").range("energy")
+        (0.010745538283, 0.254142283589)
+        >>> ModelSpace.published("derma_small", clean=True).range("energy")
+        (0.001902473153, 0.030136924003)
+        """
+        return _published(name, clean, stacklevel=3)
 
     @classmethod
     def budget(cls, **amounts: float) -> ModelSpace:
@@ -164,12 +227,13 @@ class ModelSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain types, as a record and `save` hold it."""
-        return {
+        plain: dict[str, Any] = {
             "schema": SCHEMA,
             "ranges": {field: list(pair) for field, pair in self.ranges.items()},
             "source": self.source,
             "models": self.models,
         }
+        return plain | {key: text for key, text in (("device", self.device), ("note", self.note)) if text}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpace:
@@ -181,7 +245,8 @@ class ModelSpace:
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
             raise ValueError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
-        return cls(data.get("ranges", {}), source=str(data.get("source", "")), models=data.get("models"))
+        words = {key: str(data.get(key, "")) for key in ("source", "device", "note")}
+        return cls(data.get("ranges", {}), models=data.get("models"), **words)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the space to a JSON file."""
@@ -198,3 +263,24 @@ class ModelSpace:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)} does not hold a model space: {error}") from error
+
+
+def _published(name: str, clean: bool, stacklevel: int) -> ModelSpace:
+    if name not in SETTINGS:
+        raise ValueError(f"there is no published space {name!r}; expected one of {', '.join(SETTINGS)}.")
+    setting = SETTINGS[name]
+    source = f"{PAPER}; table of {TABLE}, setting {name}"
+    if not setting.condemned:
+        return ModelSpace(setting.ranges(), source=source, models=MODELS, device=DEVICE, note=NOTE)
+    kept, all_of_them = setting.ranges(clean=True), setting.ranges()
+    if clean:
+        source += f", without {setting.condemned} of its {MODELS} rows, which have the energy of another run"
+        return ModelSpace(kept, source=source, models=MODELS - setting.condemned, device=DEVICE, note=NOTE)
+    moved = [
+        f"{field} ({high:.3g}, without them {kept[field][1]:.3g})"
+        for field, (_, high) in all_of_them.items()
+        if high != kept[field][1]
+    ]
+    told = CONDEMNED.format(count=setting.condemned, models=MODELS, name=name, highs=" and ".join(moved))
+    warnings.warn(f"{told}. ModelSpace.published({name!r}, clean=True) leaves these rows out.", stacklevel=stacklevel)
+    return ModelSpace(all_of_them, source=source, models=MODELS, device=DEVICE, note=f"{told}. {NOTE}")

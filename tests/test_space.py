@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from hypothesis import strategies as st
 
 from lightning_pepr import Cost, ModelSpace, normalize
 from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.published import MODELS, SETTINGS
+
+PAPER = Path(__file__).parents[2] / "shared" / "paper"
+needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the published measurements are not part of the project")
 
 pairs = st.tuples(st.floats(0.0, 1e6), st.floats(0.0, 1e6)).map(lambda pair: (min(pair), max(pair)))
 spaces = st.builds(
@@ -22,6 +27,8 @@ spaces = st.builds(
     st.dictionaries(st.sampled_from([r.field for r in RESOURCES]), pairs, min_size=1),
     source=st.text(max_size=10),
     models=st.none() | st.integers(1, 1000),
+    device=st.text(max_size=10),
+    note=st.text(max_size=10),
 )
 
 
@@ -122,6 +129,99 @@ def test_a_file_that_holds_none_is_named(tmp_path: Path, text: str, message: str
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"space\.json does not hold a model space: .*{message}"):
         ModelSpace.load(path)
+
+
+def test_what_is_not_said_is_not_in_the_file() -> None:
+    plain = ModelSpace({"energy_kwh": (0.1, 0.7)}).to_dict()
+    assert list(plain) == ["schema", "ranges", "source", "models"]
+    told = ModelSpace.from_dict({**plain, "device": "A100", "note": "on a Sunday"})
+    assert (told.device, told.note) == ("A100", "on a Sunday")
+    assert told != ModelSpace.from_dict(plain)
+
+
+CONDEMNED = {"derma_small": 78, "derma_smallest": 72, "lidc_small": 70, "pneumonia": 51, "pneumonia_small": 35}
+
+
+class TestPublished:
+    @pytest.mark.parametrize("name", SETTINGS)
+    def test_it_says_where_it_comes_from_and_what_is_wrong_with_it(self, name: str) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            space = ModelSpace.published(name)
+        assert list(space.ranges) == ["energy_kwh", "carbon_g", "memory_gb", "params"]  # not the time: see `note`
+        assert space.models == MODELS == 131
+        for text in ("arXiv.2403.12562", "saintslab/PePR", name):
+            assert text in space.source
+        assert "PUE" in space.device
+        assert "train_time" in space.note
+        assert len(caught) == (name in CONDEMNED)
+        for warning in caught:
+            assert f"{CONDEMNED[name]} of the 131 models" in str(warning.message)
+            assert f"ModelSpace.published('{name}', clean=True)" in str(warning.message)
+            assert warning.filename == __file__
+            assert str(warning.message).partition(" They ")[0] in space.note
+
+    @pytest.mark.parametrize("name", SETTINGS)
+    def test_clean_leaves_rows_out_without_a_word(self, name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            clean = ModelSpace.published(name, clean=True)
+            assert clean == ModelSpace.of(f"{name}:clean")
+        assert clean.models == MODELS - CONDEMNED.get(name, 0)
+        if name not in CONDEMNED:
+            assert clean == ModelSpace.published(name)
+
+    def test_derma_small_falls_by_a_factor_of_eight(self) -> None:
+        with pytest.warns(UserWarning, match=r"high of energy_kwh \(0\.254, without them 0\.0301\) and carbon_g"):
+            assert ModelSpace.published("derma_small").range("E")[1] == pytest.approx(0.254, abs=5e-4)
+        assert ModelSpace.published("derma_small", clean=True).range("E")[1] == pytest.approx(0.030, abs=5e-4)
+
+    def test_names_that_are_none(self) -> None:
+        with pytest.raises(ValueError, match=r"no published space 'dermis'; expected one of derma, derma_pt, derma_s"):
+            ModelSpace.published("dermis")
+        with pytest.raises(FileNotFoundError, match=r"no file 'dermis' .*no published space .* derma, derma_pt.*clean"):
+            ModelSpace.of("dermis")
+        with pytest.raises(FileNotFoundError, match="no file 'derma:dirty'"):
+            ModelSpace.of("derma:dirty")
+
+    def test_a_file_comes_before_a_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        mine = ModelSpace.budget(energy_kwh=1.0)
+        assert ModelSpace.of("derma") == ModelSpace.published("derma")
+        mine.save("derma")
+        assert ModelSpace.of("derma") == ModelSpace.of(Path("derma")) == ModelSpace.of(mine) == mine
+
+    @needs_paper
+    @pytest.mark.parametrize("name", SETTINGS)
+    def test_every_number_is_that_of_the_table(self, name: str) -> None:
+        """The condemned rows by what they are: a reading repeated in another setting, at a power that cannot be."""
+        import polars as pl
+
+        table = pl.read_csv(PAPER / "results_131x8.csv").with_columns(
+            shared=pl.struct("model", "energy", "co2").is_duplicated(),
+            watts=pl.col("energy") * 3.6e6 / (pl.col("train_time") * 10),
+        )
+        assert table.filter("shared")["watts"].is_between(600, 860).sum() == 0  # nothing between normal and condemned
+        condemned = pl.col("shared") & (pl.col("watts") > 860)
+        rows = table.filter(dataset=name)
+        columns = {"energy_kwh": "energy", "carbon_g": "co2", "memory_gb": "memR", "params": "num_param"}
+        for clean, kept in ((False, rows), (True, rows.filter(~condemned))):
+            expected = {field: (kept[column].min(), kept[column].max()) for field, column in columns.items()}
+            assert SETTINGS[name].ranges(clean) == expected
+            assert len(kept) == MODELS - clean * CONDEMNED.get(name, 0)
+
+    @needs_paper
+    @pytest.mark.parametrize("name", SETTINGS)
+    def test_clean_is_what_the_audit_keeps(self, name: str) -> None:
+        audit = pytest.importorskip("lightning_pepr.auditing").audit
+        from lightning_pepr import load_runs
+
+        runs = load_runs(PAPER / "results_131x8.csv")
+        found = audit(runs)
+        condemned = found.filter(confidence="high", rule="repeated-reading").select("row").unique()
+        kept = runs.filter(group=name).join(condemned, on="row", how="anti")
+        space = ModelSpace.from_runs(kept)
+        assert {field: space.ranges[field] for field in SETTINGS[name].ranges()} == SETTINGS[name].ranges(clean=True)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
