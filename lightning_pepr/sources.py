@@ -27,6 +27,9 @@ Runs: TypeAlias = pl.DataFrame
 Source: TypeAlias = "str | os.PathLike[str] | RunRecord | Runs | Sequence[Source]"
 """What `load_runs` and `rank` read: paths, records, tables, and lists of these."""
 
+BASELINE = "(baseline)"
+"""What `rank` calls the free predictor of a baseline; its row in a ranking is no run, and is left out when read."""
+
 _MEASURED = ("energy_kwh", "carbon_g")  # the costs that have an error
 
 COLUMNS: dict[str, Any] = {
@@ -39,6 +42,7 @@ COLUMNS: dict[str, Any] = {
     **{f"{name}_error": pl.Float64 for name in _MEASURED},  # bounds, without the gain of a sensor
     "gain": pl.Float64,  # relative uncertainty of the energy that all runs on the same boards share
     "samples": pl.Int64,  # how many samples the performance is of
+    "val_samples": pl.Int64,  # how many the other two are of
     "quality": pl.String,  # how the energy was measured
     "source": pl.String,  # the file
     "row": pl.Int64,  # which row of it, from 0; null for a record
@@ -58,7 +62,7 @@ _KINDS = {"counter": "measured", "integrated": "measured", "estimated": "estimat
 _NOT_MEASURED = ["", "NA", "N/A", "n/a", "null", "None"]
 _COSTS = [resource.field for resource in RESOURCES]
 _PERFORMANCES = ["performance", "val_performance", "last_performance"]
-_DERIVED = [key for resource in RESOURCES for key in (resource.r_key, resource.score_key)] + ["rank", "pareto"]
+_DERIVED = re.compile(r"r_[ectmdn]|pepr_[ectmdn](_low|_high)?|rank(_[ectmdn])?(_best|_worst)?|pareto|replication")
 
 
 def load_runs(*sources: Source) -> Runs:
@@ -223,6 +227,7 @@ def _records(records: list[tuple[RunRecord, str | None]]) -> Runs:
                 **{f"{name}_error": record.costs[name].error for name in _MEASURED if name in record.costs},
                 "gain": _gain(record),
                 "samples": record.val_samples if record.test_performance is None else record.test_samples,
+                "val_samples": record.val_samples,
                 "quality": energy.quality if energy else None,
                 "source": path,
                 "run_id": record.run_id,
@@ -292,11 +297,14 @@ def _table(frame: pl.DataFrame, source: str | None) -> Runs:
         )
     if "group" not in frame.columns and "dataset" in frame.columns:
         frame = frame.with_columns(group=pl.col("dataset"))
-    frame = frame.drop(_DERIVED, strict=False)
+    frame = frame.drop(name for name in frame.columns if _DERIVED.fullmatch(name))
     if source is not None:
         frame = frame.drop("row", strict=False).with_row_index("row").with_columns(source=pl.lit(source))
     elif "row" not in frame.columns:
         frame = frame.with_row_index("row")
+    no_run = frame["model"].cast(pl.String) == BASELINE
+    if no_run.any():
+        frame = frame.filter(~no_run.fill_null(False))
     return _complete(_numbers(frame, _COSTS + _PERFORMANCES, where))
 
 

@@ -82,8 +82,10 @@ class TestRecords:
         }
 
     def test_test_performance_is_that_of_the_run(self) -> None:
-        (row,) = load_runs(make_record(test=0.7)).rows(named=True)
+        (row,) = load_runs(make_record(test=0.7, test_samples=50, val_samples=20)).rows(named=True)
         assert (row["performance"], row["val_performance"]) == (0.7, 0.75)
+        assert (row["samples"], row["val_samples"]) == (50, 20)
+        assert load_runs(make_record(test_samples=50, val_samples=20))["samples"].to_list() == [20]
 
     def test_a_run_without_evaluation_or_energy_is_kept(self) -> None:
         (row,) = load_runs(make_record(performances=(None,), energy=None)).rows(named=True)
@@ -192,6 +194,16 @@ class TestPaperTable:
 
 
 class TestOwnTable:
+    def test_what_a_ranking_added_is_not_read(self, tmp_path: Path) -> None:
+        path = write_table(
+            tmp_path / "t.csv",
+            "model,performance,time_s,pepr_t,pepr_t_low,rank,rank_t_best,replication,r_x\n"
+            "a,0.5,10,0.5,0.4,1,1,3 runs,7\n(baseline),0.4,0,0.4,0.4,2,2,,\n,0.3,20,0.1,0.1,3,3,,8\n",
+        )
+        runs = load_runs(path)
+        assert runs.columns == [*COLUMNS, "r_x"]
+        assert runs.select("model", "row", "r_x").rows() == [("a", 0, 7), (None, 2, 8)], "the free predictor is no run"
+
     def test_only_three_columns_are_needed(self, tmp_path: Path) -> None:
         path = write_table(tmp_path / "t.csv", "model,performance,time_s,hospital\n7,0.5,10,A\n8,,,B\n")
         runs = load_runs(path)
