@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_pepr import functional, monitors, record
+from lightning_pepr import functional, loggers, monitors, record
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost, Resource
 from lightning_pepr.ledger import Spent
@@ -171,6 +171,10 @@ class PePRCallback(Callback):
             "device": str(trainer.strategy.root_device),
         }
         self._run.software = record.describe_software()
+        missing = self._missing()
+        costs = [resource for resource in self._logged if resource.field not in missing]
+        scores = [resource.score_key for resource in costs if self.space is not None and resource in self.space]
+        loggers.begin(trainer, self._run, [resource.field for resource in costs], scores)
         self._tally.start()
         self._tally.enter("other")
 
@@ -193,6 +197,7 @@ class PePRCallback(Callback):
         self._tally.close()
         self._run.status = "finished"
         self._save(trainer)
+        loggers.end(trainer, self._run, self.write_record)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""
@@ -212,6 +217,8 @@ class PePRCallback(Callback):
             self._run.error = f"{type(exception).__name__}: {exception}"
             self._save(trainer)
         self._tally.close()
+        if self._failed and self._run is not None:
+            loggers.end(trainer, self._run, self.write_record)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the meters."""
@@ -284,6 +291,7 @@ class PePRCallback(Callback):
             self._run.test_performance = tested.performance
             self._run.stages["test"] = stage_of(tested.stages.get("test", Spent()))
             self._save(trainer)
+            loggers.update(trainer, self._run, self.write_record)
 
     # Scoring --------------------------------------------------------------------------------------------------------
 
