@@ -34,7 +34,8 @@ class PePRCallback(Callback):
 
     Args:
         monitor: The key of the performance: in [0, 1], higher is better, logged with `self.log`.
-        space: The space over which costs are normalised. Without one, costs are logged and recorded, and no score is.
+        space: The space over which costs are normalised, or what it goes by: a file that `ModelSpace.save` wrote, or
+            the name of a published one. Without one, costs are logged and recorded, and no score is.
         resources: What to log, by name, letter or field; None logs what can be had. One that is asked for by name and
             cannot be had is a warning; an error, if another callback monitors it.
         test_monitor: The key of the test performance that `trainer.test` logs; None replaces "val" by "test".
@@ -49,6 +50,7 @@ class PePRCallback(Callback):
 
     Raises:
         ValueError: If an argument is out of its range, or `monitor` is a loss.
+        FileNotFoundError: If there is neither a file nor a published space of the name that `space` is.
 
     Source:
         PePR(R, P) = P / (1 + R), equation 1 of arXiv 2403.12562.
@@ -64,7 +66,7 @@ class PePRCallback(Callback):
     def __init__(
         self,
         monitor: str,
-        space: ModelSpace | None = None,
+        space: ModelSpace | str | Path | None = None,
         *,
         resources: Sequence[str | Resource] | None = None,
         test_monitor: str | None = None,
@@ -78,8 +80,9 @@ class PePRCallback(Callback):
     ) -> None:
         # Not named `monitor`: others take a callback of that attribute for one that acts on the key.
         self.performance_key = monitors.check_key(monitor)
-        if space is not None and not isinstance(space, ModelSpace):
+        if space is not None and not isinstance(space, (ModelSpace, str, Path)):
             raise ValueError(f"space is {space!r}; expected a ModelSpace, such as ModelSpace.budget(energy_kwh=0.5).")
+        space = None if space is None else ModelSpace.of(space)
         if isinstance(meter, str) and meter != "auto":
             raise ValueError(f'meter is {meter!r}; expected "auto", or a meter such as open_meter() gives.')
         if baseline is not None:
