@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from lightning_pepr.cost import RESOURCES
 from lightning_pepr.functional import PERFORMANCE_TOLERANCE
 from lightning_pepr.record import FILE_NAME, RunRecord
+from lightning_pepr.trackers import MLFLOW, find_wandb, read_mlflow, read_wandb
 
 try:
     import polars as pl
@@ -77,9 +78,10 @@ def load_runs(*sources: Source) -> Runs:
     it is judged here: `rank` refuses values that cannot be true.
 
     Args:
-        *sources: Folders, searched for records (`pepr.json`) at any depth; single records; CSV tables in the paper's
-            columns or in those of `COLUMNS`, of which `model`, `performance` and one cost are needed; `RunRecord`s;
-            tables that `load_runs` or `rank` returned; and lists of these.
+        *sources: Folders, searched for records (`pepr.json`) and W&B's offline runs at any depth; single records;
+            MLflow experiments, as in "mlflow:EXPERIMENT"; CSV tables in the paper's columns or in those of `COLUMNS`,
+            of which `model`, `performance` and one cost are needed; `RunRecord`s; tables that `load_runs` or `rank`
+            returned; and lists of these.
 
     Returns:
         One row a run, records first, in the order of the sources, with the columns of `COLUMNS` and then any others
@@ -104,6 +106,8 @@ def load_runs(*sources: Source) -> Runs:
             raise ValueError(
                 f"{source!r} is a {type(source).__name__}; expected a path, a RunRecord or a polars.DataFrame."
             )
+        elif os.fspath(source).startswith(MLFLOW):
+            records += read_mlflow(os.fspath(source).removeprefix(MLFLOW))
         elif os.path.isdir(source):
             records += _search(Path(source))
         elif Path(source).suffix.lower() == ".json":
@@ -184,18 +188,20 @@ def _search(folder: Path) -> list[tuple[RunRecord, str | None]]:
     """The records below a folder; broken ones are named in a warning and left out."""
     found: list[tuple[RunRecord, str | None]] = []
     broken: list[str] = []
-    paths = sorted(path for path in folder.rglob("pepr*.json") if _RECORD.fullmatch(path.name))
+    paths = sorted(path for path in folder.rglob("pepr*.json") if _RECORD.fullmatch(path.name)) + find_wandb(folder)
     for path in paths:
         try:
-            found.append((RunRecord.load(path), os.fspath(path)))
-        except (OSError, ValueError) as error:
+            record = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)
+            found.append((record, os.fspath(path)))
+        except (OSError, ValueError, ModuleNotFoundError) as error:
             broken.append(str(error))
     if not found:
         what = f"none of the {len(paths)} records in it can be read: {broken[0]}" if broken else f"no {FILE_NAME} in it"
         raise ValueError(f"{folder} holds no run ({what}); expected the records that PePRCallback leaves.")
     if broken:
         warnings.warn(
-            f"{len(broken)} of {len(paths)} records in {folder} cannot be read and are left out:\n" + "\n".join(broken),
+            f"{len(broken)} of {len(paths)} records in {folder} cannot be read and are left out:\n"
+            + "\n".join([*broken[:20], *["…"] * (len(broken) > 20)]),
             stacklevel=3,
         )
     return found
@@ -228,7 +234,7 @@ def _records(records: list[tuple[RunRecord, str | None]]) -> Runs:
                 "gain": _gain(record),
                 "samples": record.val_samples if record.test_performance is None else record.test_samples,
                 "val_samples": record.val_samples,
-                "quality": energy.quality if energy else None,
+                "quality": energy.quality or None if energy else None,
                 "source": path,
                 "run_id": record.run_id,
                 "boards": ", ".join(sorted(k for k, d in record.devices.items() if d.energy_uj is not None)) or None,
