@@ -19,7 +19,7 @@ from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost, Resource
 from lightning_pepr.ledger import Spent
 from lightning_pepr.meters import Meter
-from lightning_pepr.record import Epoch, RunRecord
+from lightning_pepr.record import Epoch, RunRecord, Status
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.tally import CUT_OFF, NO_INTENSITY, Tally, stage_of
 
@@ -110,6 +110,7 @@ class PePRCallback(Callback):
     def _begin_fit(self, stage: str = "") -> None:
         self._fn = stage  # fit, validate, test or predict
         self._failed = False
+        self._status_before: tuple[Status, str] = "finished", ""  # that of the run's fits before
         self._at_epoch_start: Any = None  # the monitored value then,
         self._at_validation_start: Any = None  # and then
         self._served = False  # whether this epoch has been logged
@@ -155,6 +156,8 @@ class PePRCallback(Callback):
                 space=self.space,
                 carbon={} if self.intensity is None else asdict(self.intensity),
             )
+        else:
+            self._status_before = self._run.status, self._run.error
         self._fit_of = (weakref.ref(trainer), weakref.ref(pl_module))
         self._run.status, self._run.error = "running", ""
         self._tally.begin()
@@ -225,6 +228,11 @@ class PePRCallback(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the meters."""
+        if stage == "fit" and self._run is not None and self._tally.is_open:
+            # Nothing was trained: Lightning's Tuner has searched, or no epoch was left. What that took is no cost.
+            self._run.status, self._run.error = self._status_before
+            if not self._run.costs and not self._run.epochs:
+                self._run = None
         self._tally.close()
 
     # Stages ---------------------------------------------------------------------------------------------------------
@@ -412,7 +420,13 @@ class PePRCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the run of a checkpoint, when a fit resumes from it."""
         # Testing a checkpoint restores callbacks, too; and what this process has spent on a run stays spent.
-        if self._fn != "fit" or not state_dict or self._run is None or self._run.run_id == state_dict["run_id"]:
+        if self._fn != "fit" or not state_dict or self._run is None:
+            return
+        if self._run.run_id == state_dict["run_id"]:
+            if self._tally.stage is not None and self._tally.to_dict() == state_dict["spent"]:
+                # Saved a moment ago, and restored within the fit: what was between is a search for a learning rate or
+                # a batch size, from which the training begins as if it had not been.
+                self._tally.leave_out()
             return
         self._run.run_id = state_dict["run_id"]
         self._run.started = state_dict["started"]

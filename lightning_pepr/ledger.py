@@ -121,6 +121,11 @@ class Ledger:
         self._stage, self._last = stage, boundary
         self._fold()
 
+    def leave_out(self) -> None:
+        """Count nothing of what has been since the last boundary; the running stage goes on."""
+        stage, self._stage = self._stage, None
+        self.enter(stage)
+
     def stages(self) -> dict[str, Spent]:
         """What each stage has cost up to the last boundary."""
         stages = dict(self._stages)

@@ -50,6 +50,8 @@ class Tally:
     def begin(self) -> None:
         """Begin a fit of the run."""
         self._samples: int | None = 0
+        self._peak = 0  # of the memory, at the last gathering, in bytes
+        self._least_peak = 0  # what it was before something was left out
         self._ranks: list[Report] = []  # the latest report of each rank, in this fit
 
     def _let_go(self) -> None:
@@ -117,19 +119,31 @@ class Tally:
                 torch.cuda.synchronize(self._device)
         self._ledger.enter(stage, wait)
 
+    def leave_out(self) -> None:
+        """Count nothing of what has been since the last gathering, as if the fit had stood still."""
+        if self._ledger is None:
+            return
+        if self._device is not None and self._device.type == "cuda":
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.synchronize(self._device)
+        self._ledger.leave_out()
+        self._least_peak = self._peak
+        self.start()  # the memory's peak begins anew
+
     def count(self, samples: int | None) -> None:
         """Count training samples; None, if a batch does not tell how many it has."""
         if self._samples is not None:
             self._samples = None if samples is None else self._samples + samples
 
     def _report(self, performance: Any = None, keys: Iterable[str] = ()) -> Report:
-        peak = None if self._memory is None else self._memory.peak_bytes()
+        seen = None if self._memory is None else self._memory.peak_bytes()
+        self._peak = max(seen or 0, self._least_peak)
         return Report(
             host=host_name(),
             stages={} if self._ledger is None else self._ledger.stages(),
             total=Spent() if self._ledger is None else self._ledger.total(),
             data_samples=self._samples,
-            memory_gb=None if peak is None else peak / 1e9,
+            memory_gb=None if seen is None else self._peak / 1e9,
             performance=None if performance is None else float(performance),
             keys=frozenset(keys),
             names=self._names,
