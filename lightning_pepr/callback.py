@@ -218,8 +218,9 @@ class PePRCallback(Callback):
                     if resource.merge == "sum" and entry.value is not None:
                         entry.lower_bound, entry.reason = True, entry.reason or CUT_OFF
             self._tally.finish()
-            by_signal = isinstance(exception, (KeyboardInterrupt, SystemExit))  # of which SIGTERMException is one
-            self._run.status = "interrupted" if by_signal else "failed"
+            # SIGTERMException is a SystemExit; Optuna's TrialPruned ends a trial that falls behind.
+            meant = isinstance(exception, (KeyboardInterrupt, SystemExit)) or type(exception).__name__ == "TrialPruned"
+            self._run.status = "interrupted" if meant else "failed"
             self._run.error = f"{type(exception).__name__}: {exception}"
             self._save(trainer)
         self._tally.close()

@@ -110,7 +110,7 @@ class RunRecord:
         params: Its trainable parameters; None if unknown.
         monitor: The key of the performance that was scored.
         run_id: What tells this run from others; a resumed run keeps it.
-        status: "running", "finished", "interrupted" (Ctrl-C, SIGTERM) or "failed" (an exception).
+        status: "running", "finished", "interrupted" (Ctrl-C, SIGTERM, Optuna's pruning) or "failed" (an exception).
         started: When the run began, ISO 8601 with time zone.
         updated: When the record was written.
         costs: For each field of `Cost` its value and how well it is known.
