@@ -27,9 +27,8 @@ with open_meter([device]) as meter:
         accuracy = (model(inputs[3072:]).argmax(1) == labels[3072:]).float().mean()
         spent = meter.read() - begin  # since the first epoch began, and how far off that may be
         score.update(accuracy, Cost(energy_kwh=spent.energy_j / 3.6e6, time_s=spent.time_s))
-        print(
-            f"epoch {epoch}  P {accuracy:.3f}  {spent.energy_j:.2f} ± {spent.error_j:.2f} J  PePR-E {score.compute():.3f}"
-        )
+        joules = f"{spent.energy_j:.2f} ± {spent.error_j:.2f} J"
+        print(f"epoch {epoch}  P {accuracy:.3f}  {joules}  PePR-E {score.compute():.3f}")
 
 for key, part in spent.parts.items():
     print(f"{key}: {part.energy_j:.2f} J, {part.quality.value}")
