@@ -90,11 +90,10 @@ def score_curve(run: RunRecord) -> Figure:
         values = [e.scores.get(key, math.nan) for e in told]
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=_name(key))
     best = max(told, key=lambda e: e.scores.get(keys[0], -math.inf))
-    top = best.scores[keys[0]]
-    axes.plot(x[told.index(best)], top, "o", ms=10, mfc="none", mec=_COLOURS[0], mew=1.5)
-    axes.set_title(
-        f"{run.model}: {_name(keys[0])} is highest, {top:.3f}, in epoch {best.epoch}", loc="left", fontsize=10
-    )
+    top, after = best.scores[keys[0]], x[told.index(best)]
+    axes.plot(after, top, "o", ms=10, mfc="none", mec=_COLOURS[0], mew=1.5)
+    title = f"{run.model}: {_name(keys[0])} is highest, {top:.3f}, after {after:g} epochs"
+    axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("epochs done")
     axes.set_ylim(0.0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -175,7 +174,7 @@ def _list_columns(logger: Any, fit: _Fit) -> None:
     if not params or not getattr(logger, "_default_hp_metric", False):
         return
     # Lightning is about to write a list with nothing but a placeholder in it, and TensorBoard keeps the first list.
-    names = [_key(logger, name) for name in ("hp_metric", fit.run.monitor, *fit.scores, *fit.costs)]
+    names = [_key(logger, name) for name in (fit.run.monitor, *fit.scores, *fit.costs, "hp_metric")]
     columns, _, _ = _hparams(logger, params, names)
     logger.experiment._get_file_writer().add_summary(columns, 0)
 
@@ -247,6 +246,8 @@ def _summarise(logger: Any, fit: _Fit) -> None:
 
 def _save_file(logger: Any, fit: _Fit) -> None:
     """The record, as a file."""
+    if getattr(logger.experiment, "disabled", False):  # its folder is one that nobody looks into
+        return
     target = Path(logger.experiment.dir) / FILE_NAME
     fit.run.save(target)
     logger.experiment.save(str(target), base_path=str(target.parent), policy="now")
