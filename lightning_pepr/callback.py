@@ -326,7 +326,8 @@ class PePRCallback(Callback):
         if performance is not None and not after_validation:
             monitors.check_in_time(trainer, self.performance_key, merged.keys)
         first = not self._run.evaluations
-        if performance is None and first and (self._validated or not trainer.enable_validation):
+        due = self._validated or not trainer.enable_validation
+        if performance is None and first and due and not trainer.barebones:  # in which self.log does nothing
             raise ValueError(monitors.not_logged(self.performance_key, merged.keys))
         if performance is not None and not monitors.is_performance(performance):
             message = monitors.not_a_performance(self.performance_key, performance)
@@ -448,14 +449,15 @@ def _batch_size(batch: Any) -> int | None:
 
     As Lightning's `extract_batch_size`, but without walking over all tensors in every step.
     """
-    while not isinstance(batch, torch.Tensor):
-        if isinstance(batch, Mapping):
-            batch = next(iter(batch.values()), None)
-        elif isinstance(batch, (list, tuple)) and batch:
-            batch = batch[0]
-        else:
+    first = batch
+    while not isinstance(first, torch.Tensor):
+        if isinstance(first, Mapping) and first:
+            first = next(iter(first.values()))
+        elif isinstance(first, (list, tuple)) and first:
+            first = first[0]
+        else:  # such as the None of a loader that has ended before the others
             return _search_batch_size(batch)
-    return batch.shape[0] if batch.ndim else 1
+    return first.shape[0] if first.ndim else 1
 
 
 def _search_batch_size(batch: Any) -> int | None:
