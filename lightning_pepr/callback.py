@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import torch
 from lightning.fabric.utilities import rank_zero_warn
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from lightning_pepr import functional, loggers, monitors, record
+from lightning_pepr.bases import Callback
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost, Resource
 from lightning_pepr.ledger import Spent
