@@ -135,18 +135,18 @@ def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
         ValueError: If there is no such experiment, or no run of ours in it.
     """
     try:
-        from mlflow import MlflowClient
+        import mlflow
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "reading an MLflow experiment needs mlflow: pip install 'lightning-pepr[mlflow]'", name=error.name
         ) from error
 
-    with _environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"):
-        client = MlflowClient()
-        found = _find_experiment(client, experiment)
+    uri = mlflow.get_tracking_uri()
+    with _environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"), _telling_where(uri):
+        client, found = _find_experiment(uri, experiment)
         runs = _runs_of(client, found)
         # A server answers several at once; a database file is read by one.
-        workers = 8 if client.tracking_uri.startswith("http") else 1
+        workers = 8 if uri.startswith("http") else 1
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
             records = list(pool.map(lambda run: _read_mlflow_run(client, run, Path(folder)), runs))
     where = f"{MLFLOW}{found.name}"
@@ -168,43 +168,33 @@ def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
     return known
 
 
-def _find_experiment(client: MlflowClient, wanted: str) -> Experiment:
+def _find_experiment(uri: str, wanted: str) -> tuple[MlflowClient, Experiment]:
     """The experiment of a name or an id, or an error that tells which there are."""
-    from mlflow.exceptions import MlflowException
+    from mlflow import MlflowClient
 
-    place = re.sub(r"//[^/@]*@", "//***@", client.tracking_uri)  # without a password
-    _check_there_is_a_store(client.tracking_uri)
-    try:
-        # Patience is for later: a server that is not there would cost minutes.
-        with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="20"):
-            found = client.get_experiment_by_name(wanted)
-            there = [] if found else client.search_experiments()
-    except MlflowException as error:
-        reason = str(error).splitlines()[0].replace(client.tracking_uri, place)
-        raise ConnectionError(
-            f"the MLflow store at {place} cannot be read: {reason} Set MLFLOW_TRACKING_URI to where the runs are."
-        ) from error
+    place = _without_password(uri)
+    local = re.fullmatch(r"(?:sqlite:///|file:(?://)?|(?!\w+:))([^?]+)(\?.*)?", uri)
+    if local and not Path(unquote(local[1])).exists():  # MLflow would make an empty one
+        raise ValueError(f"there is no MLflow store at {place}; set MLFLOW_TRACKING_URI to where the runs are.")
+    # Patience is for later: a server that is not there would cost minutes.
+    with _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="20"):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(wanted)
+        there = [] if found else client.search_experiments()
     found = found or next((other for other in there if other.experiment_id == wanted), None)
     if found is None:
         names = sorted(other.name for other in there)
         shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if names[20:] else "")
         raise ValueError(
-            f"there is no MLflow experiment {wanted!r} at {place}; found {shown or 'none'}. Expected the name or the "
-            "id of one; MLFLOW_TRACKING_URI says where to look."
+            f"there is no MLflow experiment {wanted!r} at {place}; found {shown or 'none'}. Expected the name or "
+            "the id of one; MLFLOW_TRACKING_URI says where to look."
         )
     if found.lifecycle_stage == "deleted":
         raise ValueError(
             f"the MLflow experiment {wanted!r} at {place} is deleted; `mlflow experiments restore --experiment-id "
             f"{found.experiment_id}` brings it back."
         )
-    return found
-
-
-def _check_there_is_a_store(uri: str) -> None:
-    """MLflow would make an empty one."""
-    local = re.fullmatch(r"(?:sqlite:///|file:(?://)?|(?!\w+:))([^?]+)(\?.*)?", uri)
-    if local and not Path(unquote(local[1])).exists():
-        raise ValueError(f"there is no MLflow store at {uri}; set MLFLOW_TRACKING_URI to where the runs are.")
+    return client, found
 
 
 def _runs_of(client: MlflowClient, experiment: Experiment) -> list[Run]:
@@ -250,6 +240,25 @@ def _read_mlflow_run(client: MlflowClient, run: Run, folder: Path) -> tuple[RunR
         started=_time(run.info.start_time),
     )
     return record, trouble
+
+
+@contextlib.contextmanager
+def _telling_where(uri: str) -> Iterator[None]:
+    """Make a `ConnectionError` of whatever a server, a database or an installation raises."""
+    try:
+        yield
+    except ValueError:  # ours
+        raise
+    except Exception as error:
+        place = _without_password(uri)
+        reason = str(error).splitlines()[0].replace(uri, place).rstrip(".")
+        raise ConnectionError(
+            f"the MLflow store at {place} cannot be read: {reason}. MLFLOW_TRACKING_URI says where to look."
+        ) from error
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", uri)
 
 
 @contextlib.contextmanager

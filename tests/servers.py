@@ -67,7 +67,7 @@ def serve(folder: Path, *command: str, ready: str) -> Iterator[str]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 15)
         try:
-            process.wait(20)
+            process.wait(3)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait()
@@ -89,3 +89,19 @@ def mlflow(folder: Path) -> contextlib.AbstractContextManager[str]:
     )
     arguments = ("server", *store, "--host", "127.0.0.1", "--port", "PORT", "--workers", "1")
     return serve(folder, "mlflow", *arguments, ready="/health")
+
+
+def wandb_entries(folder: Path) -> list[tuple[str, Any]]:
+    """The entries of the log of a W&B run that has finished; W&B writes the last of them behind the scenes."""
+    from wandb.proto import wandb_internal_pb2
+
+    from lightning_pepr.trackers import _wandb_records
+
+    (path,) = folder.glob("run-*.wandb")
+    entries: list[tuple[str, Any]] = []
+    until = time.monotonic() + 60
+    while not any(kind == "exit" for kind, _ in entries):
+        assert time.monotonic() < until, f"{path} has no end"
+        found = [wandb_internal_pb2.Record.FromString(data) for data in _wandb_records(path)]
+        entries = [(kind, getattr(entry, kind)) for entry in found if (kind := entry.WhichOneof("record_type"))]
+    return entries

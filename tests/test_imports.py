@@ -79,7 +79,8 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("carbon", HEAVY),
         ("record", HEAVY - {"numpy", "psutil"}),
         ("meters", {"lightning", "pytorch_lightning", "torchmetrics", "pandas", "polars"}),
-        ("sources", TORCH_SIDE | {"pandas", "matplotlib"}),
+        ("sources", TORCH_SIDE | {"pandas", "matplotlib", "mlflow", "wandb"}),
+        ("trackers", HEAVY - {"numpy"}),
         ("ranking", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("cli", TORCH_SIDE | {"pandas", "matplotlib"}),
         pytest.param(

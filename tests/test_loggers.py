@@ -57,6 +57,8 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, str(tmp_path / "home"))
     for name, value in servers.QUIET.items():
         monkeypatch.setenv(name, value)
+    if "mlflow" in sys.modules:  # what another test told it
+        importlib.import_module("mlflow").set_tracking_uri(None)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
     if "wandb" in sys.modules:
@@ -116,15 +118,9 @@ def logged(logger: Any) -> Values:
 
 def wandb_log(logger: WandbLogger) -> list[tuple[str, Any]]:
     """The entries of the log of an offline run, once it is finished."""
-    from wandb.proto import wandb_internal_pb2
-
-    from lightning_pepr.trackers import _wandb_records
-
     folder = Path(logger.experiment.dir).parent
     logger.experiment.finish()
-    (path,) = folder.glob("run-*.wandb")
-    entries = [wandb_internal_pb2.Record.FromString(data) for data in _wandb_records(path)]
-    return [(kind, getattr(entry, kind)) for entry in entries if (kind := entry.WhichOneof("record_type"))]
+    return servers.wandb_entries(folder)
 
 
 # On one axis with the user's own metrics ------------------------------------------------------------------------------
