@@ -50,8 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("pepr-demo"), metavar="DIR", help="where to (%(default)s)")
     demo.set_defaults(command=_demo)
 
-    rank = commands.add_parser("rank", help="rank runs: folders of records, and CSV tables")
-    rank.add_argument("paths", nargs="+", metavar="PATH", help="a folder of records, a record, or a CSV table")
+    rank = commands.add_parser("rank", help="rank runs: records, CSV tables, MLflow, W&B")
+    rank.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
+    )
     rank.add_argument("--group", metavar="COLUMN", help="rank the runs of each value of this column apart")
     rank.add_argument("--space", metavar="FILE", help="a space that ModelSpace.save wrote, instead of the runs' own")
     rank.add_argument("--by", default="energy", metavar="RESOURCE", help="energy, carbon, time, … (%(default)s)")
