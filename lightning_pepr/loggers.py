@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,18 +82,21 @@ def score_curve(run: RunRecord) -> Figure:
     told = run.evaluations
     keys = list(dict.fromkeys(key for epoch in told for key in epoch.scores))
     # Evaluations within an epoch lie between its beginning and its end.
-    per_epoch = [[e for e in told if e.epoch == epoch.epoch] for epoch in told]
-    x = [e.epoch + (of.index(e) + 1) / len(of) for e, of in zip(told, per_epoch, strict=True)]
+    of, so_far = Counter(epoch.epoch for epoch in told), Counter[int]()
+    x = []
+    for epoch in told:
+        so_far[epoch.epoch] += 1
+        x.append(epoch.epoch + so_far[epoch.epoch] / of[epoch.epoch])
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     axes.plot(x, [e.performance or 0.0 for e in told], color="#222222", lw=1.5, marker=".", label=f"P ({run.monitor})")
     for key, colour in zip(keys, _COLOURS, strict=False):
         values = [e.scores.get(key, math.nan) for e in told]
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=_name(key))
-    best = max(told, key=lambda e: e.scores.get(keys[0], -math.inf))
-    top, after = best.scores[keys[0]], x[told.index(best)]
-    axes.plot(after, top, "o", ms=10, mfc="none", mec=_COLOURS[0], mew=1.5)
-    title = f"{run.model}: {_name(keys[0])} is highest, {top:.3f}, after {after:g} epochs"
+    first = {at: e.scores[keys[0]] for at, e in zip(x, told, strict=True) if keys[0] in e.scores}
+    best = max(first, key=lambda at: first[at])
+    axes.plot(best, first[best], "o", ms=10, mfc="none", mec=_COLOURS[0], mew=1.5)
+    title = f"{run.model}: {_name(keys[0])} is highest, {first[best]:.3f}, after {best:g} epochs"
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("epochs done")
     axes.set_ylim(0.0, 1.02)
