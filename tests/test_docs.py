@@ -51,15 +51,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def an_existing_project() -> dict[str, Any]:
-    """What the pages call your model, which logs "val_acc", and your data."""
+    """What the pages call your model, which logs "val_acc", its class, and your data."""
     import torch
     from lightning.pytorch import LightningDataModule, LightningModule
     from torch.utils.data import DataLoader, TensorDataset
 
     class Model(LightningModule):
-        def __init__(self) -> None:
+        def __init__(self, lr: float = 0.1) -> None:
             super().__init__()
-            self.layer = torch.nn.Linear(4, 2)
+            self.layer, self.lr = torch.nn.Linear(4, 2), lr
 
         def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
             return torch.nn.functional.cross_entropy(self.layer(batch[0]), batch[1])
@@ -71,7 +71,7 @@ def an_existing_project() -> dict[str, Any]:
             self.log("test_acc", (self.layer(batch[0]).argmax(1) == batch[1]).float().mean())
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.SGD(self.parameters(), lr=0.1)
+            return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     class Data(LightningDataModule):
         def loader(self) -> DataLoader[Any]:
@@ -80,7 +80,7 @@ def an_existing_project() -> dict[str, Any]:
 
         train_dataloader = val_dataloader = test_dataloader = loader
 
-    return {"model": Model(), "datamodule": Data()}
+    return {"model": Model(), "datamodule": Data(), "Model": Model, "Data": Data}
 
 
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
@@ -149,6 +149,29 @@ def test_command_lines_are_understood(page: Path, project: Path, capsys: pytest.
         text = capsys.readouterr().out
         for option in (argument for argument in arguments if argument.startswith("-")):
             assert option in text
+
+
+PAGES_WITH_CONFIGURATIONS = [page for page in PAGES if any("class_path" in block for _, block in blocks(page, "yaml"))]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CONFIGURATIONS, ids=name)
+def test_configurations_are_trained(page: Path, project: Path) -> None:
+    from lightning.pytorch.cli import LightningCLI
+
+    from lightning_pepr import ModelSpace
+
+    ModelSpace.budget(energy_kwh=0.5).save(project / "space.json")
+    app = an_existing_project()
+    quick = ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    configurations = [block for _, block in blocks(page, "yaml") if "class_path" in block]
+    for configuration in configurations:
+        (project / "config.yaml").write_text(configuration)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            LightningCLI(app["Model"], app["Data"], args=["fit", "--config", "config.yaml", *quick])
+    records = [json.loads(path.read_text()) for path in project.glob("lightning_logs/*/pepr.json")]
+    assert len(records) == len(configurations)
+    assert all(record["epochs"][-1]["scores"] for record in records)
 
 
 def anchor(heading: str) -> str:
