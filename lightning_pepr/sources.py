@@ -88,7 +88,9 @@ def load_runs(*sources: Source) -> Runs:
         that the tables had.
 
     Raises:
+        ConnectionError: If MLflow does not answer.
         FileNotFoundError: If a path does not exist.
+        ModuleNotFoundError: If an experiment is to be read, or a run of W&B, and its package is not installed.
         ValueError: If a folder holds no record, a file is neither record nor table, columns are missing, or there is
             text where a number belongs. Broken records in a folder are named in a warning and left out.
 
