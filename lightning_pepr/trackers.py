@@ -173,7 +173,7 @@ def _find_experiment(uri: str, wanted: str) -> tuple[MlflowClient, Experiment]:
     from mlflow import MlflowClient
 
     place = _without_password(uri)
-    local = re.fullmatch(r"(?:sqlite:///|file:(?://)?|(?!\w+:))([^?]+)(\?.*)?", uri)
+    local = re.fullmatch(r"(?:sqlite:///|file:(?://)?|(?=[^:]*/))([^?]+)(\?.*)?", uri)
     if local and not Path(unquote(local[1])).exists():  # MLflow would make an empty one
         raise ValueError(f"there is no MLflow store at {place}; set MLFLOW_TRACKING_URI to where the runs are.")
     # Patience is for later: a server that is not there would cost minutes.
