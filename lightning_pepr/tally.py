@@ -50,8 +50,8 @@ class Tally:
     def begin(self) -> None:
         """Begin a fit of the run."""
         self._samples: int | None = 0
-        self._peak = 0  # of the memory, at the last gathering, in bytes
-        self._least_peak = 0  # what it was before something was left out
+        self._peak_gb = 0.0  # of the memory, at the last gathering,
+        self._least_peak_gb = 0.0  # and when something was left out
         self._ranks: list[Report] = []  # the latest report of each rank, in this fit
 
     def _let_go(self) -> None:
@@ -127,7 +127,7 @@ class Tally:
             with contextlib.suppress(RuntimeError):
                 torch.cuda.synchronize(self._device)
         self._ledger.leave_out()
-        self._least_peak = self._peak
+        self._least_peak_gb = self._peak_gb
         self.start()  # the memory's peak begins anew
 
     def count(self, samples: int | None) -> None:
@@ -136,14 +136,13 @@ class Tally:
             self._samples = None if samples is None else self._samples + samples
 
     def _report(self, performance: Any = None, keys: Iterable[str] = ()) -> Report:
-        seen = None if self._memory is None else self._memory.peak_bytes()
-        self._peak = max(seen or 0, self._least_peak)
+        peak = None if self._memory is None else self._memory.peak_bytes()
         return Report(
             host=host_name(),
             stages={} if self._ledger is None else self._ledger.stages(),
             total=Spent() if self._ledger is None else self._ledger.total(),
             data_samples=self._samples,
-            memory_gb=None if seen is None else self._peak / 1e9,
+            memory_gb=None if peak is None else max(peak / 1e9, self._least_peak_gb),
             performance=None if performance is None else float(performance),
             keys=frozenset(keys),
             names=self._names,
@@ -167,7 +166,9 @@ class Tally:
             performance: This rank's monitored value, a number or a tensor of one, if it has a fresh one.
             keys: What this rank has logged.
         """
-        self._ranks = gather(self._report(performance, keys))
+        report = self._report(performance, keys)
+        self._peak_gb = report.memory_gb or 0.0
+        self._ranks = gather(report)
         return merge(self._ranks)
 
     def cut_off(self, rank: int, ranks: int) -> None:

@@ -41,6 +41,24 @@ class Tape:
     def __exit__(self, *args: object) -> None: ...
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 10**12)), min_size=1, max_size=30), st.integers(0, 4))
+def test_what_is_left_out_is_in_no_stage(steps: list[tuple[bool, int]], delay: int) -> None:
+    energies = [0]
+    for _, energy in steps:
+        energies.append(energies[-1] + energy)
+    ledger = Ledger(Tape(energies, delay))
+    ledger.enter("train")
+    for kept, _ in steps:
+        if kept:
+            ledger.enter("train")
+        else:
+            ledger.leave_out()
+        assert ledger.stage == "train"
+    expected = sum(energy for kept, energy in steps if kept)
+    assert (ledger.total().energy_uj or 0) == expected
+    assert sum(spent.energy_uj or 0 for spent in ledger.stages().values()) == expected
+
+
 @given(st.lists(st.tuples(STAGES, st.integers(0, 10**12)), min_size=1, max_size=30), st.integers(0, 4))
 def test_stages_add_up_to_the_whole(steps: list[tuple[str | None, int]], delay: int) -> None:
     energies, total = [], 0

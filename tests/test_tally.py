@@ -42,6 +42,42 @@ def test_fits_add_up() -> None:
     assert tally.whole().total.energy_uj is None
 
 
+def test_what_is_left_out_is_no_cost_and_no_peak_of_memory() -> None:
+    module = Worker()
+    tally = Tally(WorkMeter(module), None)
+    tally.open(CPU)
+    tally.start()
+    tally.enter("train")
+    module.work_uj += TRAIN_UJ
+    tally.enter("train")
+    before = tally.gather().memory_gb
+    module.work_uj += 1000 * TRAIN_UJ
+    large = torch.ones(200_000_000)  # 0.8 GB
+    assert tally._report().memory_gb > before + 0.7
+    del large
+    tally.leave_out()
+    assert tally.stage == "train"
+    module.work_uj += TRAIN_UJ
+    tally.enter(None)
+    after = tally.gather()
+    assert after.total.energy_uj == 2 * TRAIN_UJ
+    assert before <= after.memory_gb < before + 0.1
+    tally.close()
+
+
+def test_a_peak_of_memory_before_what_is_left_out_is_kept() -> None:
+    tally = Tally(WorkMeter(Worker()), None)
+    tally.open(CPU)
+    tally.start()
+    tally.enter("train")
+    large = torch.ones(200_000_000)
+    peak = tally.gather().memory_gb
+    del large
+    tally.leave_out()
+    assert tally.gather().memory_gb == peak
+    tally.close()
+
+
 def test_a_resumed_tally_goes_on_from_plain_types() -> None:
     module = Worker()
     first = Tally(WorkMeter(module), None)
