@@ -1,0 +1,291 @@
+"""What the whole run will cost, told from the epochs that are done, with an interval.
+
+A run's epochs need not cost the same: they scatter, drift, stay dear for a while, warm up, are dearer where they
+validate, or change at once because another job came to the machine. After three epochs nobody can tell which of these
+it is. So none is chosen: every combination of them is fitted, and weighted by how well it explains the epochs so far
+(Bayesian model averaging; Hoeting et al., Statistical Science 14 (4), 1999, and for the changes Adams and MacKay,
+"Bayesian Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression in closed form:
+
+    cost of an epoch = level + drift × its number + (validation, in every nth) + noise
+
+over the epochs since the last change, with noise that is autocorrelated (AR(1)). What came before the change has a
+level and a noise of its own, and tells nothing of the future. What is assumed beforehand is below; it is relative to
+the level, so that it holds in any unit, and to the length of the run, so that it holds for long epochs and short ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lightning_pepr.functional import check_cost
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+NOISE = np.geomspace(0.001, 1.0, 8)
+"""Standard deviations of an epoch's cost, of the level. Finer steps change nothing."""
+NOISE_PRIOR = 1.0 / (1.0 + (NOISE / 0.1) ** 2)
+"""An epoch is a sum over many steps: more than a tenth is unusual."""
+
+CORRELATION = np.array([0.0, 0.6, 0.95])
+"""Of one epoch's noise with the next one's; the last is all but a random walk."""
+CORRELATION_PRIOR = np.array([0.4, 0.3, 0.3])
+
+DRIFT = np.array([0.03, 0.5])
+"""Standard deviations of the drift over the whole run, of the level: next to none, or some."""
+DRIFT_PRIOR = np.array([0.5, 0.5])
+
+DRIFT_CHANGE = 0.5
+"""By how much of itself the drift to come may differ from that seen, one standard deviation."""
+
+CHANGE_PRIOR = 1.0
+"""How many changes at once there are in a whole run, relative to none."""
+WARM_UP_PRIOR = 0.15
+"""That a warm-up ends with any one of the first `WARM_UP` epochs, relative to none."""
+WARM_UP = 3
+
+VALIDATION = 0.25
+"""The mean, and the standard deviation, of what validation adds to an epoch before any is seen, of the level."""
+
+SMALLEST_LEVEL = 1e-3
+"""What everything above is relative to is no less than this share of the mean: epochs may cost nothing."""
+
+
+class Forecast(NamedTuple):
+    """What a whole run is expected to cost, in the unit of the costs that it was told from.
+
+    Attributes:
+        expected: The median of what is predicted: the run will as likely cost more as less.
+        low: The lower end of the interval, never less than what is already spent.
+        high: Its upper end.
+        level: How likely the run's cost is to lie in the interval, in (0, 1): half of the rest is above, half below.
+    """
+
+    expected: float
+    low: float
+    high: float
+    level: float
+
+
+def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: int | None = None) -> Forecast | None:
+    """Tell what the whole run will cost from what its first epochs did.
+
+    Only costs that add up can be told so: energy, carbon, time and data, not peak memory or parameters. The interval
+    allows for all that the module's text names. It does not allow for a change at once that is yet to come.
+
+    Args:
+        spent: All that was spent up to the end of each epoch so far, shape (n,), in any unit, never falling.
+        epochs: How many epochs the run is to have in all, at least n.
+        level: How likely the interval is to hold the run's cost, in (0, 1).
+        period: Validation runs in every `period`-th epoch, counted from the run's first; None if that is not known,
+            and then the interval is wider until the pattern shows.
+
+    Returns:
+        The forecast; after the last epoch it is what was spent. None after the first epoch alone, or before it, since
+        one epoch does not tell how much epochs differ.
+
+    Raises:
+        ValueError: If a cost is negative, NaN, infinite or less than the one before, there are more of them than
+            `epochs`, or `level` or `period` is out of its range.
+
+    >>> forecast([1.0], epochs=50) is None
+    True
+    >>> told = forecast([1.0, 2.02, 3.01, 4.03, 5.04], epochs=50)
+    >>> f"{told.expected:.0f}, between {told.low:.0f} and {told.high:.0f}"
+    '51, between 44 and 59'
+    """
+    costs = _check(spent, epochs, level, period)
+    done = costs.size
+    if 0 < done == epochs or (done > 1 and costs[-1] == 0.0):
+        return Forecast(float(costs[-1]), float(costs[-1]), float(costs[-1]), level)
+    if done < 2:
+        return None
+    share = np.diff(costs / costs[-1], prepend=0.0)  # of all that was spent: no unit, whatever their size
+    tail = (1.0 - level) / 2.0
+    rest = _quantiles(*_predict(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
+    low, expected, high = (float(costs[-1] * (1.0 + max(0.0, value) / done)) for value in rest)
+    return Forecast(expected, low, high, level)
+
+
+def _check(spent: Sequence[float], epochs: int, level: float, period: int | None) -> Array:
+    """Return the costs as an array, or raise a `ValueError` that names what `forecast` cannot take."""
+    costs = np.asarray(check_cost(spent), dtype=np.float64)
+    if costs.ndim != 1:
+        raise ValueError(f"spent has shape {costs.shape}; expected one number for each epoch so far.")
+    falls = np.flatnonzero(np.diff(costs) < 0)
+    if falls.size:
+        at = int(falls[0])
+        raise ValueError(
+            f"spent falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at index {at + 1}; expected all that "
+            "was spent up to the end of each epoch, not the cost of each epoch alone (use numpy.cumsum)."
+        )
+    for name, value in (("epochs", epochs), ("period", 1 if period is None else period)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number of epochs, at least 1.")
+    if epochs < costs.size:
+        raise ValueError(f"epochs is {epochs!r}, and spent has {costs.size} of them; expected those of the whole run.")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level!r}; expected a probability in (0, 1), such as 0.9.")
+    return costs
+
+
+def _predict(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Array]:
+    """Predict what the remaining epochs cost together, as a mixture of normal distributions, one for each model.
+
+    Args:
+        cost: Of each epoch so far, shape (n,), in units of their mean.
+        epochs: Of the whole run, more than n.
+        period: Of validation, or None.
+
+    Returns:
+        The weight, mean and standard deviation of each component, each of shape (m,).
+    """
+    done, left = cost.size, epochs - cost.size
+    # The regression's columns at the epochs so far, and their sums over the epochs to come. Drift is 0 now, and 1
+    # after as many epochs as the run has: then its size needs no unit.
+    columns, to_come = [np.ones(done)], [float(left)]
+    if period is not None and period > 1:
+        columns.append((np.arange(1, done + 1) % period == 0).astype(np.float64))
+        to_come.append(float(epochs // period - done // period))
+    columns.append(np.arange(1.0 - done, 1.0) / epochs)
+    to_come.append(left * (left + 1) / 2 / epochs)
+    wide = len(columns)
+    rows = np.column_stack([*columns, cost - 1.0])
+
+    lengths = _lengths(done)  # how many epochs there are since the last change, in each model
+    first = done - lengths
+    level = np.maximum(np.add.reduceat(cost, first[::-1])[::-1].cumsum() / lengths, SMALLEST_LEVEL)
+
+    # From here on, axes are: correlation, change, noise, drift. Least squares on x(t) - r x(t - 1), and on the first
+    # epoch × √(1 - r²), is what autocorrelated noise asks for; `_moments` are its sums of products.
+    correlation = CORRELATION[:, None, None, None]
+    noise = (NOISE * level[:, None])[None, :, :, None]
+    drift = DRIFT * level[:, None, None]
+    ahead, spread = _ahead(left)
+    sums = np.array(to_come) - ahead[:, None] * rows[-1, :wide]
+
+    # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner.
+    system = np.zeros((len(CORRELATION), len(lengths), len(NOISE), len(DRIFT), wide + 2, wide + 2))
+    system[..., : wide + 1, : wide + 1] = _moments(rows, first)[:, :, None, None]
+    system[..., wide + 1, :wide] = system[..., :wide, wide + 1] = sums[:, None, None, None]
+    likelihood = 0.5 * np.log(1.0 - correlation**2) - (lengths[:, None, None] - 1) * np.log(noise)
+    if wide == 3:  # validation adds something; drift may go either way
+        known, guess = (NOISE[:, None] / VALIDATION) ** 2, VALIDATION * level[:, None, None]
+        system[..., 1, 1] += known
+        system[..., 1, wide] += known * guess
+        system[..., wide, 1] += known * guess
+        system[..., wide, wide] += known * guess**2
+        likelihood = likelihood + 0.5 * np.log(known)
+    system[..., wide - 1, wide - 1] += (noise / drift) ** 2
+    likelihood = likelihood + np.log(noise / drift)
+    for column in range(wide):
+        pivot = system[..., column, column].copy()
+        across = system[..., column].copy()
+        likelihood = likelihood - 0.5 * np.log(pivot)
+        system -= across[..., :, None] * (across / pivot[..., None])[..., None, :]
+    seen = across[..., wide] / pivot  # the drift, since it was eliminated last
+    likelihood = likelihood - system[..., wide, wide] / (2.0 * noise**2)
+    mean = left + (ahead * rows[-1, wide])[:, None, None, None] - system[..., wide + 1, wide]
+    variance = noise**2 * (spread[:, None, None, None] - system[..., wide + 1, wide + 1])
+    variance += (DRIFT_CHANGE * seen * to_come[-1]) ** 2
+
+    prior = (
+        np.log(CORRELATION_PRIOR)[:, None, None, None]
+        + (_before(cost, first) + _change_prior(lengths, done, epochs))[:, None, None]
+        + np.log(NOISE_PRIOR / NOISE_PRIOR.sum())[:, None]
+        + np.log(DRIFT_PRIOR)
+    )
+    posterior = (likelihood + prior).ravel()
+    weight = np.exp(posterior - posterior.max())
+    kept = weight > 1e-7 * weight.max()
+    return weight[kept] / weight[kept].sum(), mean.ravel()[kept], np.sqrt(variance.ravel()[kept])
+
+
+def _lengths(done: int) -> NDArray[np.int64]:
+    """How many epochs there may be since the last change: all short ones, ever fewer long ones, and warm-ups."""
+    spaced = {round(1.3**power) for power in range(int(math.log(done) / math.log(1.3)) + 1)}
+    lengths = spaced | set(range(1, 9)) | set(range(done - WARM_UP, done + 1))
+    return np.array(sorted(length for length in lengths if 1 <= length <= done), dtype=np.int64)
+
+
+def _change_prior(lengths: NDArray[np.int64], done: int, epochs: int) -> Array:
+    """The logarithm of how likely the last change is to be that long ago: one length stands for those skipped too."""
+    change = np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs)
+    change = np.where(done - lengths <= WARM_UP, WARM_UP_PRIOR, change)
+    prior: Array = np.log(np.where(lengths == done, 1.0, change))
+    return prior
+
+
+def _moments(rows: Array, first: NDArray[np.int64]) -> Array:
+    """Sums of products of the whitened rows from each of `first` on, for each correlation: shape (r, c, w, w)."""
+
+    def from_each(products: Array) -> Array:
+        return np.add.reduceat(products, first[::-1], axis=0)[::-1].cumsum(axis=0)
+
+    same = rows[:, :, None] * rows[:, None, :]
+    lagged = np.zeros_like(same)
+    lagged[1:] = rows[1:, :, None] * rows[:-1, None, :]
+    cross = from_each(lagged) - lagged[first]
+    r = CORRELATION[:, None, None, None]
+    moments: Array = (1 + r**2) * from_each(same) - r**2 * (same[first] + same[-1]) - r * (cross + cross.swapaxes(1, 2))
+    return moments
+
+
+def _ahead(left: int) -> tuple[Array, Array]:
+    """The sum of what is left of the last epoch's noise, and the variance of what the epochs to come add to it.
+
+    Relative to that noise, and to the variance of one step of it; each of shape (r,).
+    """
+    r = CORRELATION
+    ahead = r * (1 - r**left) / (1 - r)
+    variance = left - 2 * ahead + r**2 * (1 - r ** (2 * left)) / (1 - r**2)
+    return ahead, variance / (1 - r) ** 2
+
+
+def _before(cost: Array, first: NDArray[np.int64]) -> Array:
+    """The logarithm of how likely the costs before each change are, with a level and a noise of their own."""
+    found = np.zeros(first.size)
+    some = first > 0
+    count = first[some]
+    mean = np.cumsum(cost)[count - 1] / count
+    squares = np.maximum(np.cumsum((cost - 1.0) ** 2)[count - 1] - count * (mean - 1.0) ** 2, 0.0)
+    noise = np.maximum(mean, SMALLEST_LEVEL)[:, None] * NOISE
+    each = (1 - count[:, None]) * np.log(noise) - squares[:, None] / (2 * noise**2)
+    top = each.max(axis=1)
+    evidence = np.log(np.exp(each - top[:, None]) @ (NOISE_PRIOR / NOISE_PRIOR.sum()))
+    # A level may be anything up to twice the mean: the price of having one more.
+    found[some] = top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2)
+    return found
+
+
+def _quantiles(weight: Array, mean: Array, deviation: Array, probability: Sequence[float]) -> list[float]:
+    """Quantiles of a mixture of normal distributions, by Newton's method, and by bisection where that leaps away."""
+    wanted = np.array(probability)
+    each = mean + deviation * np.array([[NormalDist().inv_cdf(value)] for value in probability])
+    below, above = each.min(axis=1), each.max(axis=1)  # the mixture's quantile is among those of its components
+    at = (below + above) / 2
+    for _ in range(100):
+        z = (at[:, None] - mean) / deviation
+        excess = _normal_cdf(z) @ weight - wanted
+        below, above = np.where(excess < 0, at, below), np.where(excess < 0, above, at)
+        density = np.exp(-0.5 * z**2) @ (weight / deviation) / math.sqrt(2.0 * math.pi)
+        newton = at - excess / np.maximum(density, 1e-300)
+        last, at = at, np.where((below < newton) & (newton < above), newton, (below + above) / 2)
+        if np.all(np.abs(at - last) <= 1e-9 * np.abs(at)):
+            break
+    return sorted(at.tolist())
+
+
+def _normal_cdf(z: Array) -> Array:
+    """The normal distribution function to 1e-7: Abramowitz and Stegun, 7.1.26. NumPy has none."""
+    t = 1.0 / (1.0 + 0.3275911 * np.abs(z) / math.sqrt(2.0))
+    poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    tail = poly * np.exp(-0.5 * z**2) / 2
+    return np.where(z > 0, 1.0 - tail, tail)
