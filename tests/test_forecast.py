@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from benchmarks.forecast import CASES, EPOCHS, FAMILIES, LOOKS, Trace, log_uniform, noisy, told
+from benchmarks.forecast import CASES, EPOCHS, FAMILIES, LOOKS, OUTSIDE, Trace, log_uniform, noisy, told
 from lightning_pepr import forecast as module
 from lightning_pepr.forecast import Forecast, forecast
 from tests.test_benchmarks import tables
@@ -345,4 +345,5 @@ def test_the_benchmark_has_every_family_and_look() -> None:
     found = tables("forecast")
     assert list(found["Forecasts at 90 %"])[2:] == [f"{name}, after {look}" for name, look in CASES]
     assert all(len(row) == 6 or "---" in row for row in found["Forecasts at 90 %"].values())
+    assert found["Outside of what it allows for"].keys() >= OUTSIDE.keys()
     assert "9,999 of 10,000" in found["What a forecast takes"]
