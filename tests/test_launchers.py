@@ -104,6 +104,15 @@ def test_a_published_space_by_its_name(tmp_path: Path) -> None:
     assert record.space == ModelSpace.published("derma_small", clean=True)
 
 
+def test_a_space_goes_by_its_name_or_file_in_python_too(tmp_path: Path) -> None:
+    SPACE.save(tmp_path / "space.json")
+    for path in (tmp_path / "space.json", str(tmp_path / "space.json")):
+        assert PePRCallback("val_acc", space=path).space == SPACE
+    assert PePRCallback("val_acc", space="lidc").space == ModelSpace.published("lidc")
+    with pytest.raises(FileNotFoundError, match=r"no file 'spice.json' .* those are derma, "):
+        PePRCallback("val_acc", space="spice.json")
+
+
 def test_a_space_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no file 'spice.json' .* and no published space of that name"):
         launch("--config", str(configuration(tmp_path, ours(space="spice.json"))))
