@@ -48,6 +48,14 @@ def fit(module: Worker, root: Path, *loggers: Logger, monitor: str = "val_acc", 
     return callback
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stop_wandb() -> Iterator[None]:
+    """End W&B's own process, which takes the folder that it was started in for that of all later runs."""
+    yield
+    if "wandb" in sys.modules:
+        importlib.import_module("wandb").teardown()
+
+
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """W&B and MLflow that reach nothing beyond this host, and leave nothing behind."""

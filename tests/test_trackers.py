@@ -34,6 +34,14 @@ UNKNOWN = ["energy_kwh_error", "carbon_g_error", "gain", "quality", "device", "b
 """Columns that metrics do not tell."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stop_wandb() -> Iterator[None]:
+    """End W&B's own process, which takes the folder that it was started in for that of all later runs."""
+    yield
+    if "wandb" in sys.modules:
+        importlib.import_module("wandb").teardown()
+
+
 @pytest.fixture(autouse=True)
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """W&B and MLflow that reach nothing beyond this host, and leave nothing behind."""
