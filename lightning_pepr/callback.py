@@ -426,9 +426,9 @@ class PePRCallback(Callback):
         if self._fn != "fit" or not state_dict or self._run is None:
             return
         if self._run.run_id == state_dict["run_id"]:
-            if self._tally.stage is not None and self._tally.to_dict() == state_dict["spent"]:
-                # Saved a moment ago, and restored within the fit: what was between is a search for a learning rate or
-                # a batch size, from which the training begins as if it had not been.
+            if self._tally.stands_still and self._tally.to_dict() == state_dict["spent"]:
+                # Saved a moment ago, and restored within the fit, with no batch between that we were shown: this was a
+                # search for a learning rate or a batch size, after which training goes on as if it had not been.
                 self._tally.leave_out()
             return
         self._run.run_id = state_dict["run_id"]

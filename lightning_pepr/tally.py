@@ -50,9 +50,9 @@ class Tally:
     def begin(self) -> None:
         """Begin a fit of the run."""
         self._samples: int | None = 0
-        self._peak_gb = 0.0  # of the memory, at the last gathering,
-        self._least_peak_gb = 0.0  # and when something was left out
-        self._ranks: list[Report] = []  # the latest report of each rank, in this fit
+        self._least_peak_gb = 0.0  # the peak of memory when something was left out
+        self._own: Report | None = None  # this rank's latest report, in this fit,
+        self._ranks: list[Report] = []  # and that of each rank
 
     def _let_go(self) -> None:
         self._meter: Meter | None = None
@@ -119,6 +119,11 @@ class Tally:
                 torch.cuda.synchronize(self._device)
         self._ledger.enter(stage, wait)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether a stage is running in which no sample has been counted since the last gathering."""
+        return self.stage is not None and self._own is not None and self._own.data_samples == self._samples
+
     def leave_out(self) -> None:
         """Count nothing of what has been since the last gathering, as if the fit had stood still."""
         if self._ledger is None:
@@ -127,7 +132,7 @@ class Tally:
             with contextlib.suppress(RuntimeError):
                 torch.cuda.synchronize(self._device)
         self._ledger.leave_out()
-        self._least_peak_gb = self._peak_gb
+        self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
         self.start()  # the memory's peak begins anew
 
     def count(self, samples: int | None) -> None:
@@ -166,9 +171,8 @@ class Tally:
             performance: This rank's monitored value, a number or a tensor of one, if it has a fresh one.
             keys: What this rank has logged.
         """
-        report = self._report(performance, keys)
-        self._peak_gb = report.memory_gb or 0.0
-        self._ranks = gather(report)
+        self._own = self._report(performance, keys)
+        self._ranks = gather(self._own)
         return merge(self._ranks)
 
     def cut_off(self, rank: int, ranks: int) -> None:

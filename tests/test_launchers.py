@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.tuner import Tuner
@@ -332,6 +332,30 @@ def test_a_search_in_a_later_epoch_is_no_cost_either(tmp_path: Path) -> None:
     run = RunRecord.load(tmp_path)
     assert run.stages["train"].energy_uj == 2 * 4 * TRAIN_UJ
     assert run.costs["data_samples"].value == 2 * 14
+
+
+class RollBack(Callback):
+    """Takes the training back by two batches, once."""
+
+    done = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        path = Path(trainer.default_root_dir) / "saved.ckpt"
+        if trainer.global_step == 1:
+            trainer.save_checkpoint(path)
+        if trainer.global_step == 3 and not self.done:
+            self.done = True
+            trainer._checkpoint_connector._restore_modules_and_callbacks(path)
+
+
+def test_what_was_trained_and_taken_back_has_cost_something(tmp_path: Path) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, RollBack(), root=tmp_path, max_epochs=1).fit(module)
+    assert callback.run.costs["energy_kwh"].value == EPOCH_UJ / 3.6e12
+    assert callback.run.costs["data_samples"].value == 14
 
 
 # pytorch_lightning ----------------------------------------------------------------------------------------------------
