@@ -177,13 +177,13 @@ def told(family: Family, look: int, traces: int, seed: int, level: float = 0.9) 
     return Told(*np.array(rows, dtype=float).T)
 
 
-def seconds(done: int, epochs: int, repetitions: int) -> float:
+def seconds(done: int, epochs: int, period: int | None, repetitions: int) -> float:
     """The median time of a forecast."""
     spent = np.cumsum(1.0 + 0.03 * np.random.default_rng(done).standard_normal(done)).tolist()
     times = []
     for _ in range(repetitions):
         begun = time.perf_counter()
-        forecast(spent, epochs)
+        forecast(spent, epochs, period=period)
         times.append(time.perf_counter() - begun)
     return statistics.median(times)
 
@@ -230,8 +230,9 @@ def main() -> None:
     print("\n### What a forecast takes\n")
     rows = []
     for done, epochs in ((3, 50), (10, 50), (50, 100), (99, 100), (1000, 10_000), (9999, 10_000)):
-        rows.append([f"{done:,} of {epochs:,}", f"{1e3 * seconds(done, epochs, 3 if chosen.quick else 101):.2f} ms"])
-    print(table(["epochs", "time (median)"], rows))
+        times = [seconds(done, epochs, period, 3 if chosen.quick else 101) for period in (1, 5, None)]
+        rows.append([f"{done:,} of {epochs:,}", *(f"{1e3 * time:.1f} ms" for time in times)])
+    print(table(["epochs", "validation in each (median time)", "in every fifth", "not told"], rows))
 
 
 if __name__ == "__main__":

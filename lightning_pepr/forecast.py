@@ -6,7 +6,7 @@ it is. So none is chosen: every combination of them is fitted, and weighted by h
 (Bayesian model averaging; Hoeting et al., Statistical Science 14 (4), 1999, and for the changes Adams and MacKay,
 "Bayesian Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression in closed form:
 
-    cost of an epoch = level + drift × its number + (validation, in every nth) + noise
+    cost of an epoch = level + drift × its number + validation, in every nth + noise
 
 over the epochs since the last change, with noise that is autocorrelated (AR(1)). What came before the change has a
 level and a noise of its own, and tells nothing of the future. What is assumed beforehand is below; it is relative to
@@ -15,6 +15,7 @@ the level, so that it holds in any unit, and to the length of the run, so that i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -51,6 +52,9 @@ WARM_UP_PRIOR = 0.15
 """That a warm-up ends with any one of the first `WARM_UP` epochs, relative to none."""
 WARM_UP = 3
 
+PERIOD_PRIOR = {1: 0.6, 2: 0.1, 3: 0.1, 4: 0.1, 5: 0.1}
+"""How often some epochs are dearer, where that is not told; 1 is never."""
+
 VALIDATION = 0.25
 """The mean, and the standard deviation, of what validation adds to an epoch before any is seen, of the level."""
 
@@ -84,8 +88,9 @@ def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: in
         spent: All that was spent up to the end of each epoch so far, shape (n,), in any unit, never falling.
         epochs: How many epochs the run is to have in all, at least n.
         level: How likely the interval is to hold the run's cost, in (0, 1).
-        period: Validation runs in every `period`-th epoch, counted from the run's first; None if that is not known,
-            and then the interval is wider until the pattern shows.
+        period: Validation runs in every `period`-th epoch, counted from the run's first; 1 if no epoch is unlike the
+            others. None if that is not known: periods of 1 to 5 are tried, and until enough is seen the interval
+            allows for them.
 
     Returns:
         The forecast; after the last epoch it is what was spent. None after the first epoch alone, or before it, since
@@ -109,7 +114,7 @@ def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: in
         return None
     share = np.diff(costs / costs[-1], prepend=0.0)  # of all that was spent: no unit, whatever their size
     tail = (1.0 - level) / 2.0
-    rest = _quantiles(*_predict(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
+    rest = _quantiles(*_mix(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
     low, expected, high = (float(costs[-1] * (1.0 + max(0.0, value) / done)) for value in rest)
     return Forecast(expected, low, high, level)
 
@@ -136,22 +141,34 @@ def _check(spent: Sequence[float], epochs: int, level: float, period: int | None
     return costs
 
 
-def _predict(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Array]:
-    """Predict what the remaining epochs cost together, as a mixture of normal distributions, one for each model.
+def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Array]:
+    """The weight, mean and standard deviation of each of the normal distributions that the remaining costs are told by.
 
     Args:
         cost: Of each epoch so far, shape (n,), in units of their mean.
         epochs: Of the whole run, more than n.
-        period: Of validation, or None.
+        period: Of validation; None tries some.
+    """
+    prior = PERIOD_PRIOR if period is None else {period: 1.0}
+    parts = [_predict(cost, epochs, each) for each in prior]
+    posterior = np.stack([part[0] for part in parts]) + np.log(list(prior.values()))[:, None]
+    weight = np.exp(posterior - posterior.max())
+    kept = weight > 1e-7
+    mean, variance = (np.stack(each)[kept] for each in list(zip(*parts, strict=True))[1:])
+    return weight[kept] / weight[kept].sum(), mean, np.sqrt(variance)
+
+
+def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array]:
+    """Fit every model to the epochs so far, and predict what the remaining ones cost together by each.
 
     Returns:
-        The weight, mean and standard deviation of each component, each of shape (m,).
+        The logarithm of how likely each model is, and the mean and variance of its prediction, each of shape (m,).
     """
     done, left = cost.size, epochs - cost.size
     # The regression's columns at the epochs so far, and their sums over the epochs to come. Drift is 0 now, and 1
     # after as many epochs as the run has: then its size needs no unit.
     columns, to_come = [np.ones(done)], [float(left)]
-    if period is not None and period > 1:
+    if period > 1:
         columns.append((np.arange(1, done + 1) % period == 0).astype(np.float64))
         to_come.append(float(epochs // period - done // period))
     columns.append(np.arange(1.0 - done, 1.0) / epochs)
@@ -161,7 +178,7 @@ def _predict(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array
 
     lengths = _lengths(done)  # how many epochs there are since the last change, in each model
     first = done - lengths
-    level = np.maximum(np.add.reduceat(cost, first[::-1])[::-1].cumsum() / lengths, SMALLEST_LEVEL)
+    level = np.maximum(np.cumsum(cost[::-1])[lengths - 1] / lengths, SMALLEST_LEVEL)
 
     # From here on, axes are: correlation, change, noise, drift. Least squares on x(t) - r x(t - 1), and on the first
     # epoch × √(1 - r²), is what autocorrelated noise asks for; `_moments` are its sums of products.
@@ -202,10 +219,7 @@ def _predict(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array
         + np.log(NOISE_PRIOR / NOISE_PRIOR.sum())[:, None]
         + np.log(DRIFT_PRIOR)
     )
-    posterior = (likelihood + prior).ravel()
-    weight = np.exp(posterior - posterior.max())
-    kept = weight > 1e-7 * weight.max()
-    return weight[kept] / weight[kept].sum(), mean.ravel()[kept], np.sqrt(variance.ravel()[kept])
+    return (likelihood + prior).ravel(), mean.ravel(), variance.ravel()
 
 
 def _lengths(done: int) -> NDArray[np.int64]:
@@ -225,16 +239,20 @@ def _change_prior(lengths: NDArray[np.int64], done: int, epochs: int) -> Array:
 
 def _moments(rows: Array, first: NDArray[np.int64]) -> Array:
     """Sums of products of the whitened rows from each of `first` on, for each correlation: shape (r, c, w, w)."""
+    edges = [*first[::-1].tolist(), len(rows)]
 
-    def from_each(products: Array) -> Array:
-        return np.add.reduceat(products, first[::-1], axis=0)[::-1].cumsum(axis=0)
+    def from_each(other: Array) -> Array:
+        between = [rows[begin:end].T @ other[begin:end] for begin, end in itertools.pairwise(edges)]
+        return np.cumsum(between[::-1], axis=0)
 
-    same = rows[:, :, None] * rows[:, None, :]
-    lagged = np.zeros_like(same)
-    lagged[1:] = rows[1:, :, None] * rows[:-1, None, :]
-    cross = from_each(lagged) - lagged[first]
+    def outer(left: Array, right: Array) -> Array:
+        return left[..., :, None] * right[..., None, :]
+
+    previous = np.vstack([np.zeros_like(rows[:1]), rows[:-1]])
+    cross = from_each(previous) - outer(rows[first], previous[first])
+    ends = outer(rows[first], rows[first]) + outer(rows[-1], rows[-1])
     r = CORRELATION[:, None, None, None]
-    moments: Array = (1 + r**2) * from_each(same) - r**2 * (same[first] + same[-1]) - r * (cross + cross.swapaxes(1, 2))
+    moments: Array = (1 + r**2) * from_each(rows) - r**2 * ends - r * (cross + cross.swapaxes(1, 2))
     return moments
 
 

@@ -84,6 +84,7 @@ def just_stepped(rng: np.random.Generator, look: int) -> Trace:
     return noisy(rng, costs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize(
     "family", [saturating, wandering, skewed, level_warm_up, fading_warm_up, cheap_first, just_stepped]
@@ -159,16 +160,20 @@ def test_a_higher_level_is_a_wider_interval(costs: list[float], left: int) -> No
         assert narrow.high <= wide.high + slack
 
 
-@pytest.mark.parametrize(("done", "width"), [(3, 0.06), (5, 0.04), (10, 0.02), (40, 0.002)])
-def test_epochs_that_cost_the_same_are_told_closely(done: int, width: float) -> None:
-    found = after([0.1] * done, 50)
-    assert found.expected == pytest.approx(5.0, rel=1e-6)
+@pytest.mark.parametrize(
+    ("done", "period", "width"),
+    [(3, 1, 0.06), (5, 1, 0.04), (10, 1, 0.02), (40, 1, 0.002), (5, None, 0.05), (10, None, 0.02), (40, None, 0.002)],
+)
+def test_epochs_that_cost_the_same_are_told_closely(done: int, period: int | None, width: float) -> None:
+    found = after([0.1] * done, 50, period=period)
+    assert found.expected == pytest.approx(5.0, rel=1e-3)
+    assert found.low <= 5.0 <= found.high
     assert 0.0 < found.high - found.low < width * 5.0
 
 
 @pytest.mark.parametrize("cost", [5e-324, 1e-310, 1e-200, 1, 10**30, 1e300])
 def test_costs_of_any_size(cost: float) -> None:
-    found = forecast([cost * count for count in (1, 2, 3, 4)], 8)
+    found = forecast([cost * count for count in (1, 2, 3, 4)], 8, period=1)
     assert found is not None
     assert found.expected == pytest.approx(8 * cost, rel=1e-6)
 
@@ -203,26 +208,33 @@ def test_three_epochs_after_a_step_the_new_cost_counts() -> None:
 
 
 def test_a_period_that_is_told_is_counted() -> None:
-    costs = [1.0, 1.0, 1.0, 1.0, 1.5] * 10
+    costs = ([1.0] * 7 + [1.5]) * 7
     truth = sum(costs)
-    knowing, guessing = (after(costs[:11], 50, period=period) for period in (5, None))
-    assert knowing.expected == pytest.approx(truth, rel=0.005)
-    assert knowing.low <= truth <= knowing.high
-    assert knowing.high - knowing.low < (guessing.high - guessing.low) / 4
+    found = after(costs[:11], 56, period=8)
+    assert found.expected == pytest.approx(truth, rel=0.005)
+    assert found.low <= truth <= found.high < found.low + 0.05 * truth
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 5])
+def test_a_short_period_that_is_not_told_is_found(period: int) -> None:
+    costs = ([1.0] * (period - 1) + [1.5]) * 12
+    found = after(costs[:11], len(costs))
+    assert found.expected == pytest.approx(sum(costs), rel=0.005)
+    assert found.high - found.low < 0.05 * sum(costs)
 
 
 def test_a_period_that_is_yet_to_show_is_allowed_for() -> None:
     costs = [1.0, 1.001, 0.999]
-    assert after(costs, 50).high < 55.0
+    assert after(costs, 50, period=1).high < 53.0
     assert after(costs, 50, period=5).high > 55.0  # 50 epochs, and ten validations at half of one
-    assert after(costs, 50, period=60) == pytest.approx(after(costs, 50), rel=1e-6)  # longer than the run
-    assert after(costs, 50, period=1) == after(costs, 50)  # every epoch has its own
+    assert after(costs, 50).high > 54.0
+    assert after(costs, 50, period=60) == pytest.approx(after(costs, 50, period=1), rel=1e-6)  # longer than the run
 
 
 # What it is made of -------------------------------------------------------------------------------------------------
 
 
-def reference(cost: np.ndarray, epochs: int, period: int | None) -> list[tuple[float, float, float]]:
+def reference(cost: np.ndarray, epochs: int, period: int) -> list[tuple[float, float, float]]:
     """The same models by their covariances: the logarithm of a weight, a mean and a variance for each.
 
     As in kriging: the epochs since the change and the sum of those to come are jointly normal, the level is unknown.
@@ -239,7 +251,7 @@ def reference(cost: np.ndarray, epochs: int, period: int | None) -> list[tuple[f
         level = cost[past].mean()
         sigma, drift, guess = module.NOISE[s] * level, module.DRIFT[d] * level, module.VALIDATION * level
         slope = (number - done) / epochs
-        checked = (number % period == 0).astype(float) if period else np.zeros(epochs)
+        checked = (number % period == 0).astype(float) if period > 1 else np.zeros(epochs)
         rho = module.CORRELATION[r]
         noise = sigma**2 / (1 - rho**2) * rho ** np.abs(number[:, None] - number)
         cov = noise + drift**2 * np.outer(slope, slope) + guess**2 * np.outer(checked, checked)
@@ -266,14 +278,16 @@ def reference(cost: np.ndarray, epochs: int, period: int | None) -> list[tuple[f
     return found
 
 
-@pytest.mark.parametrize("period", [None, 3])
+@pytest.mark.parametrize("period", [1, 3, None])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_mixture_is_that_of_the_models_covariances(seed: int, period: int | None) -> None:
     rng = np.random.default_rng(seed)
     cost = rng.lognormal(0.0, 0.1, 7) * np.where(np.arange(7) < seed, 1.5, 1.0)
     cost /= cost.mean()
-    weight, mean, deviation = module._predict(cost, 20, period)
-    logs, means, variances = np.array(reference(cost, 20, period)).T
+    weight, mean, deviation = module._mix(cost, 20, period)
+    periods = module.PERIOD_PRIOR if period is None else {period: 1.0}
+    found = [(log + math.log(prior), *rest) for n, prior in periods.items() for log, *rest in reference(cost, 20, n)]
+    logs, means, variances = np.array(found).T
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
     for power in (1, 2):
@@ -284,7 +298,7 @@ def test_the_mixture_is_that_of_the_models_covariances(seed: int, period: int | 
 
 def test_the_change_that_is_found_is_the_one_there_was() -> None:
     cost = np.array([1.0, 1.01, 0.99, 1.0, 1.01, 0.99, 2.0, 2.01, 1.99, 2.0])
-    weight, mean, _ = module._predict(cost / cost.mean(), 50, None)
+    weight, mean, _ = module._mix(cost / cost.mean(), 50, 1)
     assert weight @ mean * cost.mean() == pytest.approx(40 * 2.0, rel=0.02)
 
 
