@@ -77,6 +77,7 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("cost", HEAVY),
         ("space", HEAVY - {"numpy"}),
         ("carbon", HEAVY),
+        ("forecast", HEAVY - {"numpy"}),
         ("record", HEAVY - {"numpy", "psutil"}),
         ("meters", {"lightning", "pytorch_lightning", "torchmetrics", "pandas", "polars"}),
         ("sources", TORCH_SIDE | {"pandas", "matplotlib", "mlflow", "wandb"}),
