@@ -22,6 +22,17 @@ except ModuleNotFoundError as error:  # pragma: no cover
         "reading and ranking runs needs polars: pip install 'lightning-pepr[cli]'", name=error.name
     ) from error
 
+from lightning_pepr.columns import (  # after polars, which it needs
+    CODECARBON_AMOUNTS,
+    Columns,
+    amounts_of,
+    apply_columns,
+    check_columns,
+    from_codecarbon,
+    is_codecarbon,
+    units_in,
+)
+
 Runs: TypeAlias = pl.DataFrame
 """One row a run, with the columns of `COLUMNS` and whatever else a table had; null is what is not known."""
 
@@ -66,7 +77,7 @@ _PERFORMANCES = ["performance", "val_performance", "last_performance"]
 _DERIVED = re.compile(r"r_[ectmdn]|pepr_[ectmdn](_low|_high)?|rank(_[ectmdn])?(_best|_worst)?|pareto|replication")
 
 
-def load_runs(*sources: Source) -> Runs:
+def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
     """Read runs into one table.
 
     A record's performance is that of the model one would keep: on test data where it was tested, else of the best
@@ -77,11 +88,17 @@ def load_runs(*sources: Source) -> Runs:
     `test_` column as performance, and `train_time`, which is of one epoch, times their number as `time_s`. Nothing in
     it is judged here: `rank` refuses values that cannot be true.
 
+    CodeCarbon's `emissions.csv` has the project as the model, and no performance: it will do for a space, and for a
+    ranking once it has a column for it.
+
     Args:
         *sources: Folders, searched for records (`pepr.json`) and W&B's offline runs at any depth; single records;
             MLflow experiments, as in "mlflow:EXPERIMENT"; CSV tables in the paper's columns or in those of `COLUMNS`,
             of which `model`, `performance` and one cost are needed; `RunRecord`s; tables that `load_runs` or `rank`
             returned; and lists of these.
+        columns: For tables with names of their own: for each of our columns theirs, as in `{"model": "arch"}`, or
+            theirs and a factor, as in `{"energy_kwh": ("energy_wh", 1e-3)}`. Without a factor a unit in the header,
+            as in `{"energy_kwh": "energy [Wh]"}`, is converted.
 
     Returns:
         One row a run, records first, in the order of the sources, with the columns of `COLUMNS` and then any others
@@ -91,19 +108,22 @@ def load_runs(*sources: Source) -> Runs:
         ConnectionError: If MLflow does not answer.
         FileNotFoundError: If a path does not exist.
         ModuleNotFoundError: If an experiment is to be read, or a run of W&B, and its package is not installed.
-        ValueError: If a folder holds no record, a file is neither record nor table, columns are missing, or there is
-            text where a number belongs. Broken records in a folder are named in a warning and left out.
+        ValueError: If a folder holds no record, a file is neither record nor table, columns are missing, there is text
+            where a number belongs, or `columns` names what is not there. Broken records in a folder are named in a
+            warning and left out.
 
     >>> load_runs(RunRecord("resnet18", test_performance=0.75)).select("model", "performance").rows()
     [('resnet18', 0.75)]
     """
+    columns = {} if columns is None else columns
+    check_columns(columns)
     records: list[tuple[RunRecord, str | None]] = []
     tables: list[Runs] = []
     for source in _flatten(sources):
         if isinstance(source, RunRecord):
             records.append((source, None))
         elif isinstance(source, pl.DataFrame):
-            tables.append(_table(source, None))
+            tables.append(_table(source, None, columns))
         elif not isinstance(source, (str, os.PathLike)):
             raise ValueError(
                 f"{source!r} is a {type(source).__name__}; expected a path, a RunRecord or a polars.DataFrame."
@@ -115,18 +135,23 @@ def load_runs(*sources: Source) -> Runs:
         elif Path(source).suffix.lower() == ".json":
             records.append((RunRecord.load(source), os.fspath(source)))
         else:
-            tables.append(_table(_read_csv(Path(source)), os.fspath(source)))
+            tables.append(_table(_read_csv(Path(source)), os.fspath(source), columns))
     if not records and not tables:
         raise ValueError("there is nothing to read; expected a folder of records, or a CSV table.")
     frames = ([_records(_latest(records))] if records else []) + tables
     return frames[0] if len(frames) == 1 else _concat(frames)
 
 
-def check_runs(runs: Runs) -> None:
+def check_runs(runs: Runs, scored: bool = True) -> None:
     """Refuse a table with values that cannot be scored.
 
+    Args:
+        runs: What `load_runs` returned.
+        scored: Whether they are to be scored, which takes a performance, or only to span a space.
+
     Raises:
-        ValueError: If a cost is negative, NaN or infinite, or a performance NaN or outside [0, 1]; names the first.
+        ValueError: If a cost is negative, NaN or infinite, or a performance NaN or outside [0, 1]; names the first. If
+            the runs are to be scored, and none has a performance.
     """
     slack = PERFORMANCE_TOLERANCE
     for name in _COSTS + _PERFORMANCES:
@@ -140,6 +165,13 @@ def check_runs(runs: Runs) -> None:
         if bad.any():
             run = runs.row(int(bad.arg_max() or 0), named=True)
             raise ValueError(f"{name} of {_describe(run)} is {run[name]!r}; expected {expected}.")
+    if scored and len(runs) and runs["performance"].null_count() == len(runs):
+        where = ", ".join(runs["source"].drop_nulls().unique(maintain_order=True).head(3)) or "the table"
+        raise ValueError(
+            f"none of the {len(runs)} runs in {where} has a performance, so there is nothing to score. Add a column "
+            "`performance` to the table (CodeCarbon's emissions.csv has none), or name the one that holds it: "
+            "columns={'performance': 'accuracy'}, on the command line --column performance=accuracy."
+        )
 
 
 def warn_of_mixtures(runs: Runs, within: Sequence[str] = ()) -> None:
@@ -262,9 +294,10 @@ def _read_csv(path: Path) -> pl.DataFrame:
         types = {name: known[name] for name in header if name in known}
         types |= {name: pl.Float64 for name in header if _TEST.fullmatch(name)}
         try:
-            return pl.read_csv(path, schema_overrides=types, infer_schema_length=10_000)
-        except pl.exceptions.ComputeError:  # there is text among the numbers; `_number` says where
-            return pl.read_csv(path, infer_schema=False)
+            frame = pl.read_csv(path, schema_overrides=types, infer_schema_length=10_000)
+        except pl.exceptions.ComputeError:  # there is text among the numbers; `_numbers` says where
+            frame = pl.read_csv(path, infer_schema=False)
+        return _without_blanks(frame, path)
     except pl.exceptions.NoDataError:
         raise ValueError(f"{path} is empty; expected a table with a header.") from None
     except pl.exceptions.PolarsError as error:
@@ -277,23 +310,40 @@ def _ragged(path: Path) -> str:
         lines = csv.reader(file)
         width = len(next(lines, []))
         for fields in lines:
-            if len(fields) > width:
+            if fields and len(fields) != width:
                 return f"line {lines.line_num} has {len(fields)} fields, and the header {width}"
     return ""
 
 
-def _table(frame: pl.DataFrame, source: str | None) -> Runs:
-    """Bring a table, in the paper's columns or ours, into the columns of `COLUMNS`."""
+def _without_blanks(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Drop blank lines, and refuse short ones: polars fills both with nulls, which would pass for "not measured"."""
+    if not frame.columns or not frame[:, -1].null_count():
+        return frame
+    if ragged := _ragged(path):
+        raise ValueError(f"{path} is not a CSV table: {ragged}.")
+    return frame.filter(~pl.all_horizontal(pl.all().is_null()))
+
+
+def _table(frame: pl.DataFrame, source: str | None, columns: Columns) -> Runs:
+    """Bring a table, in the paper's columns, CodeCarbon's, the user's or ours, into the columns of `COLUMNS`."""
     where = source or "the table"
     found = ", ".join(frame.columns) or "none"
     tests = [name for name in frame.columns if _TEST.fullmatch(name)]
     tests.sort(key=lambda name: int(name.removeprefix("test_")))
-    if "performance" not in frame.columns and tests:
+    of_paper, of_codecarbon = "performance" not in frame.columns and bool(tests), is_codecarbon(frame)
+    if source is not None:
+        frame = frame.drop("row", strict=False).with_row_index("row").with_columns(source=pl.lit(source))
+    if columns:
+        frame = apply_columns(_numbers(frame, amounts_of(columns), where), columns, where)
+    if of_paper:
         frame = _numbers(frame, [*PAPER_COLUMNS, "train_time", *tests], where)
         new = {field: pl.col(name) for name, field in PAPER_COLUMNS.items() if name in frame.columns}
         if "train_time" in frame.columns:
             new["time_s"] = pl.col("train_time") * len(tests)
-        frame = frame.with_columns(performance=pl.col(tests[-1]), **new)
+        new["performance"] = pl.col(tests[-1])
+        frame = frame.with_columns(column.alias(name) for name, column in new.items() if name not in columns)
+    elif of_codecarbon:
+        frame = from_codecarbon(_numbers(frame, CODECARBON_AMOUNTS, where), columns)
     missing = [name for name in ("model", "performance") if name not in frame.columns]
     if not any(field in frame.columns for field in _COSTS):
         missing.append("cost")
@@ -301,14 +351,12 @@ def _table(frame: pl.DataFrame, source: str | None) -> Runs:
         raise ValueError(
             f"{where} has no {' and no '.join(missing)}; its columns are {found}. Expected model, performance and at "
             f"least one of {', '.join(_COSTS)}; or the paper's: model, test_00, test_01 … and at least one of "
-            f"{', '.join([*PAPER_COLUMNS, 'train_time'])}."
+            f"{', '.join([*PAPER_COLUMNS, 'train_time'])}; or columns={{'model': …}} (--column model=…) to map them."
         )
     if "group" not in frame.columns and "dataset" in frame.columns:
         frame = frame.with_columns(group=pl.col("dataset"))
     frame = frame.drop(name for name in frame.columns if _DERIVED.fullmatch(name))
-    if source is not None:
-        frame = frame.drop("row", strict=False).with_row_index("row").with_columns(source=pl.lit(source))
-    elif "row" not in frame.columns:
+    if "row" not in frame.columns:
         frame = frame.with_row_index("row")
     no_run = frame["model"].cast(pl.String) == BASELINE
     if no_run.any():
@@ -330,7 +378,7 @@ def _numbers(frame: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFr
             model = f" (model {frame['model'][row]!r})" if "model" in frame.columns else ""
             raise ValueError(
                 f"{name} in row {row} of {where}{model} is {text[row]!r}; expected a number, or an empty cell where "
-                "it was not measured. Rows are counted from 0, without the header."
+                f"it was not measured. Rows are counted from 0, without the header.{units_in(text)}"
             )
         frame = frame.with_columns(numbers.alias(name))
     return frame

@@ -15,6 +15,7 @@ from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.published import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
 
 if TYPE_CHECKING:
+    from lightning_pepr.columns import Columns
     from lightning_pepr.sources import Source
 
 ArrayT = TypeVar("ArrayT")
@@ -151,12 +152,14 @@ class ModelSpace:
         return cls({name: (0.0, amount) for name, amount in amounts.items()}, source="budget")
 
     @classmethod
-    def from_runs(cls, runs: Source) -> ModelSpace:
+    def from_runs(cls, runs: Source, columns: Columns | None = None) -> ModelSpace:
         """The space that a set of runs spans: the least and the most that any of them spent of each resource.
 
         Args:
-            runs: A folder of records, a CSV table, several of them, or what `load_runs` returned. A resource
-                is part of the space if at least one run has measured it.
+            runs: A folder of records, a CSV table (CodeCarbon's `emissions.csv`, too), several of them, or what
+                `load_runs` returned. A resource is part of the space if at least one run has measured it. Measured
+                beside estimated energy, and different devices, are pointed out.
+            columns: As of `load_runs`, for tables with names of their own.
 
         Raises:
             FileNotFoundError: If a path does not exist.
@@ -164,8 +167,8 @@ class ModelSpace:
         """
         from lightning_pepr.sources import check_runs, load_runs, warn_of_mixtures
 
-        table = load_runs(runs)
-        check_runs(table)
+        table = load_runs(runs, columns=columns)
+        check_runs(table, scored=False)
         warn_of_mixtures(table)
         ranges: dict[str, tuple[float, float]] = {}
         for resource in RESOURCES:
@@ -174,7 +177,13 @@ class ModelSpace:
                 ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
         if not ranges:
             raise ValueError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
-        return cls(ranges, source=f"{len(table)} runs", models=table["model"].n_unique())
+        devices = table["device"].unique()
+        return cls(
+            ranges,
+            source=f"{len(table)} runs",
+            models=table["model"].n_unique(),
+            device=(devices[0] or "") if len(devices) == 1 else "",
+        )
 
     def __contains__(self, resource: object) -> bool:
         return isinstance(resource, (str, Resource)) and Resource.of(resource).field in self.ranges

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -135,6 +137,22 @@ class TestRecords:
         assert "lightning-pepr/run/99" in message
         assert caught[0].filename == __file__
         assert set(runs["model"]) == {f"model{i}" for i in range(20) if i not in (3, 7, 9)}
+
+    @pytest.mark.slow
+    def test_three_broken_records_of_ten_thousand_cost_nothing_else(self, tmp_path: Path) -> None:
+        text = json.dumps(make_record().to_dict())
+        for i in range(10_000):
+            folder = tmp_path / f"{i % 100}" / f"{i}"
+            folder.mkdir(parents=True)
+            (folder / "pepr.json").write_text(text.replace('"run_id": "', f'"run_id": "{i}-'), encoding="utf-8")
+        for i in (3, 4_711, 9_999):
+            (tmp_path / f"{i % 100}" / f"{i}" / "pepr.json").write_text(text[: i % 97 + 20], encoding="utf-8")
+        with pytest.warns(UserWarning, match=r"3 of 10000 records in .* are left out") as caught:
+            runs = load_runs(tmp_path)
+        (warning,) = caught
+        for i in (3, 4_711, 9_999):
+            assert str(Path(f"{i % 100}", f"{i}", "pepr.json")) in str(warning.message)
+        assert {int(run.partition("-")[0]) for run in runs["run_id"]} == set(range(10_000)) - {3, 4_711, 9_999}
 
     def test_a_folder_without_a_run(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"holds no run \(no pepr\.json in it\); expected the records"):
@@ -276,6 +294,33 @@ class TestOwnTable:
         with pytest.raises(ValueError, match=rf"t\.csv {message}"):
             load_runs(path)
 
+    @pytest.mark.parametrize("line", ["b,0.5", "b"])
+    def test_a_short_line_is_no_missing_value(self, tmp_path: Path, line: str) -> None:
+        path = write_table(tmp_path / "t.csv", f"model,performance,energy_kwh\na,0.5,1\n{line}\n")
+        fields = line.count(",") + 1
+        with pytest.raises(
+            ValueError, match=rf"t\.csv is not a CSV table: line 3 has {fields} fields, and the header 3"
+        ):
+            load_runs(path)
+
+    def test_blank_lines_are_none(self, tmp_path: Path) -> None:
+        path = write_table(tmp_path / "t.csv", "model,performance,energy_kwh\na,0.5,1\n\nb,0.5,\n\n\n")
+        runs = load_runs(path)
+        assert runs.select("row", "model", "energy_kwh").rows() == [(0, "a", 1.0), (1, "b", None)]
+
+    @pytest.mark.parametrize(
+        ("cells", "told"),
+        [
+            (("1 Wh", "2 Wh"), r"Units stand in the cells \(2 in Wh\): bring it to one"),
+            (("1", "0.2 kWh", "3 Wh", "4 Wh"), r"The column mixes units \(2 in Wh, 1 .*, 1 .*\): bring it to one"),
+        ],
+    )
+    def test_units_in_cells_are_counted(self, tmp_path: Path, cells: tuple[str, ...], told: str) -> None:
+        rows = "".join(f"m,0.5,{cell}\n" for cell in cells)
+        path = write_table(tmp_path / "t.csv", f"model,performance,energy_kwh\n{rows}")
+        with pytest.raises(ValueError, match=rf"energy_kwh in row [01] of .*; expected a number, .* {told}"):
+            load_runs(path)
+
     def test_a_path_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"none\.csv"):
             load_runs(tmp_path / "none.csv")
@@ -297,6 +342,105 @@ class TestOwnTable:
                 check_runs(runs)
             with pytest.raises(ValueError, match=message):
                 ModelSpace.from_runs(runs)
+
+
+class TestMappedTable:
+    OWN = "arch,acc,energy [Wh],minutes,site\nr18,87.5,250,3,A\nr50,90,NA,6,B\n"
+    COLUMNS: ClassVar[dict[str, Any]] = {
+        "model": "arch",
+        "performance": ("acc", 0.01),
+        "energy_kwh": "energy [Wh]",
+        "time_s": ("minutes", 60),
+        "group": "site",
+    }
+
+    def test_their_columns_become_ours(self, tmp_path: Path) -> None:
+        path = write_table(tmp_path / "own.csv", self.OWN)
+        expected = [("A", "r18", 0.875, 0.25, 180.0, 0), ("B", "r50", 0.9, None, 360.0, 1)]
+        for source in (path, pl.read_csv(path, infer_schema=False)):
+            runs = load_runs(source, columns=self.COLUMNS)
+            assert runs.select("group", "model", "performance", "energy_kwh", "time_s", "row").rows() == expected
+            assert runs["acc"].cast(pl.Float64).to_list() == [87.5, 90.0]  # theirs are kept
+        assert ModelSpace.from_runs(path, columns=self.COLUMNS).range("time") == (180.0, 360.0)
+
+    def test_a_mapping_comes_before_the_papers_columns(self, tmp_path: Path) -> None:
+        path = write_table(tmp_path / "paper.csv", PAPER_TABLE)
+        runs = load_runs(path, columns={"performance": "test_00"})
+        assert runs["performance"].to_list() == [0.1, 0.1]
+        assert runs["energy_kwh"].to_list() == [0.5, 1.5]
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"model": "name"}, r"own\.csv has no column 'name' to map; its columns are .*arch, acc, energy \[Wh\]"),
+            ({"watts": "acc"}, r"'watts' cannot be mapped; expected one of .*energy_kwh"),
+            ({"energy_kwh": ("minutes", 0)}, r"the factor of energy_kwh is 0; expected a finite number larger than 0"),
+            ({"energy_kwh": ("minutes", "x")}, r"the factor of energy_kwh is 'x'"),
+            ({"energy_kwh": 3}, r"energy_kwh is mapped to 3; expected a column, or a column and a factor"),
+            ({"model": ("arch", 2.0)}, r"model is text; expected a column for it, without the factor 2\.0"),
+            ({"time_s": "energy [Wh]"}, r"'energy \[Wh\]' is mapped to time_s, and its unit is none of s, .*0\.001"),
+            ({"performance": "site"}, r"site in row 0 of .*own\.csv.* is 'A'; expected a number"),
+        ],
+    )
+    def test_what_cannot_be_mapped_is_named(self, tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+        path = write_table(tmp_path / "own.csv", self.OWN)
+        with pytest.raises(ValueError, match=message):
+            load_runs(path, columns=columns)
+
+
+class TestCodeCarbon:
+    def write(self, folder: Path, *runs: dict[str, Any], mode: str = "append") -> Path:
+        """What CodeCarbon itself writes, of runs that differ in some values from one."""
+        output = pytest.importorskip("codecarbon.output_methods.file")
+        data = pytest.importorskip("codecarbon.output_methods.emissions_data")
+        folder.mkdir(exist_ok=True)
+        file = output.FileOutput("emissions.csv", str(folder), on_csv_write=mode)
+        for run in runs:
+            values: dict[str, Any] = {}
+            for field in dataclasses.fields(data.EmissionsData):
+                values[field.name] = "" if field.type in (str, "str") else 0.0
+            values |= {"project_name": "codecarbon", "cpu_model": "EPYC", "gpu_model": "1 x NVIDIA A100"}
+            file.out(data.EmissionsData(**{**values, **run}), None)
+        return folder / "emissions.csv"
+
+    RUNS = (
+        {"project_name": "r18", "run_id": "1", "duration": 60.0, "emissions": 0.002, "energy_consumed": 0.01},
+        {"project_name": "r50", "run_id": "2", "duration": 90.0, "emissions": 0.003, "energy_consumed": 0.015},
+        {"project_name": "r50", "run_id": "2", "duration": 120.0, "emissions": 0.004, "energy_consumed": 0.02},
+    )
+
+    def test_the_last_row_of_a_run_is_the_run(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, *self.RUNS)
+        rows = load_runs(path).select(*COLUMNS).rows(named=True)
+        assert rows[1] == {
+            **dict.fromkeys(COLUMNS),
+            "model": "r50",
+            "energy_kwh": 0.02,
+            "carbon_g": 4.0,
+            "time_s": 120.0,
+            "quality": "estimated",
+            "device": "1 x NVIDIA A100, EPYC",
+            "source": str(path),
+            "row": 2,
+            "run_id": "2",
+        }
+        assert [row["run_id"] for row in rows] == ["1", "2"]
+
+    def test_it_spans_a_space(self, tmp_path: Path) -> None:
+        space = ModelSpace.from_runs(self.write(tmp_path, *self.RUNS))
+        assert space.ranges == {"energy_kwh": (0.01, 0.02), "carbon_g": (2.0, 4.0), "time_s": (60.0, 120.0)}
+        assert (space.models, space.device) == (2, "1 x NVIDIA A100, EPYC")
+
+    def test_to_rank_it_takes_a_performance(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, *self.RUNS)
+        with pytest.raises(
+            ValueError, match=r"none of the 2 runs in .*emissions\.csv has a performance.*--column performance=accuracy"
+        ):
+            lightning_pepr.rank(path)
+        joined = pl.read_csv(path).with_columns(accuracy=pl.Series([0.8, 0.9, 0.9]))
+        joined.write_csv(path)
+        runs = load_runs(path, columns={"performance": "accuracy", "model": "run_id"})
+        assert lightning_pepr.rank(runs).select("model", "pepr_e").rows() == [("1", 0.8), ("2", 0.45)]
 
 
 class TestSeveral:
