@@ -55,12 +55,17 @@ class TestAgainstTheEquations:
     def test_each_row_is_what_the_functions_give(
         self, table: pl.DataFrame, grouped: bool, given_space: bool, baseline: float | None
     ) -> None:
-        if not table["energy_kwh"].count():
+        if not table["energy_kwh"].count() or not table["performance"].count():
             return
         space = ModelSpace({"energy_kwh": (0.5, 3.0), "time_s": (2.0, 2.0)}) if given_space else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ranked = rank(table, group="group" if grouped else None, space=space, baseline=baseline)
+            if baseline is not None:
+                free = ranked.filter(pl.col("source").eq_missing("baseline"))
+                assert len(free) == (table["group"].n_unique() if grouped else 1)
+                assert set(free["performance"]) == {baseline}
+                ranked = ranked.filter(pl.col("source").is_null())
             assert sorted(ranked["model"]) == sorted(table["model"])
             parts = ranked.partition_by("group") if grouped else [ranked]
             for part in parts:
@@ -119,7 +124,8 @@ class TestAgainstTheEquations:
 class TestColumns:
     def test_they_come_in_a_fixed_order(self) -> None:
         ranked = rank(toy(energy_kwh=[1.0, 2.0], params=[3, 4], hospital=["A", "B"]))
-        scores = ["r_e", "pepr_e", "r_n", "pepr_n", "rank", "pareto"]
+        scores = ["r_e", "pepr_e", "r_n", "pepr_n", "pepr_e_low", "pepr_e_high"]
+        scores += ["rank", "rank_best", "rank_worst", "replication", "pareto"]
         rest = [name for name in COLUMNS if name not in ("group", "model", "performance", *FIELDS)]
         assert ranked.columns == ["group", "model", "performance", *FIELDS, *scores, *rest]
         assert ranked.schema["rank"] == pl.Int64
@@ -213,8 +219,8 @@ class TestRanking:
         table = toy(energy_kwh=[0.0, 1.0, 4.0]).with_columns(performance=pl.Series([0.6, 0.8, 0.9]))
         assert rank(table)["model"][0] == "m1"
         free = rank(table, baseline=0.6)
-        assert free["model"].to_list() == ["m1", "m2", "m0"]
-        assert free["pepr_e"][2] == 0.0
+        assert free["model"].to_list() == ["m1", "m2", "m0", "(baseline)"]
+        assert free["pepr_e"].to_list()[2:] == [0.0, 0.0]
         assert free["performance"][0] == 0.8  # the performance is shown as it is
         with pytest.raises(ValueError, match=r"baseline is 1\.5"):
             rank(table, baseline=1.5)
