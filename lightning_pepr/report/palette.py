@@ -1,0 +1,86 @@
+"""The colours of print and page: told apart by the colour-blind, and against their background by everybody.
+
+Plain text, so that a style sheet, a plotting library of the page and matplotlib can all have them. Wherever a colour
+means something, a marker or a word says it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours that go together, as "#RRGGBB".
+
+    Attributes:
+        background: Of the picture.
+        ink: Of text, axes and the edges of dots.
+        faint: Of what is said beside it.
+        line: Of contours and grids, which only have to be there.
+        bands: Between the contours, from the lowest score to the highest.
+        series: Of categories and runs, in this order. Each is told from the background and from the others under
+            protanopia, deuteranopia and tritanopia.
+        model: A model of which nothing is to be said.
+        best: The best by performance.
+        pick: The best by PePR.
+    """
+
+    background: str
+    ink: str
+    faint: str
+    line: str
+    bands: tuple[str, str]
+    series: tuple[str, ...]
+    model: str
+    best: str
+    pick: str
+
+
+# The first two of each, and the marked models, are Okabe and Ito's; the others are those farthest from what is there.
+LIGHT = Theme(
+    background="#FFFFFF",
+    ink="#222222",
+    faint="#586470",
+    line="#B4C1CC",
+    bands=("#FFFFFF", "#DCE6EE"),
+    series=("#0072B2", "#D55E00", "#8A2BE2", "#402A23", "#B77965", "#141487"),
+    model="#56B4E9",
+    best="#E69F00",
+    pick="#009E73",
+)
+DARK = Theme(
+    background="#14191F",
+    ink="#E8ECF0",
+    faint="#9AA7B3",
+    line="#46525E",
+    bands=("#14191F", "#27333F"),
+    series=("#56B4E9", "#E69F00", "#9B4DFF", "#FFE28C", "#E72354", "#9F588D"),
+    model="#56B4E9",
+    best="#E69F00",
+    pick="#19B589",
+)
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Of categories, in the order of `Theme.series`; matplotlib's letters."""
+
+TYPES = ("CNN", "Other")
+"""The types of models that the paper knows; they come first, so that they look the same in every picture."""
+
+STAGES = ("train", "validate", "other", "test")
+"""The stages of a run, in the order of `Theme.series`."""
+
+
+def order_categories(values: Iterable[str], first: Iterable[str] = TYPES) -> list[str]:
+    """The categories that there are, each once: the known ones first, then the others by name.
+
+    The place of a category in this list is that of its colour in `Theme.series` and of its marker in `MARKERS`; after
+    the last one they begin anew.
+
+    >>> order_categories(["Transformer", "Other", "CNN", "Other"])
+    ['CNN', 'Other', 'Transformer']
+    """
+    there = set(values)
+    known = [name for name in first if name in there]
+    return known + sorted(there - set(known))
