@@ -180,7 +180,8 @@ def _student(runs: pl.Series) -> pl.Series:
             from scipy.special import stdtrit
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "the interval of a model of several runs needs scipy: pip install 'lightning-pepr[cli]'", name=error.name
+                "the interval of a model of several runs needs scipy: pip install 'lightning-pepr[cli]'",
+                name=error.name,
             ) from error
 
         factor[several] = stdtrit(n[several] - 1, (1 + CONFIDENCE) / 2) / np.sqrt(n[several])
