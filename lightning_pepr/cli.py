@@ -58,9 +58,31 @@ def _parser() -> argparse.ArgumentParser:
         help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
     )
     rank.add_argument("--group", metavar="COLUMN", help="rank the runs of each value of this column apart")
-    rank.add_argument("--space", metavar="FILE", help="a space that ModelSpace.save wrote, instead of the runs' own")
-    rank.add_argument("--by", default="energy", metavar="RESOURCE", help="energy, carbon, time, … (%(default)s)")
-    rank.add_argument("--baseline", type=float, metavar="P0", help="score (P - P0) / (1 - P0) instead of P")
+    rank.add_argument(
+        "--space",
+        metavar="NAME_OR_FILE",
+        help="a published space, such as derma_pt, or a file that ModelSpace.save wrote, instead of the runs' own",
+    )
+    rank.add_argument(
+        "--by",
+        default="energy",
+        metavar="RESOURCE[,…]",
+        help="energy, carbon, time, memory, data, parameters, or their letters; the first of several orders the table "
+        "(%(default)s)",
+    )
+    rank.add_argument(
+        "--baseline",
+        type=float,
+        metavar="P0",
+        help="score (P - P0) / (1 - P0) instead of P, and show the free predictor that has P0",
+    )
+    rank.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS[*FACTOR]",
+        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
+    )
     rank.add_argument(
         "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
     )
@@ -110,23 +132,23 @@ def _uncertainty(runs: Sequence[Path]) -> float:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    from lightning_pepr.ranking import rank
+    from lightning_pepr.columns import parse_columns
+    from lightning_pepr.ranking import leverage, rank
+    from lightning_pepr.sources import load_runs
 
     output: Path | None = options.output
     if output is not None and output.suffix not in (".csv", ".json"):
         raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .csv or .json.")
-    ranking = rank(
-        options.paths,
-        space=options.space,
-        group=options.group,
-        by=options.by,
-        baseline=options.baseline,
-        at=options.at,
-    )
+    runs = load_runs(options.paths, columns=parse_columns(options.column))
+    by = options.by.split(",")
+    how = {"group": options.group, "by": by, "baseline": options.baseline, "at": options.at}
+    ranking = rank(runs, space=options.space, **how)
     if output is None:
-        from lightning_pepr.report.table import print_ranking
+        from lightning_pepr.report.table import footnotes, print_ranking
 
         print_ranking(ranking)
+        for line in footnotes(ranking, leverage(runs, **how) if options.space is None else None):
+            print(line)
     elif output.suffix == ".csv":
         ranking.write_csv(output)
     else:

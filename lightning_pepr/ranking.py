@@ -37,8 +37,8 @@ def rank(
 
     Args:
         runs: A folder of records, a CSV table, several of them in a list, or what `load_runs` returned.
-        space: The space over which costs are normalised, or the file that holds it. By default that of the runs
-            themselves: of each group, if `group` is given, else of all.
+        space: The space over which costs are normalised, the file that holds it, or the name of a published one. By
+            default that of the runs themselves: of each group, if `group` is given, else of all.
         group: The column whose values are ranked apart, such as "dataset".
         by: The resource whose score ranks: its name, letter or field ("energy", "E", "energy_kwh"); or several, of
             which the first one orders the table.
@@ -75,8 +75,7 @@ def rank(
     [('a', 0.0, 0.75, 1), ('b', 1.0, 0.5, 2)]
     """
     keys = _keys(by)
-    if space is not None and not isinstance(space, ModelSpace):
-        space = ModelSpace.load(space)
+    space = None if space is None else ModelSpace.of(space)
     if baseline is not None:
         above_baseline(1.0, baseline)  # refuses a bad one
     within = ["group"] if group is not None else []

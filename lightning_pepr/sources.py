@@ -258,6 +258,7 @@ def _records(records: list[tuple[RunRecord, str | None]]) -> Runs:
         energy = record.costs.get("energy_kwh")
         rows.append(
             {
+                "group": record.group or None,
                 "model": record.model,
                 "performance": record.performance,
                 "params": record.params,

@@ -35,8 +35,11 @@ def runs(tmp_path: Path) -> Path:
 
 def test_rank_prints_a_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", str(runs)]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert [line[1] for line in lines[2:]] == ["small", "tiny", "large"]
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines() if line.strip()]
+    assert [line[1] for line in lines[2:5]] == ["small", "tiny", "large"]
+    assert "Not replicated: one run of each model" in out
+    assert "Without large high is 0.20 instead of 1.00 Wh; of the 2 others 2 then change rank, and first is tiny" in out
     assert lines[2][:5] == ["1", "small", "1.00", "0.750", "0.20"]
     assert "Wh" in lines[0]
     assert lines[2][-1] == "estimated"
@@ -53,6 +56,56 @@ def test_rank_writes_csv_and_json(runs: Path, tmp_path: Path) -> None:
     assert main(["rank", str(tmp_path / "r.csv"), "--output", str(tmp_path / "again.csv")]) == 0
     again = pl.read_csv(tmp_path / "again.csv")
     assert again["pepr_e"].to_list() == table["pepr_e"].to_list(), "what it writes, it reads"
+
+
+def test_rank_tells_which_places_the_errors_leave_open(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("tiny", "small", "large"):
+        record = RunRecord.load(runs / name)
+        record.test_samples = 40
+        record.save(runs / name / "pepr.json")
+    assert main(["rank", str(runs), "--by", "energy,T"]) == 0
+    out = capsys.readouterr().out
+    small = next(line.split() for line in out.splitlines() if "small" in line)
+    assert small[:3] == ["1–2", "1–2", "small"]
+    assert "PePR-E is in" in out
+    assert "0.597 … 0.858" not in out, "those are the limits of P: R is not 0"
+    assert "40 samples" in out
+    assert "Ranks such as 2–5: the intervals of the scores leave these places open." in out
+    assert "Not replicated" not in out
+
+
+def test_rank_in_a_published_space(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rank", str(runs), "--space", "derma_small:clean", "--by", "energy"]) == 0
+    out = capsys.readouterr().out
+    assert "Without" not in out, "the space is given: nobody's leaving moves it"
+    assert main(["rank", str(runs), "--space", "derma_small"]) == 0
+    assert "warning: 78 of the 131 models in the paper's derma_small share their energy" in capsys.readouterr().err
+    assert main(["rank", str(runs), "--space", "dermis"]) == 2
+    assert "no published space of that name; those are derma, derma_pt" in capsys.readouterr().err
+
+
+def test_rank_shows_the_free_predictor(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rank", str(runs), "--baseline", "0.6"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows if "(baseline)" in row] == ["(baseline)"]
+    (free,) = (row for row in rows if "(baseline)" in row)
+    assert "0.600" in free
+    assert "0.000" in free
+
+
+def test_rank_reads_a_table_with_names_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("arch,acc,energy [Wh]\nr18,87.5,250\nr50,90,500\n")
+    mapping = ["--column", "model=arch", "--column", "performance=acc*0.01", "--column", "energy_kwh=energy [Wh]"]
+    assert main(["rank", str(path), *mapping, "--output", str(tmp_path / "r.csv")]) == 0
+    assert pl.read_csv(tmp_path / "r.csv").select("model", "performance", "energy_kwh").rows() == [
+        ("r18", 0.875, 0.25),
+        ("r50", 0.9, 0.5),
+    ]
+    assert main(["rank", str(path)]) == 2
+    assert "--column model=" in capsys.readouterr().err
+    assert main(["rank", str(path), "--column", "arch"]) == 2
+    assert "'arch' maps no column" in capsys.readouterr().err
 
 
 def test_rank_in_a_space_of_a_file(runs: Path, tmp_path: Path) -> None:
@@ -129,5 +182,7 @@ def test_nothing_to_recommend(runs: Path) -> None:
     from lightning_pepr import load_runs, rank
     from lightning_pepr.report.table import recommend
 
-    table = load_runs(runs).with_columns(performance=pl.lit(None, dtype=pl.Float64))
+    table = load_runs(runs).with_columns(
+        energy_kwh=pl.Series([None, 1.0, 2.0]), performance=pl.Series([0.5, None, None])
+    )
     assert recommend(rank(table), rank(table)).startswith("No run has both")

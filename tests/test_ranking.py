@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs, normalize, pareto_front, pepr, rank
 from lightning_pepr.cost import RESOURCES
 from lightning_pepr.functional import above_baseline
+from lightning_pepr.ranking import leverage
 from lightning_pepr.record import CostEntry, Epoch
 from lightning_pepr.sources import COLUMNS
 
@@ -232,6 +233,119 @@ class TestRanking:
             rank(toy(energy_kwh=[1.0, 2.0]), at="first")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"unknown resource 'joules'"):
             rank(toy(energy_kwh=[1.0, 2.0]), by="joules")
+
+
+class TestSeveralResources:
+    def test_the_first_orders_and_each_ranks(self) -> None:
+        table = toy(energy_kwh=[1.0, 2.0, 3.0], time_s=[30.0, 10.0, 20.0])
+        both = rank(table, by=["time", "energy"])
+        assert both["model"].to_list() == ["m1", "m2", "m0"]
+        assert both["rank"].to_list() == [1, 2, 3]
+        assert both["rank_e"].to_list() == [2, 3, 1]
+        assert both["rank_e_worst"].to_list() == [2, 3, 1]
+        assert "rank_t" not in both.columns
+        assert {"pepr_t_low", "pepr_e_high"} <= set(both.columns)
+        for name, alone in (("rank", rank(table, by="time")), ("rank_e", rank(table, by="energy"))):
+            joined = both.join(alone, on="model")
+            assert joined[name].to_list() == joined["rank_right"].to_list()
+
+    def test_the_front_is_over_all_of_them(self) -> None:
+        table = toy(energy_kwh=[1.0, 2.0, 3.0], time_s=[30.0, 10.0, 20.0])
+        assert dict(rank(table).select("model", "pareto").rows()) == {"m0": True, "m1": False, "m2": False}
+        both = rank(table, by=["energy", "time"])
+        assert dict(both.select("model", "pareto").rows()) == {"m0": True, "m1": True, "m2": False}
+
+    def test_twice_is_once(self) -> None:
+        table = toy(energy_kwh=[1.0, 2.0])
+        assert rank(table, by=["E", "energy_kwh"]).equals(rank(table))
+
+    def test_none_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="by is empty; expected a resource"):
+            rank(toy(energy_kwh=[1.0, 2.0]), by=[])
+        with pytest.raises(ValueError, match="none of the 2 runs has time_s"):
+            rank(toy(energy_kwh=[1.0, 2.0]), by=["energy", "time"])
+
+
+class TestLeverage:
+    def test_without_the_model_that_sets_high(self) -> None:
+        # Beside the large one the others cost next to nothing, and rank by P; among themselves they do not.
+        table = toy(energy_kwh=[1.0, 2.0, 4.0, 1000.0]).with_columns(performance=pl.Series([0.80, 0.82, 0.84, 0.85]))
+        (low, high) = leverage(table).rows(named=True)
+        assert (low["end"], low["model"], low["bound"], low["bound_without"]) == ("low", "m0", 1.0, 2.0)
+        assert low["changed"] == 0
+        assert high == {
+            "group": None,
+            "end": "high",
+            "model": "m3",
+            "bound": 1000.0,
+            "bound_without": 4.0,
+            "models": 3,
+            "changed": 2,
+            "first": "m2",
+            "first_without": "m0",
+        }
+
+    @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 10)), min_size=4, max_size=10, unique_by=lambda r: r[1]))
+    def test_it_is_what_ranking_the_others_gives(self, rows: list[tuple[float, float]]) -> None:
+        p, energy = (list(column) for column in zip(*rows, strict=True))
+        table = toy(energy_kwh=energy).with_columns(performance=pl.Series(p))
+        for found in leverage(table).rows(named=True):
+            others = table.filter(pl.col("model") != found["model"])
+            before = rank(others, space=ModelSpace.from_runs(table))
+            after = rank(others)
+            joined = before.join(after, on="model")
+            assert found["models"] == len(others)
+            assert found["changed"] == (joined["rank"] != joined["rank_right"]).sum()
+            assert found["first"] == before["model"][0]
+            assert found["first_without"] == after["model"][0]
+
+    def test_all_runs_of_the_model_are_left_out_and_each_group_has_its_own(self) -> None:
+        table = pl.DataFrame(
+            {
+                "group": ["x"] * 4 + ["y"] * 3,
+                "model": ["a", "a", "b", "c", "a", "b", "c"],
+                "performance": [0.5, 0.6, 0.7, 0.8, 0.5, 0.6, 0.7],
+                "energy_kwh": [9.0, 8.0, 1.0, 2.0, 1.0, 2.0, 3.0],
+            }
+        )
+        found = leverage(table, group="group").filter(end="high").select("group", "model", "bound_without", "models")
+        assert found.rows() == [("x", "a", 2.0, 2), ("y", "c", 2.0, 2)]
+
+    def test_two_models_leave_one_that_cannot_change(self) -> None:
+        assert set(leverage(toy(energy_kwh=[1.0, 2.0]))["changed"]) <= {0}
+
+
+class TestBaselineRow:
+    def test_there_is_one_a_group_and_it_moves_nothing(self) -> None:
+        table = toy(energy_kwh=[1.0, 2.0, 3.0, 4.0], group=["x", "x", "y", "y"])
+        ranked = rank(table, group="group", baseline=0.4)
+        free = ranked.filter(source="baseline")
+        assert free.select("group", "model", "performance", "energy_kwh", "r_e", "pepr_e").rows() == [
+            ("x", "(baseline)", 0.4, 0.0, 0.0, 0.0),
+            ("y", "(baseline)", 0.4, 0.0, 0.0, 0.0),
+        ]
+        assert not free["pareto"].any()
+        runs = ranked.filter(pl.col("source").is_null())
+        plain = rank(table, group="group")
+        assert runs.select("model", "r_e", "rank", "pareto").equals(plain.select("model", "r_e", "rank", "pareto"))
+        assert rank(ranked, group="group").equals(plain)  # read back it is no run
+
+
+class TestMixtures:
+    def test_they_are_pointed_out_within_a_space(self) -> None:
+        table = toy(energy_kwh=[1.0, 2.0, 3.0], quality=["counter", "estimated", "integrated"], group=["x", "y", "x"])
+        with pytest.warns(UserWarning, match=r"energy is estimated in 1 \(such as m1\), measured in 2") as caught:
+            rank(table)
+        assert caught[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="energy is")
+            warnings.filterwarnings("ignore", message="low and high")
+            rank(table, group="group")
+
+    def test_so_are_devices(self) -> None:
+        table = toy(energy_kwh=[1.0, 2.0, 3.0], device=["H100", "A100", None])
+        with pytest.warns(UserWarning, match=r"different devices, A100 in 1 \(such as m1\), H100 in 1"):
+            rank(table)
 
 
 class TestRecords:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any
 
-from lightning_pepr.cost import CARBON, ENERGY, MEMORY, PARAMS, TIME, Resource
+from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, RESOURCES, TIME, Resource
+from lightning_pepr.sources import Runs
+from lightning_pepr.uncertainty import NOT_REPLICATED
+
+import polars as pl  # isort: skip, after sources, which says how to install it
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from lightning_pepr.sources import Runs
 
 # The largest unit in which the largest amount of a column is at least 1.
 UNITS: dict[Resource, tuple[tuple[float, str], ...]] = {
@@ -18,9 +21,12 @@ UNITS: dict[Resource, tuple[tuple[float, str], ...]] = {
     CARBON: ((1e3, "kg"), (1.0, "g"), (1e-3, "mg")),
     TIME: ((3600.0, "h"), (60.0, "min"), (1.0, "s")),
     MEMORY: ((1.0, "GB"), (1e-3, "MB")),
+    DATA: ((1e6, "M"), (1e3, "k"), (1.0, "")),
     PARAMS: ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
 }
-HEADERS = {ENERGY: "energy", CARBON: "CO2e", TIME: "time", MEMORY: "memory", PARAMS: "params"}
+HEADERS = {ENERGY: "energy", CARBON: "CO2e", TIME: "time", MEMORY: "memory", DATA: "samples", PARAMS: "params"}
+LEFT = ("group", "model", "replicated", "energy is")
+RANK = re.compile(r"rank(_[ectmdn])?")
 
 
 def print_ranking(ranking: Runs, performance: str = "P", file: IO[str] | None = None) -> None:
@@ -49,33 +55,82 @@ def build_table(ranking: Runs, performance: str = "P") -> Table:
     from rich import box
     from rich.table import Table
 
-    columns: list[tuple[str, Iterable[Any], Callable[[Any], str]]] = [("", ranking["rank"], _plain)]
+    columns: list[tuple[str, Iterable[Any], Callable[[Any], str]]] = []
+    for name in _ranks(ranking):
+        resource = _ranked_by(ranking, name)
+        header = "" if name == "rank" else f"by {resource.letter}"
+        columns.append((header, zip(ranking[name], ranking[f"{name}_worst"], strict=True), _place))
     if ranking["group"].count():
         columns.append(("group", ranking["group"], _plain))
     columns.append(("model", ranking["model"], _plain))
-    for resource in (PARAMS, None, ENERGY, CARBON, TIME, MEMORY):
-        if resource is None:
+    for cost in (PARAMS, None, DATA, ENERGY, CARBON, TIME, MEMORY):
+        if cost is None:
             columns.append((performance, ranking["performance"], _decimal))
-        elif ranking[resource.field].count():
-            scale, unit = _unit(resource, float(ranking[resource.field].max()))  # type: ignore[arg-type]
-            header = f"{HEADERS[resource]} / {unit}" if unit else HEADERS[resource]
-            columns.append((header, ranking[resource.field], _scaled(scale)))
-    columns += [
-        (f"PePR-{resource.letter}", ranking[resource.score_key], _decimal)
-        for resource in (ENERGY, CARBON, TIME, MEMORY)
-        if resource.score_key in ranking.columns
-    ]
+        elif ranking[cost.field].count():
+            scale, unit = _unit(cost, float(ranking[cost.field].max()))  # type: ignore[arg-type]
+            header = f"{HEADERS[cost]} / {unit}" if unit else HEADERS[cost]
+            columns.append((header, ranking[cost.field], _scaled(scale)))
+    ranked_by = [_ranked_by(ranking, name) for name in _ranks(ranking)]
+    for resource in RESOURCES:
+        if resource in ranked_by or (
+            resource in (ENERGY, CARBON, TIME, MEMORY) and resource.score_key in ranking.columns
+        ):
+            columns.append((f"PePR-{resource.letter}", ranking[resource.score_key], _decimal))
+        if resource in ranked_by:
+            low, high = (ranking[f"{resource.score_key}_{end}"] for end in ("low", "high"))
+            if (low < high).any():
+                columns.append((f"PePR-{resource.letter} is in", zip(low, high, strict=True), _interval))
+    if (ranking["replication"] != NOT_REPLICATED).any():
+        columns.append(("replicated", ranking["replication"], _plain))
     columns.append(("Pareto", ranking["pareto"], lambda on_front: "*" if on_front else ""))
     if ranking["quality"].count():
         columns.append(("energy is", ranking["quality"], _plain))
 
     table = Table(box=box.SIMPLE_HEAD)
     for header, _, _ in columns:
-        table.add_column(header, justify="left" if header in ("group", "model", "energy is") else "right", no_wrap=True)
+        table.add_column(header, justify="left" if header in LEFT else "right", no_wrap=True)
     for row in zip(*(values for _, values, _ in columns), strict=True):
         shown = [show(value) for (_, _, show), value in zip(columns, row, strict=True)]
-        table.add_row(*shown, style="bold" if row[0] == 1 else None)
+        table.add_row(*shown, style="bold" if row[0][0] == 1 else None)
     return table
+
+
+def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
+    """What to say below a ranking: what its intervals hold, and on which models it hangs.
+
+    Args:
+        ranking: What `rank` returned.
+        leverage: What `leverage` returned of the same runs; None if their space was given.
+
+    Returns:
+        Lines of text; none if there is nothing to say.
+    """
+    lines = []
+    resource = _ranked_by(ranking, "rank")
+    if (ranking["rank"] < ranking["rank_worst"]).any():
+        lines.append("Ranks such as 2–5: the intervals of the scores leave these places open.")
+    bare = ranking["replication"] == NOT_REPLICATED
+    if bare.all():
+        lines.append(
+            "Not replicated: one run of each model, on a number of samples that is not known. How far chance moves "
+            "these scores cannot be told."
+        )
+    elif bare.any():
+        lines.append(
+            f"Not replicated: {bare.sum()} of {len(ranking)} runs; how far chance moves theirs cannot be told."
+        )
+    lines += _free_places(ranking, resource)
+    for row in [] if leverage is None else leverage.filter(pl.col("changed") > 0).iter_rows(named=True):
+        without_it = "Without" if row["group"] is None else f"{row['group']}: without"
+        still = row["first"] == row["first_without"]
+        first = f"first is {'still ' * still}{row['first_without']}" + ("" if still else f", not {row['first']}")
+        scale, unit = _unit(resource, max(row["bound"], row["bound_without"]))
+        bound, without = (_scaled(scale)(row[name]) for name in ("bound", "bound_without"))
+        lines.append(
+            f"{without_it} {row['model']} {row['end']} is {without} instead of {bound} {unit}".rstrip()
+            + f"; of the {row['models']} others {row['changed']} then change rank, and {first}."
+        )
+    return lines
 
 
 def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> str:
@@ -88,24 +143,28 @@ def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> st
         on: What that performance is of.
 
     Returns:
-        One sentence.
+        One sentence, and another one if the errors leave it open which is best.
     """
     known = chosen_on.drop_nulls(["rank", "performance"])
     if known.is_empty():
         return "No run has both a performance and an energy, so there is nothing to recommend."
-    pick = _row(ranking, known.sort("rank", maintain_order=True).row(0, named=True))
+    first = known.sort("rank", maintain_order=True).row(0, named=True)
+    pick = _row(ranking, first)
+    others = first["rank_worst"] - first["rank"]
+    rivals = f" As far as the errors tell, {others} other{'s' * (others > 1)} may score higher." if others else ""
     best = _row(ranking, known.sort("performance", descending=True, maintain_order=True).row(0, named=True))
     if pick == best:
         dearest = max(ranking.iter_rows(named=True), key=lambda run: run["energy_kwh"] or 0.0)
         less = 1 - pick["energy_kwh"] / dearest["energy_kwh"] if dearest["energy_kwh"] else 0.0
         saved = f", and takes {less:.0%} less energy than the dearest, {dearest['model']}" if pick != dearest else ""
-        return f"Take {pick['model']}: by {on} it performs best and has the best PePR-E{saved}."
+        return f"Take {pick['model']}: by {on} it performs best and has the best PePR-E{saved}.{rivals}"
     kept = f"{pick['performance'] / best['performance']:.1%}" if best["performance"] else "all"
     share = pick["energy_kwh"] / best["energy_kwh"]
     saved = f"saves {1 - share:.0%}" if share <= 1 else f"costs {share - 1:.0%} more"
     return (
         f"Take {pick['model']}, best in PePR-E by {on}: it keeps {kept} of the performance of {best['model']}, the "
         f"best-performing one ({pick['performance']:.3f} against {best['performance']:.3f}), and {saved} of its energy."
+        f"{rivals}"
     )
 
 
@@ -120,6 +179,46 @@ def _row(ranking: Runs, run: dict[str, Any]) -> dict[str, Any]:
 def _unit(resource: Resource, largest: float) -> tuple[float, str]:
     units = UNITS[resource]
     return next(((scale, unit) for scale, unit in units if largest >= scale), units[-1])
+
+
+def _free_places(ranking: Runs, resource: Resource) -> list[str]:
+    """Where the free predictor of a baseline would come by the plain score, which does not take the baseline off."""
+    free = ranking.filter(pl.col("source").eq_missing("baseline"))
+    runs = ranking.join(free, on="model", how="anti").with_columns(
+        plain=pl.col("performance") / (1 + pl.col(resource.r_key))
+    )
+    lines = []
+    for group, p in free.select("group", "performance").iter_rows():
+        scores = runs.filter(pl.col("group").eq_missing(group))["plain"].drop_nulls()
+        where = "By" if group is None else f"{group}: by"
+        lines.append(
+            f"{where} plain PePR-{resource.letter} the free predictor would have rank {1 + (scores > p).sum()} "
+            f"of {len(scores) + 1}."
+        )
+    return lines
+
+
+def _ranks(ranking: Runs) -> list[str]:
+    """The columns of the ranks, the first of which orders the table."""
+    return [name for name in ranking.columns if RANK.fullmatch(name)]
+
+
+def _ranked_by(ranking: Runs, name: str) -> Resource:
+    """By which resource a column of ranks is."""
+    if name != "rank":
+        return Resource.of(name.removeprefix("rank_"))
+    low = next(column for column in ranking.columns if column.endswith("_low"))
+    return Resource.of(low.removesuffix("_low"))
+
+
+def _place(value: tuple[int | None, int | None]) -> str:
+    best, worst = value
+    return "" if best is None else f"{best}" if best == worst else f"{best}–{worst}"
+
+
+def _interval(value: tuple[float | None, float | None]) -> str:
+    low, high = value
+    return "–" if low is None or high is None else f"{low:.3f} … {high:.3f}"
 
 
 def _plain(value: object) -> str:
