@@ -56,6 +56,8 @@ class Epoch:
         performance: The monitored value, averaged over ranks; None in an epoch in which it was not logged.
         cost: All that had been spent by then.
         scores: The scores that were logged, by key ("pepr_e").
+        forecasts: What the whole run was foreseen to cost at the end of the epoch, by field: "expected", "low", "high"
+            and "level", as of `Forecast`. Empty where nothing can be foreseen, or the epoch went on.
     """
 
     epoch: int
@@ -63,6 +65,7 @@ class Epoch:
     performance: float | None = None
     cost: Cost = field(default_factory=Cost)
     scores: dict[str, float] = field(default_factory=dict)
+    forecasts: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -127,6 +130,7 @@ class RunRecord:
         hardware: Host, processor, devices, ranks.
         software: Versions of what took part.
         error: The exception that ended the run, if one did.
+        stopped: Why a `CostBudget` ended the run before its plan; empty if none did.
     """
 
     model: str
@@ -150,6 +154,7 @@ class RunRecord:
     hardware: dict[str, Any] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    stopped: str = ""
 
     @property
     def cost(self) -> Cost:
