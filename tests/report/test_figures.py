@@ -149,7 +149,7 @@ def test_r_beyond_1_widens_the_picture() -> None:
 @pytest.mark.parametrize(
     ("resource", "space", "expected"),
     [
-        ("energy", SPACE, "0 is 0.12 Wh, 1 is 0.55 Wh"),
+        ("energy", SPACE, "0 is 120 mWh, 1 is 550 mWh"),
         ("energy", ModelSpace.budget(energy_kwh=2), "0 is 0 kWh, 1 is 2 kWh"),
         ("T", ModelSpace({"time_s": (60, 7200)}), "time normalised over the model space (0 is 60 s, 1 is 7,200 s)"),
         ("N", ModelSpace({"params": (1.2e6, 25e6)}), "0 is 1.2 M, 1 is 25 M"),
