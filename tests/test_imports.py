@@ -19,6 +19,7 @@ PUBLIC = {
     "PePR",
     "PePRCallback",
     "RunRecord",
+    "audit",
     "load_runs",
     "normalize",
     "open_meter",
@@ -82,6 +83,7 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("meters", {"lightning", "pytorch_lightning", "torchmetrics", "pandas", "polars"}),
         ("sources", TORCH_SIDE | {"pandas", "matplotlib", "mlflow", "wandb"}),
         ("trackers", HEAVY - {"numpy"}),
+        ("auditing", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("ranking", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("cli", TORCH_SIDE | {"pandas", "matplotlib"}),
         pytest.param(
