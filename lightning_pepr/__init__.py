@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_pepr.auditing import audit as audit
     from lightning_pepr.callback import PePRCallback as PePRCallback
     from lightning_pepr.cost import Cost as Cost
     from lightning_pepr.functional import normalize as normalize
@@ -30,6 +31,7 @@ _MODULE_OF = {
     "PePR": "metric",
     "PePRCallback": "callback",
     "RunRecord": "record",
+    "audit": "auditing",
     "load_runs": "sources",
     "normalize": "functional",
     "open_meter": "meters",
@@ -45,6 +47,7 @@ __all__ = [
     "PePR",
     "PePRCallback",
     "RunRecord",
+    "audit",
     "load_runs",
     "normalize",
     "open_meter",
