@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.report.palette import LIGHT, MARKERS
@@ -217,14 +218,16 @@ def resource_of(field: str) -> Resource | None:
 
 
 def log_ticks(axes: Axes, which: Literal["x", "y"], tell: Callable[[float], str]) -> None:
-    """A logarithmic axis whose ticks are told as amounts, at 1, 2 and 5 of each power where there are few powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+    """A logarithmic axis whose ticks are told as amounts, at 1, 2 and 5 of each power where there is room."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    few = math.log10(high / low) < 2.5
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    figure, spec = axes.get_figure(root=True), axes.get_subplotspec()
+    assert figure is not None
+    rows, columns = spec.get_gridspec().get_geometry() if spec is not None else (1, 1)
+    inches = figure.get_figwidth() / columns if which == "x" else figure.get_figheight() / rows
+    roomy = 0.75 * inches / math.log10(high / low) > (1.0 if which == "x" else 0.4)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if roomy else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: tell(value)))
     axis.set_minor_formatter(NullFormatter())
 

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_pepr.report.canvas import save_figure as save_figure
+    from lightning_pepr.report.comparisons import against_parameters as against_parameters
+    from lightning_pepr.report.comparisons import violins as violins
+    from lightning_pepr.report.courses import cost_by_stage as cost_by_stage
+    from lightning_pepr.report.courses import forecasts as forecasts
+    from lightning_pepr.report.courses import pepr_curves as pepr_curves
     from lightning_pepr.report.profile import save_score_profile as save_score_profile
     from lightning_pepr.report.profile import score_profile as score_profile
 
 INSTALL = "pip install 'lightning-pepr[report]'"
 
 _WHERE = {
+    "against_parameters": "comparisons",
+    "cost_by_stage": "courses",
+    "forecasts": "courses",
+    "pepr_curves": "courses",
     "save_figure": "canvas",
     "save_score_profile": "profile",
     "score_profile": "profile",
+    "violins": "comparisons",
 }
 
 __all__ = sorted(_WHERE)
