@@ -111,6 +111,7 @@ class RunRecord:
     Attributes:
         model: The model's name.
         params: Its trainable parameters; None if unknown.
+        group: What the run is compared within, such as the data set and the share of it; empty if nothing says.
         monitor: The key of the performance that was scored.
         run_id: What tells this run from others; a resumed run keeps it.
         status: "running", "finished", "interrupted" (Ctrl-C, SIGTERM, Optuna's pruning) or "failed" (an exception).
@@ -155,6 +156,7 @@ class RunRecord:
     software: dict[str, str] = field(default_factory=dict)
     error: str = ""
     stopped: str = ""
+    group: str = ""
 
     @property
     def cost(self) -> Cost:
