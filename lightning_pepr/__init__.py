@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_pepr.auditing import audit as audit
+    from lightning_pepr.budget import CostBudget as CostBudget
     from lightning_pepr.callback import PePRCallback as PePRCallback
     from lightning_pepr.cost import Cost as Cost
     from lightning_pepr.functional import normalize as normalize
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Cost": "cost",
+    "CostBudget": "budget",
     "ModelSpace": "space",
     "PePR": "metric",
     "PePRCallback": "callback",
@@ -43,6 +45,7 @@ _MODULE_OF = {
 
 __all__ = [
     "Cost",
+    "CostBudget",
     "ModelSpace",
     "PePR",
     "PePRCallback",

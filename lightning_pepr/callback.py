@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_pepr import functional, loggers, monitors, record
+from lightning_pepr import functional, loggers, monitors, plan, record
 from lightning_pepr.bases import Callback
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost, Resource
@@ -31,7 +31,9 @@ class PePRCallback(Callback):
     It logs, in the epoch in which `monitor` is logged, the cost so far (`energy_kwh`, `carbon_g`, `time_s`,
     `memory_gb`, `data_samples`, `params`) and, for each resource of `space`, the score (`pepr_e`, `pepr_c`, `pepr_t`,
     `pepr_m`, `pepr_d`, `pepr_n`), so that `EarlyStopping` and `ModelCheckpoint` can act on them. The cost is everything
-    since the fit began, validation included, the sanity check left out. Put it anywhere in the list of callbacks.
+    since the fit began, validation included, the sanity check left out. From the end of the second epoch on it also
+    tells what the whole run will cost (`forecast_energy_kwh`, `forecast_carbon_g`, `forecast_time_s`). Put it anywhere
+    in the list of callbacks.
 
     Args:
         monitor: The key of the performance: in [0, 1], higher is better, logged with `self.log`.
@@ -106,12 +108,13 @@ class PePRCallback(Callback):
         self._fit_of: tuple[weakref.ref[Trainer], weakref.ref[LightningModule]] | None = None
         self._target: Path | None = None
         self._warned: set[str] = set()
+        self._ends: dict[int, dict[str, float | None]] = {}  # of epochs: what had been spent by then
         self._begin_fit()
 
     def _begin_fit(self, stage: str = "") -> None:
         self._fn = stage  # fit, validate, test or predict
         self._failed = False
-        self._status_before: tuple[Status, str] = "finished", ""  # that of the run's fits before
+        self._status_before: tuple[Status, str, str] = "finished", "", ""  # that of the run's fits before
         self._at_epoch_start: Any = None  # the monitored value then,
         self._at_validation_start: Any = None  # and then
         self._served = False  # whether this epoch has been logged
@@ -149,6 +152,7 @@ class PePRCallback(Callback):
             return
         if self._run is None or self._fit_of is None or [ref() for ref in self._fit_of] != [trainer, pl_module]:
             self._tally.forget()
+            self._ends = {}
             self._run = RunRecord(
                 model=_model_name(pl_module),
                 monitor=self.performance_key,
@@ -158,9 +162,9 @@ class PePRCallback(Callback):
                 carbon={} if self.intensity is None else asdict(self.intensity),
             )
         else:
-            self._status_before = self._run.status, self._run.error
+            self._status_before = self._run.status, self._run.error, self._run.stopped
         self._fit_of = (weakref.ref(trainer), weakref.ref(pl_module))
-        self._run.status, self._run.error = "running", ""
+        self._run.status, self._run.error, self._run.stopped = "running", "", ""
         self._tally.begin()
         self._tally.open(trainer.strategy.root_device)
         monitors.check_watchers(trainer, self.performance_key, self.space, self._logged, self._missing())
@@ -232,7 +236,7 @@ class PePRCallback(Callback):
         """Let go of the meters."""
         if stage == "fit" and self._run is not None and self._tally.is_open:
             # Nothing was trained: Lightning's Tuner has searched, or no epoch was left. What that took is no cost.
-            self._run.status, self._run.error = self._status_before
+            self._run.status, self._run.error, self._run.stopped = self._status_before
             if not self._run.costs and not self._run.epochs:
                 self._run = None
         self._tally.close()
@@ -270,11 +274,23 @@ class PePRCallback(Callback):
             self._evaluate(trainer, after_validation=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log cost and score, if validation has not, and write the record."""
+        """Log cost and score, if validation has not, and what the run will cost; write the record."""
         self._tally.enter("other")
-        if not self._served:
+        if self._served:
+            self._tally.gather()
+            self._book()
+        else:
             self._evaluate(trainer, after_validation=False)
+        self._foresee(trainer)
         self._save(trainer)
+
+    def measure(self, trainer: Trainer) -> Cost:
+        """What the run has spent up to now, on all ranks. A collective: every rank must call it, within a fit."""
+        assert self._run is not None
+        self._tally.enter(self._tally.stage)
+        self._tally.gather()
+        self._book()
+        return self._run.cost
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for testing, beside the fit."""
@@ -336,7 +352,7 @@ class PePRCallback(Callback):
                 raise ValueError(message)
             self._warn_once("outside", f"{message} The score is NaN in such epochs.")
             performance = float("nan")
-        self._tally.book(self._run, self.intensity)
+        self._book()
         self._warn_of_missing()
         self._served = True
         cost = self._run.cost
@@ -344,7 +360,30 @@ class PePRCallback(Callback):
         # What self.log takes for a step: it counts one back when the epoch has ended.
         step = trainer.fit_loop.epoch_loop._batches_that_stepped - (0 if after_validation else 1)
         self._run.epochs.append(Epoch(trainer.current_epoch, step, performance, cost, scores))
-        self._publish(trainer, cost, scores, step)
+        values = {resource.field: amount for resource, amount in cost.items() if resource in self._logged} | scores
+        publish(trainer, values, step)
+        if self.prog_bar:
+            trainer.progress_bar_metrics.update(scores)
+
+    def _foresee(self, trainer: Trainer) -> None:
+        """Tell what the whole run will cost, now that an epoch is over, and log it."""
+        assert self._run is not None
+        now = trainer.current_epoch
+        self._ends[now] = {plan.STEPS: float(trainer.global_step), **plan.costs_of(self._run.cost)}
+        if trainer.should_stop:
+            return  # the epoch may be cut short, and there are no more
+        first = next(epoch for epoch in range(now, -1, -1) if epoch - 1 not in self._ends)
+        told = plan.foresee(trainer, [self._ends[epoch] for epoch in range(first, now + 1)], first)
+        if not told:
+            return
+        self._run.epochs[-1].forecasts = {field: each._asdict() for field, each in told.items()}
+        logged = {resource.field for resource in self._logged}
+        values = {monitors.FORECAST + field: each.expected for field, each in told.items() if field in logged}
+        publish(trainer, values, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)
+
+    def _book(self) -> None:
+        assert self._run is not None
+        self._tally.book(self._run, self.intensity)
 
     def _score(self, performance: float, cost: Cost) -> dict[str, float]:
         scores: dict[str, float] = {}
@@ -358,19 +397,6 @@ class PePRCallback(Callback):
                     warnings.simplefilter("ignore")  # of low == high: it was told in setup
                     scores[resource.score_key] = functional.pepr(p, self.space.normalize(amount, resource))
         return scores
-
-    def _publish(self, trainer: Trainer, cost: Cost, scores: dict[str, float], step: int) -> None:
-        """Put costs and scores where callbacks, the progress bar and the loggers find them."""
-        values = {resource.field: amount for resource, amount in cost.items() if resource in self._logged} | scores
-        # On the CPU in double: float32 would round large counts, and a Mac's GPU has no double.
-        tensors = {key: torch.tensor(value, dtype=torch.float64) for key, value in values.items()}
-        trainer.callback_metrics.update(tensors)
-        trainer.logged_metrics.update(tensors)
-        if self.prog_bar:
-            trainer.progress_bar_metrics.update(scores)
-        for logger in trainer.loggers:
-            logger.log_metrics({**values, "epoch": trainer.current_epoch}, step=step)
-            logger.save()
 
     def _missing(self) -> dict[str, str]:
         """The fields that cannot be measured here, with the reason."""
@@ -418,6 +444,7 @@ class PePRCallback(Callback):
             "started": self._run.started,
             "epochs": [asdict(epoch) for epoch in self._run.epochs],
             "spent": self._tally.to_dict(),
+            "ends": dict(self._ends),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -434,6 +461,8 @@ class PePRCallback(Callback):
         self._run.run_id = state_dict["run_id"]
         self._run.started = state_dict["started"]
         self._run.epochs = [Epoch(**{**epoch, "cost": Cost(**epoch["cost"])}) for epoch in state_dict["epochs"]]
+        # What is saved after validation does not have the end of its epoch.
+        self._ends = {epoch.epoch: plan.costs_of(epoch.cost) for epoch in self._run.epochs} | state_dict.get("ends", {})
         self._tally.resume(state_dict["spent"])
 
 
@@ -477,6 +506,17 @@ def _model_name(pl_module: LightningModule) -> str:
     hparams = getattr(pl_module, "hparams", {})
     names = [getattr(pl_module, "model_name", None), *(hparams.get(key) for key in ("model_name", "model", "arch"))]
     return next((name for name in names if isinstance(name, str) and name), type(pl_module).__name__)
+
+
+def publish(trainer: Trainer, values: Mapping[str, float], step: int) -> None:
+    """Put values where callbacks and the loggers find them, as `self.log` would, which not every hook may call."""
+    # On the CPU in double: float32 would round large counts, and a Mac's GPU has no double.
+    tensors = {key: torch.tensor(value, dtype=torch.float64) for key, value in values.items()}
+    trainer.callback_metrics.update(tensors)
+    trainer.logged_metrics.update(tensors)
+    for logger in trainer.loggers:
+        logger.log_metrics({**values, "epoch": trainer.current_epoch}, step=step)
+        logger.save()
 
 
 def _record_path(trainer: Trainer) -> Path:

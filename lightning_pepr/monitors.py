@@ -13,7 +13,13 @@ from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.space import ModelSpace
 
-OWN_KEYS = frozenset(key for resource in RESOURCES for key in (resource.field, resource.score_key))
+BUDGET_USED = "budget_used"
+"""Under which key the share of a budget is logged that is used."""
+
+FORECAST = "forecast_"
+"""What is before a cost's field where the whole run's is foreseen."""
+
+OWN_KEYS = frozenset([BUDGET_USED, *(k for r in RESOURCES for k in (r.field, r.score_key, FORECAST + r.field))])
 
 LOWER_IS_BETTER = re.compile(
     r"(?<![a-z0-9])(loss|losses|error|err|mse|rmse|mae|mape|nll|perplexity|ppl|wer|cer|fid|hausdorff|brier|ece|fpr|fnr)"
@@ -81,6 +87,11 @@ def check_watchers(
         if resource.field in missing:
             reason = missing[resource.field].rstrip(".")
             raise ValueError(f"{name} monitors {key!r}, but {resource.field} cannot be had: {reason}.")
+    for callback in callbacks_of(trainer):
+        for field in getattr(callback, "cost_limits", ()):  # of a CostBudget
+            if field in missing:
+                reason = missing[field].rstrip(".")
+                raise ValueError(f"{type(callback).__name__} limits {field}, which cannot be had: {reason}.")
     for callback in callbacks_of(trainer):
         if getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
             raise ValueError(

@@ -223,7 +223,7 @@ def test_only_the_resources_that_are_named_are_logged_and_all_are_recorded(tmp_p
     run = trainer(callback, root=tmp_path)
     run.fit(module)
     logged = set(run.callback_metrics) - {"val_acc", "val_loss"}
-    assert logged == {"time_s", "pepr_t"}
+    assert logged == {"time_s", "pepr_t", "forecast_time_s"}
     assert callback.cost.energy_kwh == 3 * EPOCH_UJ / 3.6e12
 
 

@@ -15,6 +15,7 @@ ROOT = Path(lightning_pepr.__file__).parents[1]
 
 PUBLIC = {
     "Cost",
+    "CostBudget",
     "ModelSpace",
     "PePR",
     "PePRCallback",
