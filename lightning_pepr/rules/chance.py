@@ -1,0 +1,84 @@
+"""Whether equal numbers in a column are repeats, or as many as its digits and its density bring about by chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+_DIGITS = 12  # what arithmetic leaves of a number that was written with fewer
+_WINDOWS = [10.0**-k for k in range(2, 12)]
+_LIKELY = 1e-4  # that a column without repeats passes for one that has some
+_SHARE = 0.05  # of the equal numbers may be so by chance
+_COARSE = 1e5  # a number whose own step is so many times the column's was written with fewer digits
+
+
+def repeated(values: pl.Series, within: pl.Series | None = None, units: Sequence[float] = (1.0,)) -> pl.Series:
+    """Find the numbers that stand more than once in a column, if these are too many to be so by chance.
+
+    Neighbours that are almost equal tell how dense the numbers are, and their digits in what steps they come: 0.05 has
+    steps of 0.01. Both together tell how many would be equal by chance. A number such as 0.05 kWh that was computed
+    from 180,000 J has many digits, and a coarse step all the same, so steps are looked for in several units.
+
+    Args:
+        values: Positive finite numbers.
+        within: Only numbers that are alike in this are compared, such as those of one model.
+        units: How many of each unit one of the column's is.
+
+    Returns:
+        For each number whether it is a repeat. None is, unless fewer than 1 in 20 of the equal ones are expected by
+        chance, and as many as there are would be found by chance in fewer than 1 of 10,000 such columns.
+
+    >>> repeated(pl.Series([0.123456789012, 0.345678901234, 0.123456789012])).to_list()
+    [True, False, True]
+    >>> repeated(pl.Series([0.1, 0.3, 0.1])).to_list()
+    [False, False, False]
+    """
+    frame = pl.DataFrame(
+        {"value": values, "within": pl.repeat(0, len(values), eager=True) if within is None else within}
+    )
+    frame = frame.with_row_index("at").sort("within", "value")
+    x = frame["value"].to_numpy()
+    same = (frame["within"].shift(1) == frame["within"]).fill_null(False).to_numpy()[1:]
+    gaps = np.where(same, (x[1:] - x[:-1]) / x[1:], np.inf)
+    repeats = np.zeros(len(x), dtype=bool)
+    equal = np.flatnonzero(gaps == 0)
+    if len(equal):
+        step = float(np.median(_steps(x[:: max(1, len(x) // 10_000)], units)))
+        equal = equal[_steps(x[equal], units) <= _COARSE * step]
+        if _are_more(len(equal), gaps[gaps > 0], step):
+            repeats[frame["at"].to_numpy()[np.concatenate([equal, equal + 1])]] = True
+    return pl.Series(repeats)
+
+
+def _are_more(equal: int, near: NDArray[np.float64], step: float) -> bool:
+    """Whether so many equal numbers are more than chance brings about.
+
+    Args:
+        equal: How many numbers are equal to their neighbour.
+        near: How far the others are from theirs, relative to the numbers.
+        step: The step in which they come, relative to the numbers.
+    """
+    expected = 0.0
+    for window in _WINDOWS:
+        if window < 10 * step:
+            break
+        count = int((near <= window).sum()) + (window == _WINDOWS[0])  # one more than was seen, where none was
+        expected = max(expected, count * step / window)
+    if not equal or not 0 < expected <= _SHARE * equal:  # with steps that are too coarse nothing is expected
+        return False
+    return equal * (1.0 + math.log(expected / equal)) <= math.log(_LIKELY)  # Chernoff's bound on a Poisson variable
+
+
+def _steps(values: NDArray[np.float64], units: Sequence[float]) -> NDArray[np.float64]:
+    """Of each number one unit in the last decimal place that is not 0, relative to it; the largest over the units."""
+    largest = np.zeros(len(values))
+    for unit in units:
+        exponent = np.floor(np.log10(values * unit))
+        mantissa = np.rint(values * unit / 10.0**exponent * 10.0 ** (_DIGITS - 1)).astype(np.int64)
+        zeros = np.sum([mantissa % 10**k == 0 for k in range(1, _DIGITS)], axis=0)
+        largest = np.maximum(largest, 10.0**zeros / mantissa)
+    return largest

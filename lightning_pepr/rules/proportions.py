@@ -1,0 +1,134 @@
+"""Rules about proportions: energy over time, carbon over energy, and costs of one model's runs."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from lightning_pepr.cost import ENERGY, TIME
+from lightning_pepr.rules.cohorts import COHORT, FEW, far, positive, rounded
+from lightning_pepr.rules.values import sure_if
+
+_FARTHEST = 1.5  # a fallback is this factor beyond all other intensities
+_GRID = (1.0, 3000.0)  # g CO2e per kWh; coal has about 1000, times a PUE
+_FALLBACKS = {
+    475.0: "; it is the IEA's world average of 2019, which CodeCarbon and CarbonTracker put in where they know no better",
+    294.2: "; it is the EU's average of 2017, which CarbonTracker put in where it knew no better",
+}
+
+
+def implausible_power(runs: pl.DataFrame) -> pl.DataFrame:
+    """Mean power above what the device can draw, or far from that of the cohort."""
+    unlike_others, middle = far(pl.col("_power"), COHORT, up=3.0, down=4.0)
+    start = pl.format(
+        "{} kWh over {} s make a mean power of {} W, ",
+        rounded(pl.col("_energy")),
+        rounded(pl.col("_time")),
+        rounded(pl.col("_power")),
+    )
+    too_much = pl.format("where {} can draw {} W at most", pl.col("device"), rounded(pl.col("_limit")))
+    unlike = pl.format("where the median of its cohort{} is {} W", "_where", rounded(pl.col("_median")))
+    return (
+        runs.drop_nulls("_power")
+        .with_columns(_far=unlike_others, _median=middle, _above=(pl.col("_power") > pl.col("_limit")).fill_null(False))
+        .filter(pl.col("_far") | pl.col("_above"))
+        .select(
+            "at",
+            evidence=start + pl.when("_above").then(too_much).otherwise(unlike),
+            confidence=sure_if(pl.col("_above")),
+        )
+    )
+
+
+def out_of_proportion(runs: pl.DataFrame) -> pl.DataFrame:
+    """Carbon against energy and time, and costs against those of the same model's other runs."""
+    intensity = pl.col("_intensity")
+    unlike_others, middle = far(intensity, ["group"], up=10.0, down=10.0)
+    lowest, highest = _GRID
+    no_grid = ~intensity.is_between(lowest, highest)
+    told = [
+        _tell(
+            no_grid, f"carbon over energy is {{}} g CO2e per kWh, where grids have {lowest:g} to {highest:g}", intensity
+        ),
+        _tell(
+            unlike_others & ~no_grid,
+            "carbon over energy is {} g CO2e per kWh, where the median{} is {}",
+            intensity,
+            middle,
+        ),
+    ]
+    rate = pl.when(pl.col("_energy").is_null()).then(pl.col("_carbon") / pl.col("_time"))
+    unlike, middle = far(rate, ["group"], up=30.0, down=30.0)
+    told.append(_tell(unlike, "carbon over time is {} g CO2e per s, where the median{} is {}", rate, middle))
+    # Of runs that broke off, what it takes to start is most of the cost.
+    whole = pl.col("model").is_not_null() & pl.col("status").eq_missing(pl.lit("finished")) | pl.col("status").is_null()
+    samples = positive(pl.col("data_samples"))
+    for resource, amount in ((ENERGY, pl.col("_energy")), (TIME, pl.col("_time"))):
+        for cost, times, unit in (
+            (amount / samples, 5.0, " per sample"),
+            (pl.when(samples.is_null()).then(amount), 20.0, ""),
+        ):
+            known = pl.when(whole).then(cost)
+            unlike, middle = far(known, [*COHORT, "_model"], up=times, down=times, least=5)
+            text = (
+                f"its {resource.name} is {{}} {resource.unit}{unit}, where the median of the model's runs{{}} is {{}}"
+            )
+            told.append(_tell(unlike, text, known, middle))
+    names = [f"_told_{i}" for i in range(len(told))]
+    return (
+        runs.with_columns(
+            *(each.alias(name) for name, each in zip(names, told, strict=True)), _wrong=unlike_others & no_grid
+        )
+        .filter(pl.any_horizontal(pl.col(name).is_not_null() for name in names))
+        .select(
+            "at",
+            evidence=pl.concat_str(names, separator="; ", ignore_nulls=True),
+            confidence=sure_if(pl.col("_wrong")),
+        )
+    )
+
+
+def _tell(found: pl.Expr, text: str, amount: pl.Expr, middle: pl.Expr | None = None) -> pl.Expr:
+    """The text where something was found, else null."""
+    others = [] if middle is None else [pl.col("_where"), rounded(middle)]
+    return pl.when(found).then(pl.format(text, rounded(amount), *others))
+
+
+def fallback_intensity(runs: pl.DataFrame) -> pl.DataFrame:
+    """An intensity that several runs share, beyond all that the others of the group have, where these vary."""
+    value = pl.col("_intensity").round_sig_figs(4)
+    known = runs.drop_nulls("_intensity").with_columns(_value=value, _count=pl.len().over(value))
+    values = known.group_by("group", "_value").agg(pl.len().alias("_runs"))
+    # The largest and the smallest value of each group, each with the one that is next to it.
+    ends = [
+        values.group_by("group").agg(
+            _value=pl.col("_value").sort(descending=largest).first(),
+            _next=pl.col("_value").sort(descending=largest).get(1, null_on_oob=True),
+            _last=pl.col("_value").sort(descending=largest).last(),
+            _kinds=pl.len() - 1,
+            _others=pl.col("_runs").sort_by("_value", descending=largest).slice(1).sum(),
+        )
+        for largest in (True, False)
+    ]
+    ratio = pl.col("_value") / pl.col("_next")
+    beyond = pl.concat(ends).filter((ratio >= _FARTHEST) | (ratio <= 1 / _FARTHEST))
+    standard = pl.col("_value").is_in(list(_FALLBACKS))
+    low, high = pl.min_horizontal("_next", "_last"), pl.max_horizontal("_next", "_last")
+    named = pl.col("_value").replace_strict(_FALLBACKS, default="", return_dtype=pl.String)
+    return (
+        known.join(beyond, on=["group", "_value"], nulls_equal=True)
+        .filter((pl.col("_count") >= FEW) & ((pl.col("_kinds") >= FEW) | standard))
+        .select(
+            "at",
+            evidence=pl.format(
+                "its carbon is {} g CO2e per kWh, as that of {} other runs, where the other {} runs{} have {} to {}{}",
+                rounded(pl.col("_value")),
+                pl.col("_count") - 1,
+                "_others",
+                "_where",
+                rounded(low),
+                rounded(high),
+                named,
+            ),
+            confidence=pl.when(pl.col("_kinds") >= FEW).then(pl.lit("medium")).otherwise(pl.lit("low")),
+        )
+    )
