@@ -112,6 +112,7 @@ class RunRecord:
         model: The model's name.
         params: Its trainable parameters; None if unknown.
         group: What the run is compared within, such as the data set and the share of it; empty if nothing says.
+        settings: What else decided what a study's run did, such as its seed, as plain types.
         monitor: The key of the performance that was scored.
         run_id: What tells this run from others; a resumed run keeps it.
         status: "running", "finished", "interrupted" (Ctrl-C, SIGTERM, Optuna's pruning) or "failed" (an exception).
@@ -157,6 +158,7 @@ class RunRecord:
     error: str = ""
     stopped: str = ""
     group: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cost(self) -> Cost:
