@@ -46,6 +46,8 @@ def train(title: str, count: int, steps: int) -> dict:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from torch.utils.data import DataLoader, TensorDataset
 
+    from lightning_pepr.meters.host import HostMeter
+
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     # Lightning has torch look for CUDA by NVML, and there is but the simulated one.
@@ -67,6 +69,7 @@ def train(title: str, count: int, steps: int) -> dict:
 
     data = TensorDataset(torch.ones(2 * steps, 4))
     callback, empty = timed(make_callback(title)), timed(Callback())
+    waits = {"driver": waiting_in(callback, HostMeter, "read", "settle"), "disk": waiting_in(callback, os, "fsync")}
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             accelerator="cpu",
@@ -86,7 +89,29 @@ def train(title: str, count: int, steps: int) -> dict:
     epochs = [
         {key: one[key] - other[key] for key in one} for one, other in zip(callback.spent, empty.spent, strict=True)
     ]
-    return {"epochs": epochs[1:-1], "beside": beside / wall}  # the first imports things, the last ends the fit
+    # The first epoch imports things, the last ends the fit.
+    waited = {name: sum(s for epoch, s in found if 1 < epoch < count) / (count - 2) for name, found in waits.items()}
+    return {"epochs": epochs[1:-1], "beside": beside / wall, "waited": waited}
+
+
+def waiting_in(callback: Any, owner: Any, *names: str) -> list[tuple[int, float]]:
+    """How long some functions did not run while they were called, wall time less CPU time, with the epoch, from 1."""
+    found: list[tuple[int, float]] = []
+
+    def wrap(function: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            wall, cpu = time.perf_counter(), time.thread_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                waited = (time.perf_counter() - wall) - (time.thread_time() - cpu)
+                found.append((len(callback.spent), waited))
+
+        return run
+
+    for name in names:
+        setattr(owner, name, wrap(getattr(owner, name)))
+    return found
 
 
 def make_callback(title: str) -> Any:
@@ -238,6 +263,7 @@ def main() -> None:
         for title in titles:
             runs[title].append(in_process(SimDevice(), "train", title, epochs, steps))
     floor = runs.pop(EMPTY)
+    on = {of: statistics.median(run["waited"][of] for run in runs[PEPR]) * 1e3 for of in ("driver", "disk")}
     idle = statistics.median(run["beside"] for run in floor)
     spent = {
         title: {key: median(found, key) - median(floor, key) for key in ("step", "epoch", "wall")}
@@ -256,7 +282,12 @@ def main() -> None:
     head = ["beyond an empty callback", "CPU time in its hooks, a step", "and an epoch besides"]
     head += [f"an epoch of {steps} steps, relative to lightning-pepr", "of an epoch spent waiting in its hooks"]
     print(f"### Callbacks\n\n{table([*head, 'CPU time of its threads, of a core'], rows)}\n")
-    print(f"Noise: ± {noise:.1f} µs a step (half the interquartile range between two empty callbacks).\n", flush=True)
+    print(f"Noise: ± {noise:.1f} µs a step (half the interquartile range between two empty callbacks).")
+    print(
+        f"PePRCallback waits {on['driver']:.1f} ms an epoch for the driver's answers, and {on['disk']:.1f} ms for the "
+        "disk, to which the record is written.\n",
+        flush=True,
+    )
 
     rows = []
     for title, device, shortest, longest in (
