@@ -105,15 +105,15 @@ def find(table: Runs, group: str | None = None) -> pl.DataFrame:
     """As `audit`, of what `load_runs` returned, with `at`, the place in it, as the first column."""
     runs = _prepare(table, group)
     copies = duplicates(runs)
-    once = runs.join(copies, on="at", how="anti", maintain_order="left")
+    once = _without(runs, copies)
     repeated = repeats(once)
     # Their power is part of the evidence already.
-    others = once.join(repeated.filter(confidence="high"), on="at", how="anti", maintain_order="left")
+    others = _without(once, repeated.filter(confidence="high"))
     fallback = fallback_intensity(once)
     found = [
         repeated.with_columns(rule=pl.lit("repeated-reading")),
         implausible_power(others).with_columns(rule=pl.lit("implausible-power")),
-        out_of_proportion(once.join(fallback, on="at", how="anti")).with_columns(rule=pl.lit("out-of-proportion")),
+        out_of_proportion(_without(once, fallback)).with_columns(rule=pl.lit("out-of-proportion")),
         fallback.with_columns(rule=pl.lit("fallback-intensity")),
         dominant_high(once, table).with_columns(rule=pl.lit("dominant-high")),
         not_positive(runs).with_columns(rule=pl.lit("not-positive")),
@@ -130,26 +130,28 @@ def find(table: Runs, group: str | None = None) -> pl.DataFrame:
     )
 
 
+def _without(runs: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    return runs.join(found, on="at", how="anti", maintain_order="left") if len(found) else runs
+
+
 def _prepare(table: Runs, group: str | None) -> pl.DataFrame:
     """The runs with what the rules ask for: places in words, mean power, intensity, and what tells models apart."""
     if group is not None:
         if group not in table.columns:
             raise ValueError(f"there is no column {group!r} to group by; the runs have {', '.join(table.columns)}.")
         table = table.with_columns(group=pl.col(group).cast(pl.String))
-    at = pl.int_range(pl.len(), dtype=pl.Int64)
+    at = pl.col("at")
     row = pl.format("row {}", pl.col("row"))
     if table["source"].n_unique() > 1:
         row = pl.when(pl.col("source").is_null()).then(row).otherwise(pl.format("{} of {}", row, pl.col("source")))
-    named = table.select("device", "boards").unique()
-    limits = named.with_columns(
-        _limit=pl.Series([power_limit(*each) for each in named.rows()], dtype=pl.Float64),
-    )
+    hardware = table.select("device", "boards").unique()
+    limits = hardware.with_columns(_limit=pl.Series([power_limit(*each) for each in hardware.rows()], dtype=pl.Float64))
     energy, carbon, time = (positive(pl.col(each.field)) for each in (ENERGY, CARBON, TIME))
     others = [name for name in table.columns if name not in COLUMNS]
     return (
         table.select(*COLUMNS, _rest=pl.struct(others) if others else pl.lit(0))
+        .with_columns(at=pl.int_range(pl.len(), dtype=pl.Int64))
         .with_columns(
-            at=at,
             _place=pl.coalesce(row, "source", pl.format("run {}", at)),
             _where=pl.format(" in {}", pl.col("group")).fill_null(""),
             _gpus=pl.col("boards").str.count_matches("gpu:", literal=True),
@@ -158,7 +160,9 @@ def _prepare(table: Runs, group: str | None) -> pl.DataFrame:
             _time=time,
             _power=energy * 3.6e6 / time,
             _intensity=carbon / energy,
+            # Models, and models in their groups, by the first run of each; a run without a name is a model of its own.
             _model=pl.when(pl.col("model").is_null()).then(at).otherwise(at.first().over("model")),
         )
+        .with_columns(_key=at.first().over("group", "_model"))
         .join(limits, on=["device", "boards"], how="left", nulls_equal=True, maintain_order="left")
     )

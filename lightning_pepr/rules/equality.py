@@ -16,8 +16,8 @@ _JOULES = (1.0, 3.6e6)  # a kWh in the units in which energy is written
 
 def duplicates(runs: pl.DataFrame) -> pl.DataFrame:
     """Runs of one model that are equal in all that was measured, or have one `run_id`; all but the first."""
-    measured = runs.filter(pl.col("model").is_not_null() & pl.any_horizontal(pl.col("_energy", "_time").is_not_null()))
-    measured = measured.with_columns(_key=pl.col("at").first().over("group", "model"))
+    measured = runs.filter(pl.col("_key").is_duplicated())
+    measured = measured.filter(pl.any_horizontal(pl.col("_energy", "_time").is_not_null()))
     same = ["_key", *COSTS, *PERFORMANCES]
     text = "its costs and its performance are all, to the last digit, those of {}: it is the same run"
     confidence = "high"
@@ -90,7 +90,7 @@ def _shared(runs: pl.DataFrame, reading: str, units: Sequence[float]) -> pl.Data
         _tie=pl.col("at").first().over(same),
         _carbon_too=pl.col("carbon_g").is_not_null() & (pl.col("carbon_g").n_unique().over(same) == 1),
     )
-    if not _is_varied(runs["_power"]) and not repeated(runs["_time"].drop_nulls()).any():
+    if len(shared) and not _is_varied(runs["_power"]) and not repeated(runs["_time"].drop_nulls()).any():
         # Energy was computed from time, whose steps are coarse: equal times make equal energies.
         shared = shared.filter(pl.col("_time").drop_nulls().n_unique().over("_tie") != 1)
     return shared.select("at", "_tie", "_carbon_too")

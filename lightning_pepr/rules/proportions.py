@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import polars as pl
 
 from lightning_pepr.cost import ENERGY, TIME
 from lightning_pepr.rules.cohorts import COHORT, FEW, far, positive, rounded
 from lightning_pepr.rules.values import sure_if
 
+_Check: TypeAlias = "tuple[pl.Expr, str, list[pl.Expr]]"  # what is wrong, a text, and what the text tells
+_REPEATS = 5  # runs of one model that make a cohort of their own
 _FARTHEST = 1.5  # a fallback is this factor beyond all other intensities
 _GRID = (1.0, 3000.0)  # g CO2e per kWh; coal has about 1000, times a PUE
 _FALLBACKS = {
-    475.0: "; it is the IEA's world average of 2019, which CodeCarbon and CarbonTracker put in where they know no better",
-    294.2: "; it is the EU's average of 2017, which CarbonTracker put in where it knew no better",
+    475.0: "; it is the IEA's world average of 2019, which CodeCarbon and CarbonTracker take where they know no better",
+    294.2: "; it is the EU's average of 2017, which CarbonTracker took where it knew no better",
 }
 
 
@@ -41,56 +45,79 @@ def implausible_power(runs: pl.DataFrame) -> pl.DataFrame:
 
 def out_of_proportion(runs: pl.DataFrame) -> pl.DataFrame:
     """Carbon against energy and time, and costs against those of the same model's other runs."""
-    intensity = pl.col("_intensity")
-    unlike_others, middle = far(intensity, ["group"], up=10.0, down=10.0)
     lowest, highest = _GRID
-    no_grid = ~intensity.is_between(lowest, highest)
-    told = [
-        _tell(
-            no_grid, f"carbon over energy is {{}} g CO2e per kWh, where grids have {lowest:g} to {highest:g}", intensity
-        ),
-        _tell(
-            unlike_others & ~no_grid,
-            "carbon over energy is {} g CO2e per kWh, where the median{} is {}",
-            intensity,
-            middle,
-        ),
-    ]
+    intensity, no_grid = pl.col("_intensity"), ~pl.col("_intensity").is_between(lowest, highest)
+    unlike, middle = far(intensity, ["group"], up=10.0, down=10.0)
     rate = pl.when(pl.col("_energy").is_null()).then(pl.col("_carbon") / pl.col("_time"))
-    unlike, middle = far(rate, ["group"], up=30.0, down=30.0)
-    told.append(_tell(unlike, "carbon over time is {} g CO2e per s, where the median{} is {}", rate, middle))
-    # Of runs that broke off, what it takes to start is most of the cost.
-    whole = pl.col("model").is_not_null() & pl.col("status").eq_missing(pl.lit("finished")) | pl.col("status").is_null()
-    samples = positive(pl.col("data_samples"))
-    for resource, amount in ((ENERGY, pl.col("_energy")), (TIME, pl.col("_time"))):
-        for cost, times, unit in (
-            (amount / samples, 5.0, " per sample"),
-            (pl.when(samples.is_null()).then(amount), 20.0, ""),
-        ):
-            known = pl.when(whole).then(cost)
-            unlike, middle = far(known, [*COHORT, "_model"], up=times, down=times, least=5)
-            text = (
-                f"its {resource.name} is {{}} {resource.unit}{unit}, where the median of the model's runs{{}} is {{}}"
-            )
-            told.append(_tell(unlike, text, known, middle))
-    names = [f"_told_{i}" for i in range(len(told))]
+    unlike_rate, middle_rate = far(rate, ["group"], up=30.0, down=30.0)
+    by_carbon = _tell(
+        runs,
+        [
+            (
+                no_grid,
+                f"carbon over energy is {{}} g CO2e per kWh, where grids have {lowest:g} to {highest:g}",
+                [intensity],
+            ),
+            (
+                unlike & ~no_grid,
+                "carbon over energy is {} g CO2e per kWh, where the median{} is {}",
+                [intensity, middle],
+            ),
+            (unlike_rate, "carbon over time is {} g CO2e per s, where the median{} is {}", [rate, middle_rate]),
+        ],
+        impossible=unlike & no_grid,
+    )
     return (
-        runs.with_columns(
-            *(each.alias(name) for name, each in zip(names, told, strict=True)), _wrong=unlike_others & no_grid
-        )
-        .filter(pl.any_horizontal(pl.col(name).is_not_null() for name in names))
-        .select(
-            "at",
-            evidence=pl.concat_str(names, separator="; ", ignore_nulls=True),
-            confidence=sure_if(pl.col("_wrong")),
+        pl.concat([by_carbon, _unlike_repeats(runs)])
+        .group_by("at")
+        .agg(
+            pl.col("evidence").str.join("; "),
+            pl.col("confidence").min(),  # "high" is before "medium"
         )
     )
 
 
-def _tell(found: pl.Expr, text: str, amount: pl.Expr, middle: pl.Expr | None = None) -> pl.Expr:
-    """The text where something was found, else null."""
-    others = [] if middle is None else [pl.col("_where"), rounded(middle)]
-    return pl.when(found).then(pl.format(text, rounded(amount), *others))
+def _unlike_repeats(runs: pl.DataFrame) -> pl.DataFrame:
+    """Runs whose energy or time is far from that of the same model's other runs, by sample where these are counted."""
+    # Of runs that broke off, what it takes to start is most of the cost.
+    whole = pl.col("status").is_null() | (pl.col("status") == "finished")
+    runs = runs.filter((pl.len().over("_key") >= _REPEATS) & whole)
+    samples = positive(pl.col("data_samples"))
+    checks = []
+    for resource, amount in ((ENERGY, pl.col("_energy")), (TIME, pl.col("_time"))):
+        for cost, times, unit in (
+            (amount / samples, 5.0, f"{resource.unit} per sample"),
+            (pl.when(samples.is_null()).then(amount), 20.0, resource.unit),
+        ):
+            unlike, middle = far(cost, ["_key", *COHORT[1:]], up=times, down=times, least=_REPEATS)
+            text = f"its {resource.name} is {{}} {unit}, where the median of the model's runs{{}} is {{}}"
+            checks.append((unlike, text, [cost, middle]))
+    return _tell(runs, checks, impossible=pl.lit(False))
+
+
+def _tell(runs: pl.DataFrame, checks: list[_Check], impossible: pl.Expr) -> pl.DataFrame:
+    """Findings of several checks, one for each run that fails any."""
+    found = [f"_found_{i}" for i in range(len(checks))]
+    known = [check.alias(name) for name, (check, _, _) in zip(found, checks, strict=True)]
+    amounts = [
+        amount.alias(f"{name}_{j}")
+        for name, (_, _, each) in zip(found, checks, strict=True)
+        for j, amount in enumerate(each)
+    ]
+    told = []
+    for name, (_, text, each) in zip(found, checks, strict=True):
+        amount, *middle = [rounded(pl.col(f"{name}_{j}")) for j in range(len(each))]
+        where = [pl.col("_where")] if middle else []
+        told.append(pl.when(name).then(pl.format(text, amount, *where, *middle)))
+    return (
+        runs.select("at", "_where", *known, *amounts, _impossible=impossible)
+        .filter(pl.any_horizontal(found))
+        .select(
+            "at",
+            evidence=pl.concat_str(told, separator="; ", ignore_nulls=True),
+            confidence=sure_if(pl.col("_impossible")),
+        )
+    )
 
 
 def fallback_intensity(runs: pl.DataFrame) -> pl.DataFrame:
