@@ -442,7 +442,7 @@ class PePRCallback(Callback):
         return {
             "run_id": self._run.run_id,
             "started": self._run.started,
-            "epochs": [asdict(epoch) for epoch in self._run.epochs],
+            "epochs": [epoch.to_dict() for epoch in self._run.epochs],
             "spent": self._tally.to_dict(),
             "ends": dict(self._ends),
         }
