@@ -1,0 +1,409 @@
+"""What the page shows, as plain types: runs, spaces, curves, stages, findings, and where it all comes from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightning_pepr import __version__
+from lightning_pepr.auditing import find
+from lightning_pepr.cost import CARBON, ENERGY, PARAMS, RESOURCES
+from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline
+from lightning_pepr.published import SETTINGS
+from lightning_pepr.record import Epoch, RunRecord, now
+from lightning_pepr.report import palette
+from lightning_pepr.report.table import UNITS
+from lightning_pepr.sources import COLUMNS, Runs, load_runs, warn_of_mixtures
+from lightning_pepr.space import ModelSpace
+from lightning_pepr.trackers import MLFLOW, read_mlflow, read_wandb
+from lightning_pepr.uncertainty import CONFIDENCE, wilson
+
+import polars as pl  # isort: skip, after sources, which says how to install it
+
+if TYPE_CHECKING:
+    from lightning_pepr.columns import Columns
+    from lightning_pepr.sources import Source
+
+MOST_EVALUATIONS = 60_000
+"""Evaluations of all runs together that the curves of a page hold; of longer runs some are left out."""
+
+MOST_SPACES = 20
+"""Recorded spaces that a page offers, the most used first."""
+
+_MOST_CATEGORIES = 30
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")  # as `palette.MARKERS`
+_FACETS = ("group", "device", "quality", "status")
+
+
+def collect(
+    sources: Source,
+    *,
+    space: ModelSpace | str | os.PathLike[str] | None = None,
+    group: str | None = None,
+    baseline: float | None = None,
+    at: Literal["best", "last"] = "best",
+    columns: Columns | None = None,
+) -> dict[str, Any]:
+    """Gather all that a page shows.
+
+    Runs are as `rank` has them, in the order of `load_runs`. What cannot be scored (a negative cost, a performance
+    outside [0, 1]) is left out and told in `notes`, since the audit's findings are about such runs.
+
+    Args:
+        sources: What `load_runs` reads.
+        space: A space to begin with, beside those that the runs recorded and the published ones.
+        group: The column whose values can be looked at apart; by default `group`.
+        baseline: P0 in [0, 1): (P - P0) / (1 - P0), floored at 0, is scored instead of P.
+        at: "best" or "last", as of `rank`.
+        columns: As of `load_runs`.
+
+    Returns:
+        A dictionary that JSON can hold: no NaN, no infinities.
+
+    Raises:
+        FileNotFoundError: If a path, or the file of the space, does not exist.
+        ValueError: What `load_runs` raises; if there is no column `group`; if `baseline` or `at` is out of range.
+    """
+    if baseline is not None:
+        above_baseline(1.0, baseline)  # refuses a bad one
+    if at not in ("best", "last"):
+        raise ValueError(f"at is {at!r}; expected 'best' or 'last'.")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        given = None if space is None else ModelSpace.of(space)
+        runs = _read(sources, group, at, columns)
+        records = _records(sources, runs)
+        warn_of_mixtures(runs, ["group"] if group is not None else [])
+        table = _scorable(runs)
+        findings = _findings(runs, group)
+    notes = list(dict.fromkeys(str(warning.message) for warning in caught))
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    ordered = [records.get(run_id) if run_id else None for run_id in runs["run_id"]]
+    return _assemble(table, ordered, given, baseline, findings, notes, grouped=group is not None)
+
+
+def nothing_yet(reason: str) -> dict[str, Any]:
+    """What a page shows that waits for its first run.
+
+    Args:
+        reason: Why there is none.
+    """
+    return _assemble(pl.DataFrame(schema=COLUMNS), [], None, None, [], [reason], grouped=False)
+
+
+def _assemble(
+    table: Runs,
+    records: Sequence[RunRecord | None],
+    given: ModelSpace | None,
+    baseline: float | None,
+    findings: list[dict[str, Any]],
+    notes: list[str],
+    grouped: bool,
+) -> dict[str, Any]:
+    known = [record for record in records if record is not None]
+    stages = [
+        None if run is None else {k: [stage.energy_uj, stage.time_ns] for k, stage in run.stages.items()}
+        for run in records
+    ]
+    return {
+        "version": __version__,
+        "made": now(),
+        "resources": [
+            {"letter": r.letter, "name": r.name, "field": r.field, "unit": r.unit, "units": UNITS[r]} for r in RESOURCES
+        ],
+        "runs": _columns(table),
+        "how": _how(table, records),
+        "facets": _facets(table),
+        "student": _student(table),
+        "spaces": _spaces(given, records),
+        "baseline": baseline,
+        "curves": _curves(records),
+        "stages": stages,
+        "devices": [None if run is None else _devices(run) for run in records],
+        "monitors": sorted({run.monitor if run.test_performance is None else run.test_monitor for run in known}),
+        "findings": findings,
+        "notes": notes,
+        "provenance": _provenance(known),
+        "grouped": grouped,
+        "themes": {"light": asdict(palette.LIGHT), "dark": asdict(palette.DARK)},
+        "symbols": list(_SYMBOLS),
+    }
+
+
+def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, int, int], ...]:
+    """What tells whether that which a page was made of has changed.
+
+    Args:
+        sources: Paths, and MLflow experiments.
+
+    Returns:
+        Path, time and size of each file that is read. An experiment tells nothing: it is taken to change every ten
+        seconds.
+    """
+    found = []
+    for source in (os.fspath(each) for each in sources):
+        if source.startswith(MLFLOW):
+            found.append((source, int(time.monotonic() / 10), 0))
+            continue
+        path = Path(source)
+        for file in sorted({*path.rglob("pepr*.json"), *path.rglob("*.wandb")}) if path.is_dir() else [path]:
+            with contextlib.suppress(OSError):  # it is just being replaced
+                state = file.stat()
+                found.append((os.fspath(file), state.st_mtime_ns, state.st_size))
+    return tuple(found)
+
+
+def _read(sources: Source, group: str | None, at: str, columns: Columns | None) -> Runs:
+    runs = load_runs(sources, columns=columns)
+    if at == "last":
+        of_last = pl.col("last_performance").is_not_null()
+        runs = runs.with_columns(
+            performance=pl.coalesce("last_performance", "performance"),
+            samples=pl.when(of_last).then("val_samples").otherwise("samples"),
+        )
+    if group is not None:
+        if group not in runs.columns:
+            raise ValueError(f"there is no column {group!r} to group by; the runs have {', '.join(runs.columns)}.")
+        runs = runs.with_columns(group=pl.col(group).cast(pl.String))
+    return runs
+
+
+def _records(sources: Source, runs: Runs) -> dict[str, RunRecord]:
+    """The records behind the rows of a table of runs, by `run_id`: epochs and stages are in no table."""
+    found: dict[str, RunRecord] = {}
+    for source in _flat(sources):
+        if isinstance(source, RunRecord):
+            found[source.run_id] = source
+        elif isinstance(source, str) and source.startswith(MLFLOW):
+            found.update({record.run_id: record for record, _ in read_mlflow(source.removeprefix(MLFLOW))})
+    for run_id, source in runs.select("run_id", "source").drop_nulls().iter_rows():
+        path = Path(source)
+        if run_id in found or not path.exists():
+            continue
+        try:
+            found[run_id] = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)
+        except (OSError, ValueError, ModuleNotFoundError):  # it has changed since, or is a table
+            continue
+    return found
+
+
+def _flat(sources: Any) -> list[Any]:
+    if isinstance(sources, (list, tuple)):
+        return [each for source in sources for each in _flat(source)]
+    return [sources]
+
+
+def _scorable(runs: Runs) -> Runs:
+    """The runs without values that cannot be scored, which are told in a warning."""
+    slack = PERFORMANCE_TOLERANCE
+    tests = {"performance": pl.col("performance").is_between(-slack, 1 + slack)}
+    costs = [resource.field for resource in RESOURCES]
+    bounds = [f"{resource.field}_error" for resource in (ENERGY, CARBON)] + ["gain"]
+    tests |= {name: pl.col(name).is_finite() & (pl.col(name) >= 0) for name in costs + bounds}
+    tests |= {name: pl.col(name) >= 1 for name in ("samples", "val_samples")}
+    kept = runs.with_columns(pl.when(test).then(pl.col(name)) for name, test in tests.items())
+    for name in tests:
+        lost = int(runs[name].count() - kept[name].count())
+        if lost:
+            at = int((runs[name].is_not_null() & kept[name].is_null()).arg_max() or 0)
+            warnings.warn(
+                f"{name} of {lost} of the {len(runs)} runs cannot be true (that of {runs['model'][at]} is "
+                f"{runs[name][at]!r}) and is left out.",
+                stacklevel=3,
+            )
+    return kept
+
+
+def _columns(table: Runs) -> dict[str, Any]:
+    """The runs, a list a column; None is what is not known."""
+    table = table.with_row_index("_at")
+    at = pl.col("_at")
+    low, high = wilson(pl.col("performance").clip(0.0, 1.0), pl.col("samples"))
+    # What a model did on one data set is no repeat of what it did on another.
+    first = at.first().over("group", "model")
+    more = table.select(low=low, high=high, same=pl.when(pl.col("model").is_null()).then(at).otherwise(first))
+    boards = {name: index for index, name in enumerate(table["boards"].drop_nulls().unique(maintain_order=True))}
+    keys = [
+        run_id or f"{source}#{row}" if run_id or row is not None else f"#{index}"
+        for index, (run_id, source, row) in enumerate(table.select("run_id", "source", "row").iter_rows())
+    ]
+    return {
+        "key": keys,
+        "model": [str(name) if name is not None else "(no name)" for name in table["model"]],
+        "group": table["group"].to_list(),
+        "p": _plain(table["performance"]),
+        "pLow": _plain(more["low"]),
+        "pHigh": _plain(more["high"]),
+        "samples": table["samples"].to_list(),
+        "cost": {resource.letter: _plain(table[resource.field]) for resource in RESOURCES},
+        "error": {r.letter: _plain(table[f"{r.field}_error"]) for r in (ENERGY, CARBON)},
+        "gain": _plain(table["gain"]),
+        "boards": [None if name is None else boards[name] for name in table["boards"]],
+        "same": more["same"].to_list(),
+        "quality": table["quality"].to_list(),
+        "device": table["device"].to_list(),
+        "status": table["status"].to_list(),
+        "source": table["source"].to_list(),
+        "row": table["row"].to_list(),
+    }
+
+
+def _plain(values: pl.Series) -> list[float | None]:
+    return [value if value is not None and math.isfinite(value) else None for value in values]
+
+
+def _how(table: Runs, records: Sequence[RunRecord | None]) -> dict[str, Any]:
+    """How each cost of each run was had: the kinds there are, and which of them a run is."""
+    kinds: dict[str, int] = {}
+    of = []
+    for record, quality in zip(records, table["quality"], strict=True):
+        if record is not None:
+            how = {
+                resource.letter: [entry.quality, entry.lower_bound, entry.reason]
+                for resource in RESOURCES
+                if (entry := record.costs.get(resource.field)) is not None
+            }
+        else:
+            how = {} if quality is None else {"E": [quality, False, ""]}
+        of.append(kinds.setdefault(json.dumps(how), len(kinds)))
+    return {"kinds": [json.loads(kind) for kind in kinds], "of": of}
+
+
+def _facets(table: Runs) -> list[dict[str, Any]]:
+    """The columns by which runs can be coloured: few values, at least two."""
+    others = [name for name, dtype in table.schema.items() if name not in COLUMNS and dtype == pl.String]
+    names = [
+        *sorted(_FACETS + tuple(others), key=lambda name: (name != "type", name in ("device", "quality", "status")))
+    ]
+    facets: list[dict[str, Any]] = []
+    for name in names:
+        values = table[name].cast(pl.String)
+        if 2 <= values.drop_nulls().n_unique() <= _MOST_CATEGORIES:
+            categories = palette.order_categories(values.drop_nulls())
+            at = {category: index for index, category in enumerate(categories)}
+            of = [None if value is None else at[value] for value in values]
+            if any(facet["of"] == of for facet in facets):  # `group` is that of `dataset`
+                continue
+            facets.append({"name": name, "categories": categories, "of": of})
+    return facets
+
+
+def _student(table: Runs) -> dict[int, float]:
+    """For each number of runs that a model has the half-width of their mean, in standard deviations of one."""
+    counts = set(table.group_by("group", "model").len()["len"]) | set(table.group_by("model").len()["len"])
+    several = sorted(count for count in counts if count > 1)
+    if not several:
+        return {}
+    from scipy.special import stdtrit
+
+    return {count: float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) / math.sqrt(count) for count in several}
+
+
+def _spaces(given: ModelSpace | None, records: Sequence[RunRecord | None]) -> list[dict[str, Any]]:
+    """The spaces to choose from, beside that of the runs themselves."""
+    spaces = [] if given is None else [_space("given", "Given", given.source, given)]
+    recorded = Counter(record.space for record in records if record is not None and record.space is not None)
+    for index, (space, count) in enumerate(recorded.most_common(MOST_SPACES)):
+        runs = "a run" if count == 1 else f"{count} runs"
+        spaces.append(_space(f"recorded-{index}", "Recorded", f"{space.source}, as {runs} had it", space))
+    for name, setting in SETTINGS.items():
+        clean = bool(setting.condemned)
+        space = ModelSpace.published(name, clean=clean)
+        spaces.append(
+            _space(
+                f"published-{name}",
+                "Published",
+                f"{name}, without {setting.condemned} rows of other runs' energy" if clean else name,
+                space,
+            )
+        )
+    return spaces
+
+
+def _space(key: str, kind: str, label: str, space: ModelSpace) -> dict[str, Any]:
+    ranges = {resource.letter: list(space.range(resource)) for resource in space}
+    plain = space.to_dict()
+    return {
+        "key": key,
+        "kind": kind,
+        "label": label,
+        "ranges": ranges,
+        "about": " ".join(filter(None, (space.source + ".", plain.get("device", ""), plain.get("note", "")))),
+    }
+
+
+def _curves(records: Sequence[RunRecord | None]) -> list[dict[str, Any] | None]:
+    """P and all that was spent by then, at each evaluation; of long runs some, evenly, the first, best and last too."""
+    counts = [0 if record is None else len(record.evaluations) for record in records]
+    most = max(4, MOST_EVALUATIONS // max(1, sum(1 for count in counts if count)))
+    if sum(counts) <= MOST_EVALUATIONS:
+        most = max(counts, default=0)
+    curves: list[dict[str, Any] | None] = []
+    for record in records:
+        if record is None or not record.evaluations:
+            curves.append(None)
+            continue
+        kept = _thin(record.evaluations, most)
+        curve: dict[str, Any] = {
+            "epoch": [epoch.epoch for epoch in kept],
+            "p": [_short(epoch.performance) for epoch in kept],
+        }
+        for resource in RESOURCES:
+            amounts = [_short(epoch.cost.amount(resource)) for epoch in kept]
+            if resource is not PARAMS and any(amount is not None for amount in amounts):
+                curve[resource.letter] = amounts
+        if len(kept) < len(record.evaluations):
+            curve["of"] = len(record.evaluations)
+        curves.append(curve)
+    return curves
+
+
+def _thin(epochs: list[Epoch], most: int) -> list[Epoch]:
+    if len(epochs) <= most:
+        return epochs
+    last = len(epochs) - 1
+    best = max(range(len(epochs)), key=lambda index: epochs[index].performance or 0.0)
+    places = {best} | {round(index * last / (most - 2)) for index in range(most - 1)}
+    return [epochs[index] for index in sorted(places)]
+
+
+def _short(value: float | None) -> float | None:
+    """Five digits, which is more than a curve shows."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
+
+
+def _devices(record: RunRecord) -> list[list[Any]]:
+    return [
+        [key, device.name or key, device.energy_uj, device.error_j, device.quality, device.gain, device.reason]
+        for key, device in record.devices.items()
+    ]
+
+
+def _findings(runs: Runs, group: str | None) -> list[dict[str, Any]]:
+    """What the audit found, with the place of the run in the table."""
+    names = ("group", "model", "rule", "evidence", "confidence", "source", "row")
+    return [
+        {name: finding[name] for name in names} | {"run": finding["at"]}
+        for finding in find(runs, group).iter_rows(named=True)
+    ]
+
+
+def _provenance(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """With what, and on what, the runs were made: each kind with the number of runs."""
+    software = Counter(json.dumps(record.software, sort_keys=True) for record in records)
+    hardware = Counter(json.dumps(record.hardware, sort_keys=True, default=str) for record in records)
+    carbon = Counter(json.dumps(record.carbon, sort_keys=True) for record in records if record.carbon)
+    return {
+        name: [[count, json.loads(text)] for text, count in kinds.most_common(5)]
+        for name, kinds in (("software", software), ("hardware", hardware), ("carbon", carbon))
+    }

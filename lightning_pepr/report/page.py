@@ -1,0 +1,140 @@
+"""The report: one HTML file with all that it needs, which opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightning_pepr import __version__
+from lightning_pepr.report import palette
+from lightning_pepr.report.contents import collect
+
+if TYPE_CHECKING:
+    from lightning_pepr.columns import Columns
+    from lightning_pepr.sources import Source
+    from lightning_pepr.space import ModelSpace
+
+HERE = Path(__file__).parent
+SCRIPTS = ("plotly-basic.min.js", "scores.js", "page.js")
+INSTALL = "pip install 'lightning-pepr[report]'"
+TITLE = "What performance costs"
+
+BIBTEX = """\
+@inproceedings{selvan2025pepr,
+  title     = {{PePR}: Performance Per Resource Unit as a Metric to Promote Small-Scale Deep Learning in Medical Image
+               Analysis},
+  author    = {Selvan, Raghavendra and Pepin, Bob and Igel, Christian and Samuel, Gabrielle and Dam, Erik B},
+  booktitle = {Proceedings of the 6th Northern Lights Deep Learning Conference (NLDL)},
+  series    = {Proceedings of Machine Learning Research},
+  volume    = {265},
+  pages     = {220--229},
+  year      = {2025},
+  publisher = {PMLR},
+  note      = {arXiv:2403.12562}
+}"""
+
+
+def write_page(
+    sources: Source,
+    path: str | os.PathLike[str],
+    *,
+    space: ModelSpace | str | os.PathLike[str] | None = None,
+    group: str | None = None,
+    baseline: float | None = None,
+    at: Literal["best", "last"] = "best",
+    columns: Columns | None = None,
+    title: str = TITLE,
+    command: str = "",
+) -> Path:
+    """Write the report of some runs: one file that opens by a double click, with nothing to load.
+
+    Args:
+        sources: What `load_runs` reads: folders of records, tables, MLflow experiments, W&B's offline runs, and lists.
+        path: The HTML file; folders are made.
+        space: A space to begin with, or its file or published name; by default that of the runs. The page has a switch.
+        group: The column whose values are looked at apart, such as "dataset".
+        baseline: P0 in [0, 1): (P - P0) / (1 - P0), floored at 0, is scored instead of P.
+        at: "best" takes the model that one would keep, "last" the last epoch.
+        columns: For tables with names of their own, as of `load_runs`.
+        title: What the page is called.
+        command: How to make the page again, to be told on it.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: If a source, or the file of the space, does not exist.
+        ModuleNotFoundError: If jinja2 is not installed.
+        ValueError: What `load_runs` raises, or if an argument is out of its range.
+        OSError: If the file cannot be written.
+    """
+    data = collect(sources, space=space, group=group, baseline=baseline, at=at, columns=columns)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(render(data, title=title, command=command), encoding="utf-8")
+    return target
+
+
+def render(data: dict[str, Any], *, title: str = TITLE, command: str = "") -> str:
+    """The page, as HTML.
+
+    Nothing in the data can run: the data are JSON in which `<`, `>` and `&` are escaped, the template escapes what it
+    puts into HTML, and the page's policy allows the three scripts that it brings, by their hashes, and no other.
+
+    Args:
+        data: What `collect` returned.
+        title: What the page is called.
+        command: How to make it again; empty if that is not to be told.
+
+    Raises:
+        ModuleNotFoundError: If jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"the report needs jinja2. Try: {INSTALL}", name="jinja2") from error
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    scripts = [(HERE / "assets" / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        command=command,
+        version=__version__,
+        bibtex=BIBTEX,
+        policy=_policy(scripts, live=bool(data.get("live"))),
+        themes={"light": palette.LIGHT, "dark": palette.DARK},
+        css=(HERE / "assets" / "page.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        data=to_json(data),
+    )
+
+
+def to_json(data: Any) -> str:
+    r"""JSON that can stand in a `<script>` of an HTML page: no tag can begin in it, nor end.
+
+    >>> to_json({"model": "</script><b>"})
+    '{"model":"\\u003c/script\\u003e\\u003cb\\u003e"}'
+    """
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _policy(scripts: list[str], live: bool) -> str:
+    """The page's content security policy: its own scripts and no others, no network but, of a live page, its server."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    rules = {
+        "default-src": "'none'",
+        "script-src": " ".join(f"'sha256-{digest}'" for digest in hashes),
+        "style-src": "'unsafe-inline'",  # plotly sets styles
+        "img-src": "data: blob:",  # its download of a picture
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    if live:
+        rules["connect-src"] = "'self'"
+    return "; ".join(f"{name} {sources}" for name, sources in rules.items())

@@ -1,0 +1,141 @@
+"""The report of a study that is running: the page, from a server on the loopback address, following the records."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from lightning_pepr.report.contents import nothing_yet
+from lightning_pepr.report.page import TITLE, render, to_json
+
+ADDRESS = "127.0.0.1"
+PORT = 8650
+
+Collect = Callable[[], dict[str, Any]]
+"""Gives what a page shows, as `contents.collect` does."""
+
+
+class ReportServer:
+    """Serves a report that is made anew when its sources have changed.
+
+    It listens on the loopback address alone, answers nobody who calls it by another name (so that no web site can have
+    a browser read it), and gives out nothing but the page and its data.
+
+    Args:
+        collect: Gives what the page shows; a `ValueError` or `OSError` of it, such as that there is no record yet, is
+            told on the page.
+        fingerprint: What changes when the sources do.
+        port: Where to listen; 0 is any free one.
+        title: What the page is called.
+        command: How it is made.
+
+    Raises:
+        OSError: If the port is taken.
+    """
+
+    def __init__(
+        self,
+        collect: Collect,
+        fingerprint: Callable[[], object],
+        *,
+        port: int = PORT,
+        title: str = TITLE,
+        command: str = "",
+    ) -> None:
+        self._collect, self._fingerprint = collect, fingerprint
+        self._title, self._command = title, command
+        self._lock = threading.Lock()
+        self._seen: object = None
+        self._data: dict[str, Any] = {}
+        self._body, self._tag = b"", ""
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server._answer(self)
+
+            do_HEAD = do_GET
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Keep the terminal for the address."""
+
+        self._http = ThreadingHTTPServer((ADDRESS, port), Handler)
+        self._http.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{ADDRESS}:{self._http.server_port}/"
+
+    def serve(self) -> None:
+        """Answer until `close` is called from another thread, or Ctrl-C."""
+        self._http.serve_forever(poll_interval=0.2)
+
+    def close(self) -> None:
+        """Stop the thread that answers, and let go of the port."""
+        self._http.shutdown()
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the port."""
+        self._http.server_close()
+
+    def __enter__(self) -> ReportServer:
+        threading.Thread(target=self.serve, name="pepr-report", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _current(self) -> tuple[dict[str, Any], bytes, str]:
+        """The data, as they are now; as JSON; and what tells them from others."""
+        with self._lock:
+            found = self._fingerprint()
+            if not self._body or found != self._seen:
+                try:
+                    data = self._collect()
+                except (ValueError, OSError) as error:
+                    data = {**self._data, "notes": [str(error)]} if self._data else nothing_yet(str(error))
+                self._data, self._seen = data, found
+                self._body = to_json(data).encode()
+                self._tag = f'"{hashlib.sha256(to_json({**data, "made": ""}).encode()).hexdigest()[:32]}"'
+            return self._data, self._body, self._tag
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        names = (f"{ADDRESS}:{self._http.server_port}", f"localhost:{self._http.server_port}")
+        if request.headers.get("Host") not in names:
+            return _send(request, 403, "text/plain", b"This report is for this computer alone.\n")
+        path = request.path.partition("?")[0]
+        if path not in ("/", "/data.json"):
+            return _send(request, 404, "text/plain", b"There is a page at / and nothing else.\n")
+        data, body, tag = self._current()
+        if path == "/data.json":
+            if request.headers.get("If-None-Match") == tag:
+                return _send(request, 304, "application/json", b"", tag)
+            return _send(request, 200, "application/json", body, tag)
+        page = render({**data, "live": True, "tag": tag}, title=self._title, command=self._command)
+        return _send(request, 200, "text/html; charset=utf-8", page.encode(), tag)
+
+
+def _send(request: BaseHTTPRequestHandler, status: int, kind: str, body: bytes, tag: str = "") -> None:
+    request.send_response(status)
+    if status != 304:
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(body)))
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",
+    }
+    for name, value in (headers | ({"ETag": tag} if tag else {})).items():
+        request.send_header(name, value)
+    request.end_headers()
+    if request.command != "HEAD":
+        request.wfile.write(body)
