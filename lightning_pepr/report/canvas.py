@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -99,6 +100,12 @@ def dress(axes: Axes, *, x: str = "", y: str = "", title: str | None = None) -> 
         head(axes, title)
 
 
+def head_all(figure: PrintFigure, title: str) -> None:
+    """Give a figure of several axes a title."""
+    style: dict[str, Any] = {"color": LIGHT.ink, "fontsize": figure.points + 1, "fontweight": "bold"}
+    figure.suptitle(title, x=0.01, ha="left", **style)
+
+
 def head(axes: Axes, title: str, pad: float = 6.0) -> None:
     """Give axes a title, so many points above them."""
     axes.set_title(title, loc="left", color=LIGHT.ink, fontsize=points_of(axes) + 1, fontweight="bold", pad=pad)
@@ -141,6 +148,15 @@ def settle(figure: PrintFigure) -> PrintFigure:
         for text in (axes.xaxis.label, axes.yaxis.label, axes.title, *_titles(axes)):
             if text.get_text():
                 _break_lines(text, _room(text, axes))
+    if figure.get_suptitle():
+        _break_lines(figure._suptitle, 0.96 * figure.bbox.width)  # type: ignore[attr-defined]
+    figure.draw_without_rendering()
+    for key in figure.legends:
+        wide = key.get_window_extent(renderer_of(figure)).width
+        if wide > figure.bbox.width:  # marks and gaps stay as they are
+            longest = max(text.get_window_extent(renderer_of(figure)).width for text in key.get_texts())
+            for text in key.get_texts():
+                _break_lines(text, max(longest - (wide - 0.98 * figure.bbox.width) / columns_in(key), 1.0))
     figure.draw_without_rendering()
     return figure
 
@@ -174,6 +190,18 @@ def looks(count: int) -> list[tuple[str, str, str]]:
     colours, markers = LIGHT.series, MARKERS
     lines = ("-", "--", ":", "-.")
     return [(colours[i % len(colours)], markers[i % len(markers)], lines[i // len(colours) % 4]) for i in range(count)]
+
+
+def columns_in(key: Legend) -> int:
+    """In how many columns a legend is, of which matplotlib keeps no public count."""
+    left = {round(text.get_window_extent().x0) for text in key.get_texts()}
+    return max(1, len(left))
+
+
+def short(name: str, inches: float) -> str:
+    """A name that leaves room for the picture in a figure of this width: of a very long one the middle is left out."""
+    most = max(12, round(6.5 * inches))
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
 
 
 def column(values: Iterable[Any]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from lightning_pepr.report.canvas import (
     column,
     columns_of,
     dress,
+    head_all,
     inches_of,
     legend,
     log_ticks,
@@ -85,14 +86,18 @@ def against_parameters(
         raise ValueError(f"the table has no column {color_by!r} to colour by.")
     kinds = None if color_by is None else ["unknown" if k is None else str(k) for k in ranking[color_by]]
     inches = width_of(width)
-    figure = PrintFigure(width, height or max(2.2, 0.8 * inches / (len(values) + 0.4)))
+    columns = min(len(values), max(1, int(inches / 2.1)))
+    rows = -(-len(values) // columns)
+    figure = PrintFigure(width, height or rows * max(1.9, 0.75 * inches / (columns + 0.4)) + 0.4)
+    if title:
+        head_all(figure, title)
     shares = [name for name in values if resource_of(name) is None]
     first: Axes | None = None
     for i, name in enumerate(values):
         with_scale = name in shares and first is not None
-        axes = figure.add_subplot(1, len(values), i + 1, sharey=first if with_scale else None)
+        axes = figure.add_subplot(rows, columns, i + 1, sharey=first if with_scale else None)
         first = axes if name in shares and first is None else first
-        dress(axes, x="Parameters", y=(labels or {}).get(name, _words(name)), title=title if i == 0 else None)
+        dress(axes, x="Parameters", y=(labels or {}).get(name, _words(name)))
         _dots(axes, found, name, kinds, median)
     for axes, name in zip(figure.axes, values, strict=True):
         axes.grid(axis="y", color=LIGHT.line, lw=0.4, alpha=0.6, zorder=0)

@@ -23,6 +23,7 @@ from lightning_pepr.report.canvas import (
     say_above,
     scaled,
     settle,
+    short,
     width_of,
 )
 from lightning_pepr.report.palette import LIGHT, STAGES
@@ -76,7 +77,7 @@ def pepr_curves(
     resource = Resource.of(resource)
     curves = _curves(runs, resource, space)
     inches = width_of(width)
-    figure = PrintFigure(width, height or max(2.7, 0.55 * inches))
+    figure = PrintFigure(width, height or max(2.4, 0.5 * inches) + 0.15 * len(curves))
     axes = figure.add_subplot()
     dress(axes, x=f"R, {resource.name} spent so far, normalised", y=f"PePR-{resource.letter}", title=title)
     dense = max(len(curve.score) for curve in curves.values()) > 40
@@ -96,7 +97,8 @@ def pepr_curves(
             lw=1.2,
             marker="" if dense else marker,
             ms=3,
-            label=f"{name}: {curve.best:.3f} at R = {r[at]:.2f} ({_nth(at + 1)} of {len(r)}), area {curve.area:.3f}",
+            label=f"{short(name, inches)}: {curve.best:.3f} at R = {r[at]:.2f} ({_nth(at + 1)} of {len(r)}), "
+            f"area {curve.area:.3f}",
             zorder=3,
         )
         axes.plot(r[at], curve.best, marker, ms=7.5, mfc="none", mec=colour, mew=1.4, zorder=4)
@@ -160,7 +162,7 @@ def cost_by_stage(
             colour, hatch = _stage_look(stage)
             axes.barh(row, amount * scale, left=left * scale, height=0.66, color=colour, ec="white", hatch=hatch, lw=0)
             left += amount
-    axes.set_yticks(range(len(named)), list(named))
+    axes.set_yticks(range(len(named)), [short(name, width_of(width)) for name in named])
     axes.set_ylim(len(named) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.tick_params(axis="y", length=0)

@@ -33,6 +33,7 @@ from lightning_pepr.report.canvas import (
     say_above,
     scaled,
     settle,
+    short,
     width_of,
 )
 from lightning_pepr.report.palette import LIGHT, order_categories
@@ -162,7 +163,9 @@ def _models(ranking: Table, resource: Resource, color_by: str | None) -> _Models
         raise ValueError("the columns of the table differ in length; expected one row for each model.")
     if color_by is not None and color_by not in ranking:
         raise ValueError(f"the table has no column {color_by!r} to colour by.")
-    kinds = [""] * len(names) if color_by is None else ["" if k is None else str(k) for k in ranking[color_by]]
+    kinds = [""] * len(names)
+    if color_by is not None:
+        kinds = ["unknown" if kind is None else str(kind) for kind in ranking[color_by]]
     known = ~(np.isnan(found["performance"]) | np.isnan(found[resource.r_key]))
     if not known.any():
         raise ValueError(
@@ -335,7 +338,7 @@ def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> Ar
         of_kind = np.array([i for i in order if models.kinds[i] == kind])
         axes.scatter(models.r[of_kind], models.performance[of_kind], s=area[of_kind], c=colour, marker=marker, **edge)
         dot: dict[str, Any] = {"ls": "", "marker": marker, "color": colour, "mec": LIGHT.ink, "mew": 0.5, "ms": 5}
-        key.append(Line2D([], [], label=kind or "unknown", **dot))
+        key.append(Line2D([], [], label=kind, **dot))
     for i, (colour, _) in marked.items():  # the colour of a dot is that of its kind: a ring marks it
         ring: dict[str, Any] = {
             "facecolors": "none",
@@ -369,7 +372,7 @@ def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], 
     for i in named:
         _, words = marked.get(i, ("", ""))
         label = axes.annotate(
-            f"{models.names[i]}\n{words}" if words else models.names[i],
+            "\n".join([short(models.names[i], inches_of(axes)), *([words] if words else [])]),
             (models.r[i], models.performance[i]),
             xytext=(0, 0),
             textcoords="offset points",
@@ -383,11 +386,16 @@ def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], 
         )
         label.set_path_effects([withStroke(linewidth=2.5, foreground="white", alpha=0.8)])
         labels.append(label)
-    _place(axes, labels, [radius[i] for i in named], models, radius)
+    _place(axes, labels, [radius[i] for i in named], models, radius, set(marked))
 
 
 def _place(
-    axes: Axes, labels: Sequence[Annotation], own_radius: Sequence[float], models: _Models, radius: Array
+    axes: Axes,
+    labels: Sequence[Annotation],
+    own_radius: Sequence[float],
+    models: _Models,
+    radius: Array,
+    marked: set[int],
 ) -> None:
     """Move each label to the place, of some around its dot, where it covers least of dots and earlier labels."""
     figure = axes.get_figure(root=True)
@@ -395,6 +403,7 @@ def _place(
     renderer = renderer_of(figure)
     pixel = figure.dpi / 72
     centres = axes.transData.transform(np.column_stack([models.r, models.performance]))
+    weights = [6 if i in marked else 1 for i in range(len(radius))]
     dots = [Bbox.from_extents(x - r, y - r, x + r, y + r) for (x, y), r in zip(centres, radius * pixel, strict=True)]
     taken: list[Bbox] = []
     room = axes.get_window_extent(renderer)
@@ -410,7 +419,9 @@ def _place(
                 box.width,
                 box.height,
             )
-            covered = sum(_overlap(here, dot) for dot in dots) + 4 * sum(_overlap(here, text) for text in taken)
+            covered = sum(w * _overlap(here, dot) for w, dot in zip(weights, dots, strict=True)) + 4 * sum(
+                _overlap(here, text) for text in taken
+            )
             whole = box.width * box.height
             outside = whole - _overlap(here, room)
             places.append((covered + 4 * outside + 0.08 * ring * whole, len(places), ring, here))
