@@ -7,13 +7,18 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from lightning_pepr import __version__
 
+if TYPE_CHECKING:
+    import polars as pl
+
+    from lightning_pepr.sources import Runs
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 2 if the input was wrong."""
+    """Run a command; returns the exit status: 0, 1 if an audit found something, or 2 if the input was wrong."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -88,7 +93,71 @@ def _parser() -> argparse.ArgumentParser:
     )
     rank.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write the ranking instead of printing it")
     rank.set_defaults(command=_rank)
+    _add_audit(commands)
+    _add_study(commands)
+    _add_report(commands)
     return parser
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from lightning_pepr.report.command import add_options
+
+    report = commands.add_parser("report", help="a page of runs for a browser, written or served")
+    add_options(report)
+    report.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from lightning_pepr.report.command import report
+
+    return report(options)
+
+
+def _add_study(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from lightning_pepr.study.options import add_options
+
+    study = commands.add_parser("study", help="train, meter and record many models on one data set")
+    add_options(study)
+    study.set_defaults(command=_study)
+
+
+def _study(options: argparse.Namespace) -> int:
+    from lightning_pepr.study.command import study
+
+    return study(options)
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="find costs that cannot be true; exit status 1 if there are any",
+        description="Find costs that cannot be true. Exit status: 0 if nothing was found, 1 if something was, 2 if the "
+        "input was wrong.",
+    )
+    audit.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
+    )
+    audit.add_argument(
+        "--group", metavar="COLUMN", help="the column whose values are spaces of their own (group or dataset, if there)"
+    )
+    audit.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS[*FACTOR]",
+        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
+    )
+    audit.add_argument(
+        "--drop",
+        type=Path,
+        metavar="F.csv",
+        help="write the table without the runs that are condemned, and say what that changes in the ranking",
+    )
+    audit.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write all findings to a file, too")
+    audit.set_defaults(command=_audit)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -154,6 +223,49 @@ def _rank(options: argparse.Namespace) -> int:
     else:
         ranking.write_json(output)
     return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from lightning_pepr.auditing import find
+    from lightning_pepr.columns import parse_columns
+    from lightning_pepr.report.findings import print_findings
+    from lightning_pepr.sources import load_runs
+
+    output: Path | None = options.output
+    drop: Path | None = options.drop
+    if output is not None and output.suffix not in (".csv", ".json"):
+        raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .csv or .json.")
+    if drop is not None and drop.suffix != ".csv":
+        raise ValueError(f"--drop is {str(drop)!r}; expected a name that ends in .csv.")
+    runs = load_runs(options.paths, columns=parse_columns(options.column))
+    findings = find(runs, options.group)
+    print_findings(findings, runs)
+    if output is not None:
+        told = findings.drop("at")
+        told.write_csv(output) if output.suffix == ".csv" else told.write_json(output)
+    if drop is not None:
+        _drop(options, runs, findings, drop)
+    return 1 if len(findings) else 0
+
+
+def _drop(options: argparse.Namespace, runs: Runs, findings: pl.DataFrame, out: Path) -> None:
+    """Write the runs that are not condemned, and say what that changes in the ranking."""
+    import polars as pl
+
+    from lightning_pepr.auditing import condemned
+    from lightning_pepr.dropping import ranking_changes, write_kept
+    from lightning_pepr.report.findings import print_changes
+
+    if options.group is not None:
+        runs = runs.with_columns(group=pl.col(options.group).cast(pl.String))
+    kept = runs.filter(~condemned(runs, findings))
+    write_kept(options.paths, kept, out)
+    print(f"{len(kept):,} of {len(runs):,} runs are in {out}.")
+    if 0 < len(kept) < len(runs):
+        try:
+            print_changes(ranking_changes(runs, kept))
+        except ValueError as error:
+            print(f"They cannot be ranked: {error}")
 
 
 if __name__ == "__main__":
