@@ -1,4 +1,4 @@
-"""The command line: `lightning-pepr demo | rank`."""
+"""The command line: `lightning-pepr demo | rank | audit | study | report`."""
 
 from __future__ import annotations
 

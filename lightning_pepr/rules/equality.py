@@ -145,8 +145,8 @@ def _too_far() -> pl.Expr:
     """Why the power is not plausible."""
     nowhere = pl.lit("; it is plausible in none of them")
     return pl.format(
-        "over {} s that makes {} W, where {} to {} W would be plausible ({} runs with their own reading have {} W in the "
-        "median){}",
+        "over {} s that makes {} W, where {} to {} W would be plausible ({} runs with a reading of their own have {} "
+        "W in the median){}",
         rounded(pl.col("_time")),
         rounded(pl.col("_power")),
         rounded(pl.col("_lowest")),
