@@ -1,18 +1,34 @@
-"""Progress over several models: a bar in a terminal, plain lines elsewhere."""
+"""Progress over several models or runs: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lightning_pepr.study.runner import Progress
-
 INSTALL = "pip install 'lightning-pepr[cli]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the training of one model is.
+
+    Attributes:
+        share: Of all batches (training, validation and test), in [0, 1].
+        epoch: The epoch, from 1.
+        epochs: How many there will be.
+        performance: The monitored value after the last epoch that is finished; None before.
+    """
+
+    share: float
+    epoch: int
+    epochs: int
+    performance: float | None = None
 
 
 class StudyProgress:
@@ -22,13 +38,19 @@ class StudyProgress:
         models: The models, in the order in which they are trained.
         work: How much work each is, in any unit; by default the same for all. For the time left only.
         console: Where to; by default standard error.
+        noun: What each of them is called.
 
     Raises:
         ModuleNotFoundError: If rich is not installed.
     """
 
     def __init__(
-        self, models: Sequence[str], work: Sequence[float] | None = None, console: Console | None = None
+        self,
+        models: Sequence[str],
+        work: Sequence[float] | None = None,
+        console: Console | None = None,
+        *,
+        noun: str = "model",
     ) -> None:
         try:
             from rich.console import Console
@@ -37,6 +59,7 @@ class StudyProgress:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(f"showing progress needs rich. Try: {INSTALL}", name="rich") from error
         self.models = list(models)
+        self.noun = noun
         self.work = [1.0] * len(self.models) if work is None else list(work)
         self.console = console or Console(stderr=True, highlight=False)
         self._began: float | None = None  # when the first model did
@@ -54,8 +77,8 @@ class StudyProgress:
 
     def __enter__(self) -> StudyProgress:
         self._bar.start()
-        if not self.console.is_terminal:
-            self.say(f"getting ready to train {len(self.models)} models")
+        if not self.console.is_terminal and self.models:
+            self.say(f"getting ready to train {len(self.models)} {self.noun}s")
         return self
 
     def __exit__(
@@ -63,21 +86,25 @@ class StudyProgress:
     ) -> None:
         self._bar.stop()
 
+    def doing(self, what: str) -> None:
+        """Show what is done before the first model begins; for terminals only."""
+        self._bar.update(self._task, total=None, description=what)
+
     def begin(self, model: int) -> None:
         """A model begins, counted from 0."""
         self._model = model
         if self._began is None:
             self._began = time.monotonic()
         done = sum(self.work[:model]) / sum(self.work)
-        self._show(done, f"model {model + 1} of {len(self.models)} · {self.models[model]} · starting", "")
+        self._show(done, f"{self.noun} {model + 1} of {len(self.models)} · {self.models[model]} · starting", "")
 
     def update(self, progress: Progress) -> None:
         """The model that has begun is so far."""
         total = sum(self.work)
         done = (sum(self.work[: self._model]) + progress.share * self.work[self._model]) / total
         elapsed = 0.0 if self._began is None else time.monotonic() - self._began
-        left = f"{_duration(elapsed / done * (1 - done))} left" if done > 0 and elapsed > 2 else ""
-        where = f"model {self._model + 1} of {len(self.models)} · {self.models[self._model]}"
+        left = f"{duration(elapsed / done * (1 - done))} left" if done > 0 and elapsed > 2 else ""
+        where = f"{self.noun} {self._model + 1} of {len(self.models)} · {self.models[self._model]}"
         self._show(done, f"{where} · epoch {progress.epoch} of {progress.epochs}", left)
         if not self.console.is_terminal and self._told != (self._model, progress.epoch):
             self._told = (self._model, progress.epoch)
@@ -89,14 +116,16 @@ class StudyProgress:
         self.console.print(text, soft_wrap=True)
 
     def _show(self, done: float, description: str, left: str) -> None:
-        self._bar.update(self._task, completed=done, description=description, left=left)
+        self._bar.update(self._task, total=1.0, completed=done, description=description, left=left)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration in words, no finer than it is known.
 
-    >>> _duration(8), _duration(47), _duration(130)
-    ('10 s', '50 s', '2 min 10 s')
+    >>> duration(8), duration(47), duration(130), duration(7500)
+    ('10 s', '50 s', '2 min 10 s', '2 h 5 min')
     """
     minutes, rest = divmod(max(10, round(seconds / 10) * 10), 60)
-    return " ".join(part for part in (f"{minutes} min" if minutes else "", f"{rest} s" if rest else "") if part)
+    hours, minutes = divmod(minutes, 60)
+    words = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest else "")
+    return " ".join([word for word in words if word][:2])

@@ -9,8 +9,7 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from lightning_pepr.callback import PePRCallback
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.study.module import TimmClassifier
+from lightning_pepr.study.progress import Progress
+
+__all__ = ["MONITOR", "Progress", "quiet", "train_model"]
 
 MONITOR = "val_auroc"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the training of one model is.
-
-    Attributes:
-        share: Of all batches (training, validation and test), in [0, 1].
-        epoch: The epoch, from 1.
-        epochs: How many there will be.
-        performance: The monitored value after the last epoch that is finished; None before.
-    """
-
-    share: float
-    epoch: int
-    epochs: int
-    performance: float | None = None
 
 
 def train_model(
@@ -58,8 +43,17 @@ def train_model(
     accelerator: str = "auto",
     callbacks: Sequence[Callback] = (),
     on_progress: Callable[[Progress], None] | None = None,
+    monitor: str = MONITOR,
+    optimizer: str = "adam",
+    weight_decay: float = 0.0,
+    pretrained: bool = False,
+    weights: str | None = None,
+    precision: Any = "32-true",
+    folder: Path | None = None,
+    group: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Train a timm model from scratch on one device, test its best epoch, and leave its record.
+    """Train a timm model on one device, test its best epoch, and leave its record.
 
     Weights and order of the batches follow the seed; the random state of the process is as before afterwards.
     Denormal floats are flushed to zero: on images that are mostly black some architectures run into them, train
@@ -79,6 +73,15 @@ def train_model(
         accelerator: As of `Trainer`: "auto" takes a GPU where there is one.
         callbacks: Further callbacks.
         on_progress: Called after each batch.
+        monitor: The performance by which epochs are compared: "val_auroc" or "val_acc".
+        optimizer: "adam", "adamw" or "sgd".
+        weight_decay: Of the optimizer.
+        pretrained: Whether to start from timm's pretrained weights.
+        weights: A file with pretrained weights, instead of timm's.
+        precision: As of `Trainer`.
+        folder: Where the run goes, below `out`, instead of `<model_name>/version_<n>`.
+        group: What the record is to be compared within, such as the data set.
+        settings: What else decides what the run does, for the record.
 
     Returns:
         The folder of the run.
@@ -87,19 +90,25 @@ def train_model(
         KeyboardInterrupt: On Ctrl-C. (Lightning would end the process.)
     """
     _give_memory_back()
-    tensorboard = TensorBoardLogger(out, name=model_name, default_hp_metric=False)
-    csv = CSVLogger(out, name=model_name, version=tensorboard.version)
+    if folder is None:
+        tensorboard = TensorBoardLogger(out, name=model_name, default_hp_metric=False)
+    else:
+        tensorboard = TensorBoardLogger(out, name=str(folder.parent), version=folder.name, default_hp_metric=False)
+    csv = CSVLogger(out, name=tensorboard.name, version=tensorboard.version)
     checkpoint = ModelCheckpoint(
-        monitor=MONITOR, mode="max", filename=f"{{epoch}}-{{{MONITOR}:.3f}}", save_weights_only=True
+        monitor=monitor, mode="max", filename=f"{{epoch}}-{{{monitor}:.3f}}", save_weights_only=True
     )
-    meter = PePRCallback(MONITOR, space=space, carbon_intensity=carbon_intensity)
-    reporters = [] if on_progress is None else [_Reporter(on_progress)]
+    meter = PePRCallback(monitor, space=space, carbon_intensity=carbon_intensity)
+    reporters: list[Callback] = [] if on_progress is None else [_Reporter(on_progress, monitor)]
+    if group or settings:
+        reporters.append(_Label(meter, group, dict(settings or {})))
     with isolate_rng(), quiet(), _denormals_flushed():
         seed_everything(seed, verbose=False)
         trainer = Trainer(
             accelerator=accelerator,
             devices=1,
             max_epochs=epochs,
+            precision=precision,
             logger=[tensorboard, csv],
             callbacks=[meter, checkpoint, *reporters, *callbacks],
             default_root_dir=out,
@@ -108,7 +117,15 @@ def train_model(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        module = TimmClassifier(model_name, num_classes=num_classes, lr=lr)
+        module = TimmClassifier(
+            model_name,
+            num_classes=num_classes,
+            lr=lr,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+            pretrained=pretrained,
+            weights=weights,
+        )
         with _interruptible(trainer):
             trainer.fit(module, datamodule=data)
             trainer.test(module, datamodule=data, ckpt_path="best", verbose=False)
@@ -171,11 +188,26 @@ def _give_memory_back() -> None:
         torch.cuda.empty_cache()
 
 
+class _Label(Callback):
+    """Writes into the record what it is a record of, before anything can go wrong."""
+
+    def __init__(self, meter: PePRCallback, group: str, settings: dict[str, Any]) -> None:
+        self.meter = meter
+        self.group = group
+        self.settings = settings
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self.meter.run is not None
+        self.meter.run.group = self.group
+        self.meter.run.settings = self.settings
+
+
 class _Reporter(Callback):
     """Counts batches, and tells how far the run is."""
 
-    def __init__(self, report: Callable[[Progress], None]) -> None:
+    def __init__(self, report: Callable[[Progress], None], monitor: str) -> None:
         self.report = report
+        self.monitor = monitor
         self.done = 0
         self.total = 0.0
         self.performance: float | None = None
@@ -196,7 +228,7 @@ class _Reporter(Callback):
         self._tell(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.performance = float(trainer.callback_metrics[MONITOR])
+        self.performance = float(trainer.callback_metrics[self.monitor])
 
     def _tell(self, trainer: Trainer, batches: int = 1) -> None:
         self.done += batches

@@ -1,0 +1,261 @@
+"""`lightning-pepr study`: plans a study, tells what it may cost, drives it and sums it up."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_pepr.cost import Resource
+from lightning_pepr.record import RunRecord
+from lightning_pepr.study.driver import (
+    Found,
+    StopRun,
+    StudyError,
+    device_lock,
+    disk_is_full,
+    execute,
+    split_runs,
+    survey,
+)
+from lightning_pepr.study.options import check_options, settings_of
+from lightning_pepr.study.plan import Estimate, Run, StudyFolder, estimate, is_done, make_runs
+from lightning_pepr.study.progress import Progress, StudyProgress, duration
+from lightning_pepr.study.zoo import read_names
+
+
+def study(options: argparse.Namespace) -> int:
+    """Do what the options say; returns the exit status: 0, or 1 if runs have failed.
+
+    Raises:
+        ValueError: If the input is wrong; nothing has been trained then.
+        OSError: If something cannot be read or written.
+        KeyboardInterrupt: On Ctrl-C, after the run has written its record.
+    """
+    check_options(options)
+    settings = settings_of(options)
+    names = read_names(options.models)
+    weights = dict(options.weights)
+    start = [True] * options.pretrained + [False] * (options.scratch or not options.pretrained)
+    StudyFolder.open(options.out, settings, append=options.append, write=False)  # refused before anything takes long
+    if options.space is not None:
+        from lightning_pepr.space import ModelSpace
+
+        ModelSpace.of(options.space)
+    with StudyProgress([], noun="run") as progress:
+        progress.doing("looking up models and data")
+        found = survey(
+            settings,
+            names,
+            pretrained=options.pretrained,
+            weights=weights,
+            heard=lambda told: progress.doing(f"looking up {told['name']} ({told['number']} of {told['of']})"),
+        )
+    runs = make_runs(
+        settings,
+        found.models,
+        found.size,
+        fractions=options.fraction,
+        seeds=options.seeds,
+        pretrained=start,
+        weights=weights,
+    )
+    shard, shards = options.shard
+    runs = runs[shard::shards]
+    folder = StudyFolder.open(options.out, settings, append=options.append, write=not options.dry_run)
+    todo, finished = split_runs(runs, folder)
+    guess = estimate(todo, found.size, finished)
+    if options.dry_run:
+        _print_plan(todo, finished, guess, found)
+        return 0
+    _print_outlook(todo, finished, guess, found)
+    purse = Purse(folder.path, options.budget)
+    if options.engine == "ray" and todo:
+        from lightning_pepr.study.ray import run_on_ray
+
+        outcome = run_on_ray(todo, folder, guess, purse, address=options.ray_address)
+    else:
+        outcome = run_here(todo, folder, guess, purse)
+    return _sum_up(runs, folder, *outcome)
+
+
+def run_here(
+    todo: Sequence[Run], folder: StudyFolder, guess: Estimate, purse: Purse
+) -> tuple[list[tuple[Run, RunRecord]], str]:
+    """Do runs one after the other on this machine.
+
+    Returns:
+        What failed, and why the study stopped early (empty if it did not).
+
+    Raises:
+        StudyError: If the disk is full.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    failed: list[tuple[Run, RunRecord]] = []
+    done = 0
+    with StudyProgress([run.title for run in todo], guess.time_s, noun="run") as progress:
+        for number, run in enumerate(todo):
+            if purse.is_empty():
+                return failed, purse.verdict(len(todo) - number)
+            try:
+                with device_lock(run.settings, lambda device: progress.say(f"waiting for another study on {device}")):
+                    if is_done(folder.record_of(run)):  # by the study that was waited for
+                        continue
+                    progress.begin(number)
+                    record = execute(run, folder.path, _listener(progress, purse, folder.path / run.folder))
+            except OSError as error:
+                if disk_is_full(error):
+                    raise _no_space(folder, str(error), done) from error
+                raise
+            purse.add(record)
+            progress.say(f"[{number + 1}/{len(todo)}] {summary(run, record)}")
+            if record.status == "failed":
+                failed.append((run, record))
+                if "No space left on device" in record.error:
+                    raise _no_space(folder, record.error, done)
+            done += is_done(record)
+    return failed, purse.verdict(0) if purse.is_empty() else ""
+
+
+def _no_space(folder: StudyFolder, error: str, done: int) -> StudyError:
+    return StudyError(
+        f"there is no space left in {folder.path} ({error}). {done} runs of this start are finished and kept; make "
+        "some space and start the study again, which skips them."
+    )
+
+
+class Purse:
+    """What a study may spend, and has.
+
+    Args:
+        folder: The study's folder; what is recorded in it counts, attempts that failed included.
+        budget: Amounts, by field.
+    """
+
+    def __init__(self, folder: Path, budget: Mapping[str, float]) -> None:
+        self.budget = dict(budget)
+        self.spent = dict.fromkeys(budget, 0.0)
+        if budget:
+            for path in folder.rglob("*pepr*.json"):
+                try:
+                    self.add(RunRecord.load(path))
+                except (OSError, ValueError):
+                    continue
+
+    def add(self, record: RunRecord) -> None:
+        """Count a run."""
+        for field, amount in _spent(record, self.budget).items():
+            self.spent[field] += amount
+
+    def is_empty(self, running: RunRecord | None = None) -> bool:
+        """Whether the budget is spent, with a run that is not counted yet."""
+        more = _spent(running, self.budget) if running else {}
+        return any(self.spent[field] + more.get(field, 0.0) >= amount for field, amount in self.budget.items())
+
+    def verdict(self, left: int) -> str:
+        """What is spent, in words."""
+        amounts = [
+            f"{self.spent[field]:.3g} of {amount:g} {Resource.of(field).unit}" for field, amount in self.budget.items()
+        ]
+        return f"the budget is spent ({', '.join(amounts)}); {left} runs are left" if self.budget else ""
+
+
+def _spent(record: RunRecord, fields: Iterable[str]) -> dict[str, float]:
+    """What a run has spent, its test included."""
+    test = record.stages.get("test")
+    extra = {"time_s": test.time_ns / 1e9, "energy_kwh": (test.energy_uj or 0) / 3.6e12} if test else {}
+    return {field: (getattr(record.cost, field) or 0.0) + extra.get(field, 0.0) for field in fields}
+
+
+def _listener(progress: StudyProgress, purse: Purse, run_folder: Path) -> Any:
+    """Shows how a run goes, and stops it when the budget is spent, which is looked at after each epoch."""
+    last = [1]
+
+    def heard(message: dict[str, Any]) -> None:
+        if message["event"] != "progress":
+            return
+        progress.update(Progress(message["share"], message["epoch"], message["epochs"]))
+        if purse.budget and message["epoch"] > last[0]:
+            last[0] = message["epoch"]
+            try:
+                record = RunRecord.load(run_folder)
+            except (OSError, ValueError):
+                return
+            if purse.is_empty(record):
+                raise StopRun("the study's budget is spent")
+
+    return heard
+
+
+# What is told -------------------------------------------------------------------------------------------------------
+
+
+def summary(run: Run, record: RunRecord) -> str:
+    """What a run has reached and cost, or why it failed, in a line.
+
+    >>> from lightning_pepr.study.plan import Model, Settings
+    >>> summary(Run(Settings("lidc"), Model("dla34", "dla34", 64, 1)), RunRecord("dla34", status="failed", error="why"))
+    'dla34 · scratch · 100 % · seed 0: failed: why'
+    """
+    if record.status != "finished":
+        return f"{run.title}: {record.status}: {record.error.splitlines()[0] if record.error else ''}"
+    parts = [] if record.performance is None else [f"test {run.settings.measure} {record.performance:.3f}"]
+    if record.cost.energy_kwh is not None:
+        parts.append(f"{record.cost.energy_kwh * 1e3:.3g} Wh ({record.costs['energy_kwh'].quality})")
+    if record.cost.time_s is not None:
+        parts.append(f"{record.cost.time_s:.0f} s")
+    return f"{run.title}: {', '.join(parts)}"
+
+
+def _total(guess: Estimate) -> str:
+    """What runs may cost together, in words."""
+    if not guess.time_s:
+        return "nothing is left to do"
+    words = f"about {duration(sum(guess.time_s))}"
+    if guess.energy_kwh is not None:
+        words += f" and {sum(guess.energy_kwh) * 1e3:.2g} Wh"
+    # Errors of many runs do not cancel where the hardware is other than thought, so the factor stays.
+    low, high = (duration(sum(guess.time_s) * factor) for factor in (1 / guess.factor, guess.factor))
+    basis = f"learnt from {guess.runs} finished runs" if guess.runs else "a guess before the first run"
+    return f"{words} ({low} to {high}; {basis})"
+
+
+def _print_outlook(
+    todo: Sequence[Run], finished: Sequence[tuple[Run, RunRecord]], guess: Estimate, found: Found
+) -> None:
+    size = found.size
+    skipped = f", {len(finished)} of them finished before and skipped" if finished else ""
+    print(f"{len(todo) + len(finished)} runs of {len(found.models)} models{skipped}: {_total(guess)}.")
+    print(
+        f"Data: {size.train} images to train on, {size.val} to validate, {size.test} to test; {size.classes} classes."
+    )
+
+
+def _print_plan(todo: Sequence[Run], finished: Sequence[tuple[Run, RunRecord]], guess: Estimate, found: Found) -> None:
+    width = max([len(run.model.name) for run in todo] + [5])
+    print(f"{'model':<{width}}  {'start':<10}  {'data':>6}  {'seed':>4}  {'px':>4}  {'params':>8}  {'time':>12}")
+    for run, seconds in zip(todo, guess.time_s, strict=True):
+        start = "pretrained" if run.pretrained else "scratch"
+        share, params = f"{run.fraction * 100:g} %", f"{run.model.params / 1e6:.1f} M"
+        print(
+            f"{run.model.name:<{width}}  {start:<10}  {share:>6}  {run.seed:>4}  {run.model.image_size:>4}  {params:>8}"
+            f"  {duration(seconds):>12}"
+        )
+    _print_outlook(todo, finished, guess, found)
+
+
+def _sum_up(runs: Sequence[Run], folder: StudyFolder, failed: Sequence[tuple[Run, RunRecord]], stopped: str) -> int:
+    """Print how the study went; returns the exit status."""
+    done = sum(is_done(folder.record_of(run)) for run in runs)
+    print(f"\n{done} of {len(runs)} runs are finished" + (f"; {stopped}." if stopped else "."))
+    for run, record in failed[:20]:
+        print(f"failed   {summary(run, record)}")
+        print(f"         {folder.path / run.folder / 'log.txt'}")
+    if len(failed) > 20:
+        print(f"         and {len(failed) - 20} more")
+    if failed:
+        print("Start the study again to try these again; what is finished is skipped.")
+    if done:
+        print(f"Rank them            lightning-pepr rank {folder.path} --group group")
+    return 1 if failed else 0

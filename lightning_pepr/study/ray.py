@@ -1,0 +1,250 @@
+"""A study on a Ray cluster: one run per GPU, or per node without GPUs; records come back to the driver.
+
+Only the driver writes into the study's folder, once for each run, so that a run whose node dies is neither lost nor
+there twice. Nodes need this package and the data where the driver has them; they share no files with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lightning_pepr.record import FILE_NAME, RunRecord, now
+from lightning_pepr.study.driver import StudyError, device_lock, execute, put_aside
+from lightning_pepr.study.plan import Estimate, Run, StudyFolder, is_done
+from lightning_pepr.study.progress import StudyProgress
+from lightning_pepr.study.worker import run_of
+
+if TYPE_CHECKING:
+    from lightning_pepr.study.command import Purse
+
+INSTALL = "pip install 'lightning-pepr[ray]'"
+
+ATTEMPTS = 4
+"""How many nodes may die under a run before it counts as failed: it may be the run that ends them."""
+
+PATIENCE_S = 300.0
+"""How long to wait for a node while the cluster has none."""
+
+_LOOK_S = 2.0  # how often to look whether nodes have come
+
+
+class _Node(NamedTuple):
+    """A node of the cluster, and what a run there is given."""
+
+    id: str
+    slots: int
+    cpus: float
+    gpus: int
+
+
+def run_on_ray(
+    todo: Sequence[Run],
+    folder: StudyFolder,
+    guess: Estimate,
+    purse: Purse,
+    *,
+    address: str = "auto",
+) -> tuple[list[tuple[Run, RunRecord]], str]:
+    """Do runs on a cluster.
+
+    Args:
+        todo: The runs.
+        folder: The study's folder, on this machine.
+        guess: What they may cost.
+        purse: What they may spend; looked at before each run begins.
+        address: Of the cluster; "auto" finds it, "local" starts one on this machine.
+
+    Returns:
+        What failed, and why the study stopped early (empty if it did not).
+
+    Raises:
+        ConnectionError: If there is no cluster at the address.
+        ModuleNotFoundError: If ray is not installed.
+        StudyError: If the cluster has had no node for `PATIENCE_S`.
+    """
+    ray = _connect(address)
+    remote = ray.remote(_train_there)
+    waiting = deque(range(len(todo)))
+    running: dict[Any, tuple[int, _Node]] = {}
+    deaths = [0] * len(todo)
+    avoid: dict[int, str] = {}
+    failed: list[tuple[Run, RunRecord]] = []
+    finished, stopped = 0, ""
+    last_node = time.monotonic()
+    with StudyProgress([run.title for run in todo], guess.time_s, noun="run") as progress:
+        try:
+            while waiting or running:
+                if waiting and purse.is_empty():
+                    stopped = purse.verdict(len(waiting))
+                    waiting.clear()
+                nodes = _nodes(ray, todo)
+                last_node = time.monotonic() if nodes else last_node
+                if not running and time.monotonic() - last_node > PATIENCE_S:
+                    raise StudyError(
+                        f"the Ray cluster has had no node for {PATIENCE_S:.0f} s. {finished} runs of this start are "
+                        "finished and kept; start the study again once there is one, which skips them."
+                    )
+                for number, node in _assign(waiting, nodes, running, avoid):
+                    running[_submit(remote, todo[number], node)] = number, node
+                if not running:
+                    time.sleep(_LOOK_S)
+                    continue
+                ready, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK_S)
+                for reference in ready:
+                    number, node = running.pop(reference)
+                    run = todo[number]
+                    try:
+                        files = ray.get(reference)
+                    except ray.exceptions.RayTaskError as error:
+                        record = _failed(run, f"{type(error.cause).__name__}: {error.cause}")
+                        _keep(folder, run, {FILE_NAME: _text(record)}, node)
+                    except ray.exceptions.RayError as error:  # the node, or the process there, is gone
+                        deaths[number] += 1
+                        lost = f"lost with its node ({type(error).__name__})"
+                        if deaths[number] < ATTEMPTS:
+                            progress.say(f"{run.title}: {lost}; it is done again elsewhere")
+                            avoid[number] = node.id
+                            waiting.appendleft(number)
+                            continue
+                        _keep(folder, run, {FILE_NAME: _text(_failed(run, f"{lost} {ATTEMPTS} times"))}, node)
+                    else:
+                        _keep(folder, run, files, node)
+                    found = folder.record_of(run)
+                    assert found is not None
+                    purse.add(found)
+                    finished += 1
+                    progress.begin(min(finished, len(todo) - 1))
+                    progress.say(_told(run, found, finished, len(todo)))
+                    if not is_done(found):
+                        failed.append((run, found))
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+            ray.shutdown()
+    return failed, stopped
+
+
+def _connect(address: str) -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"--engine ray needs Ray. Try: {INSTALL}", name="ray") from error
+    try:
+        ray.init(
+            address=None if address == "local" else address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            include_dashboard=False if address == "local" else None,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConnectionError(
+            f"there is no Ray cluster at {address!r} ({' '.join(str(error).split())[:200]}). Start one with "
+            "`ray start --head`, or name it: --ray-address HOST:PORT, or local for this machine alone."
+        ) from error
+    return ray
+
+
+def _nodes(ray: Any, todo: Sequence[Run]) -> list[_Node]:
+    """The nodes that are alive and have something to train on."""
+    on_cpu = todo[0].settings.accelerator == "cpu"
+    found = []
+    for node in ray.nodes():
+        cpus, gpus = node["Resources"].get("CPU", 0.0), int(node["Resources"].get("GPU", 0))
+        if not node["Alive"] or cpus < 1:
+            continue
+        if gpus and not on_cpu:
+            found.append(_Node(node["NodeID"], gpus, max(1.0, cpus // gpus), 1))
+        else:
+            found.append(_Node(node["NodeID"], 1, cpus, 0))
+    return found
+
+
+def _assign(
+    waiting: deque[int], nodes: Sequence[_Node], running: Mapping[Any, tuple[int, _Node]], avoid: Mapping[int, str]
+) -> list[tuple[int, _Node]]:
+    """Give runs to free slots; a run that was lost goes to another node than before, if there is one."""
+    busy = [node.id for _, node in running.values()]
+    given = []
+    for node in nodes:
+        for _ in range(node.slots - busy.count(node.id)):
+            number = next((n for n in waiting if len(nodes) == 1 or avoid.get(n) != node.id), None)
+            if number is None:
+                break
+            waiting.remove(number)
+            given.append((number, node))
+    return given
+
+
+def _submit(remote: Any, run: Run, node: _Node) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    # Retries are ours: Ray would do them on the node that has died, or not at all.
+    options = {"num_cpus": node.cpus, "num_gpus": node.gpus, "max_retries": 0, "scheduling_strategy": there}
+    return remote.options(**options).remote(run.to_dict())
+
+
+def _train_there(plain: dict[str, Any]) -> dict[str, bytes]:
+    """Do a run on a node; returns the files that it leaves, by their path below its folder, without checkpoints."""
+    run = run_of(plain)
+    with tempfile.TemporaryDirectory(prefix="lightning-pepr-") as out:
+        with device_lock(run.settings):
+            execute(run, Path(out))
+        folder = Path(out) / run.folder
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.suffix != ".ckpt"
+        }
+
+
+def _keep(folder: StudyFolder, run: Run, files: Mapping[str, bytes], node: _Node) -> None:
+    """Put what a run has left into the study's folder: all of it, or nothing."""
+    target = folder.path / run.folder
+    if is_done(folder.record_of(run)):
+        return
+    put_aside(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as temporary:
+        whole = Path(temporary) / "run"
+        whole.mkdir()
+        for name, content in files.items():
+            path = whole / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        record = RunRecord.load(whole)
+        record.hardware["ray_node"] = node.id
+        record.save(whole / FILE_NAME)
+        os.replace(whole, target)
+
+
+def _failed(run: Run, error: str) -> RunRecord:
+    settings = run.settings
+    return RunRecord(
+        run.model.name,
+        monitor=settings.monitor,
+        status="failed",
+        error=error,
+        updated=now(),
+        group=run.group,
+        settings=run.to_dict(),
+    )
+
+
+def _text(record: RunRecord) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        record.save(Path(folder) / FILE_NAME)
+        return (Path(folder) / FILE_NAME).read_bytes()
+
+
+def _told(run: Run, record: RunRecord, number: int, count: int) -> str:
+    from lightning_pepr.study.command import summary
+
+    return f"[{number}/{count}] {summary(run, record)}"
