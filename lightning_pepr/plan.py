@@ -48,12 +48,30 @@ def foresee(trainer: Trainer, ends: Ends, first: int = 0) -> dict[str, Forecast]
     if len(ends) < 2 or epochs is None:
         return {}
     period = _period(trainer, first)
-    told = {}
+    known: dict[Resource, list[float]] = {}
+    told: dict[str, Forecast] = {}
     for resource in FORESEEN:
         spent = [amount for end in ends if (amount := end.get(resource.field)) is not None]
-        if len(spent) == len(ends) and all(a <= b for a, b in itertools.pairwise(spent)):
+        if len(spent) < len(ends) or not all(a <= b for a, b in itertools.pairwise(spent)):
+            continue
+        known[resource] = spent
+        factor = _factor(known.get(ENERGY, []), spent) if resource is CARBON else None
+        if factor is None:
             told[resource.field] = _forecast(spent, epochs, period)
+        else:
+            expected, low, high, level = told[ENERGY.field]
+            told[resource.field] = Forecast(factor * expected, factor * low, factor * high, level)
     return told
+
+
+def _factor(energy: Sequence[float], carbon: Sequence[float]) -> float | None:
+    """By what carbon is energy times an intensity, which spares a forecast; None if it is not."""
+    if not energy or energy[-1] <= 0.0:
+        return None
+    factor = carbon[-1] / energy[-1]
+    return (
+        factor if all(math.isclose(c, factor * e, rel_tol=1e-9) for e, c in zip(energy, carbon, strict=True)) else None
+    )
 
 
 def _epochs(trainer: Trainer, ends: Ends, first: int) -> float | None:
