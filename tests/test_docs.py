@@ -232,8 +232,11 @@ def test_citation_names_package_and_paper() -> None:
     assert [author["family-names"] for author in paper["authors"]] == ["Selvan", "Pepin", "Igel", "Samuel", "Dam"]
 
 
+TAKES_A_TABLE = {ROOT / "examples" / "reproduce_paper.py"}  # test_reproduce_paper.py gives it one
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=name)
+@pytest.mark.parametrize("example", sorted(set((ROOT / "examples").glob("*.py")) - TAKES_A_TABLE), ids=name)
 def test_examples_run_from_top_to_bottom(example: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
