@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from lightning_pepr.study.options import check_options, settings_of
 from lightning_pepr.study.plan import Estimate, Run, StudyFolder, estimate, is_done, make_runs
 from lightning_pepr.study.progress import Progress, StudyProgress, duration
 from lightning_pepr.study.zoo import read_names
+
+NEEDED_BYTES = 1_000_000
+"""Free space without which a run that has failed is taken to have failed for want of it."""
 
 
 def study(options: argparse.Namespace) -> int:
@@ -112,7 +116,7 @@ def run_here(
             progress.say(f"[{number + 1}/{len(todo)}] {summary(run, record)}")
             if record.status == "failed":
                 failed.append((run, record))
-                if "No space left on device" in record.error:
+                if shutil.disk_usage(folder.path).free < NEEDED_BYTES:  # torch does not say why it cannot write
                     raise _no_space(folder, record.error, done)
             done += is_done(record)
     return failed, purse.verdict(0) if purse.is_empty() else ""

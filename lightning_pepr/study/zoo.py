@@ -152,10 +152,10 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
 
     >>> match_names(["resnet1?", "dla34"], ["resnet18", "resnet14t", "vgg11"])
     ['resnet18', 'dla34']
-    >>> match_names(["resnet18"], ["resnet_18d", "resnet34"])
+    >>> match_names(["resnet18"], ["resnet14t"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown model 'resnet18'. Did you mean 'resnet18d', 'resnet_18d', 'resnet34'?
+    ValueError: unknown model 'resnet18'. Did you mean 'resnet18d', ...?
     """
     names = list(dict.fromkeys([*known, *architectures()]))
     exact = {*names, *more}
@@ -170,7 +170,7 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
                 raise ValueError(f"no model of timm matches {word!r}.")
             found.update(dict.fromkeys(hits))
         else:
-            close = difflib.get_close_matches(word, exact, n=3, cutoff=0.6)
+            close = difflib.get_close_matches(word, sorted(exact), n=3, cutoff=0.6)
             hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
             raise ValueError(f"unknown model {word!r}.{hint}")
     return list(found)
