@@ -237,6 +237,9 @@ def _audit(options: argparse.Namespace) -> int:
         raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .csv or .json.")
     if drop is not None and drop.suffix != ".csv":
         raise ValueError(f"--drop is {str(drop)!r}; expected a name that ends in .csv.")
+    for out in filter(None, (output, drop)):
+        if out.exists() and any(Path(path).exists() and out.samefile(path) for path in options.paths):
+            raise ValueError(f"{out} is one of the tables that are audited, and stays as it is; expected another name.")
     runs = load_runs(options.paths, columns=parse_columns(options.column))
     findings = find(runs, options.group)
     print_findings(findings, runs)

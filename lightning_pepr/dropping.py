@@ -41,12 +41,7 @@ def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -
         kept: Those to keep, of what `load_runs` returned.
         out: The file to write.
 
-    Raises:
-        ValueError: If that is one of the files that were read, which stays as it is.
     """
-    for path in map(Path, paths):
-        if out.exists() and path.exists() and out.samefile(path):
-            raise ValueError(f"{out} is the table that is audited; expected another name for the one without its rows.")
     single = Path(paths[0])
     if len(paths) == 1 and single.is_file() and single.suffix.lower() != ".json":
         # As text, so that no number changes its digits.
@@ -80,7 +75,7 @@ def ranking_changes(before: Runs, after: Runs, by: str | Resource | None = None)
     >>> from lightning_pepr.sources import load_runs
     >>> table = load_runs(runs)
     >>> ranking_changes(table, table.head(2)).drop("group", "by", "dropped").rows()
-    [(2, 0, 'c', 'a', 3.0, 1.1)]
+    [(2, 2, 'b', 'a', 3.0, 1.1)]
     """
     resource = Resource.of(by) if by is not None else next(r for r in RESOURCES if before[r.field].count())
     counts = before.group_by("group", maintain_order=True).len()

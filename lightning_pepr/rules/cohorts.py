@@ -51,7 +51,8 @@ def normal_power(own: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
 def far(amount: pl.Expr, within: Sequence[str], up: float, down: float, least: int = MANY) -> tuple[pl.Expr, pl.Expr]:
     """Whether an amount is far from the others of its cohort, and their median.
 
-    Far is eight standard deviations, and a factor of at least `up` or `down`; among fewer than 20 a larger one.
+    Far is eight standard deviations above, or ten below, where tails are longer: small models leave a device idle. It
+    is also a factor of at least `up` or `down`; among fewer than 20 a larger one.
 
     Args:
         amount: A positive amount; null where it is not known.
@@ -64,7 +65,7 @@ def far(amount: pl.Expr, within: Sequence[str], up: float, down: float, least: i
     few = pl.when(n < 20).then(math.log(5 / 3)).otherwise(0.0)
     away = amount.log() - middle
     too_high = away > pl.max_horizontal(math.log(up) + few, 8 * above)
-    too_low = -away > pl.max_horizontal(math.log(down) + few, 8 * below)
+    too_low = -away > pl.max_horizontal(math.log(down) + few, 10 * below)
     return ((too_high | too_low) & (n >= least)).fill_null(False), middle.exp()
 
 

@@ -36,7 +36,7 @@ def dominant_high(runs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
         "at",
         evidence=pl.format(
             "it alone sets the high of {}{}",
-            pl.col("_told").list.join(", of "),
+            pl.col("_told").list.join(", "),
             pl.Series("_without", without, dtype=pl.String),
         ),
         confidence=pl.when(agrees).then(pl.lit("low")).otherwise(pl.lit("medium")),
@@ -49,12 +49,13 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
         runs.with_columns(_amount=positive(pl.col(resource.field)))
         .drop_nulls("_amount")
         .group_by("group", "_model")
-        .agg(pl.col("_amount").max(), pl.col("at").sort_by("_amount").last())
+        .agg(pl.col("_amount").max(), pl.col("at").sort_by("_amount").last(), pl.col("model").first())
     )
     largest = models.group_by("group").agg(
         pl.col("at").sort_by("_amount").last(),
         _first=pl.col("_amount").max(),
         _second=pl.col("_amount").top_k(2).min(),
+        _next=pl.col("model").sort_by("_amount", descending=True).get(1, null_on_oob=True),
         _models=pl.len(),
     )
     times = pl.col("_first") / pl.col("_second")
@@ -63,11 +64,11 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
         "group",
         _field=pl.lit(resource.field),
         _told=pl.format(
-            f"{resource.name}: {{}} {resource.unit}, {{}} times the {{}} of the next of {{}} models",
+            f"{resource.name} ({{}} {resource.unit}, {{}} times the {{}} of {{}})",
             rounded(pl.col("_first")),
             rounded(times),
             rounded(pl.col("_second")),
-            "_models",
+            pl.col("_next").fill_null("the next"),
         ),
     )
 

@@ -90,8 +90,8 @@ def _shared(runs: pl.DataFrame, reading: str, units: Sequence[float]) -> pl.Data
         _tie=pl.col("at").first().over(same),
         _carbon_too=pl.col("carbon_g").is_not_null() & (pl.col("carbon_g").n_unique().over(same) == 1),
     )
-    if len(shared) and not _is_varied(runs["_power"]) and not repeated(runs["_time"].drop_nulls()).any():
-        # Energy was computed from time, whose steps are coarse: equal times make equal energies.
+    if len(shared) and not repeated(runs["_time"].drop_nulls()).any():
+        # Times are equal by chance, and where energy was computed from time, so are energies.
         shared = shared.filter(pl.col("_time").drop_nulls().n_unique().over("_tie") != 1)
     return shared.select("at", "_tie", "_carbon_too")
 
