@@ -1,8 +1,9 @@
-"""What does stopping by a rule save, and what does it lose? `python -m benchmarks.stopping train|table DIR`.
+"""What does stopping by a rule save, and what does it lose? `python -m benchmarks.stopping train|table|figure DIR`.
 
 `train` trains architectures to the end on the nodule outlines and the digits, and leaves their records. `table`
 replays the rules on what the records say of each epoch: a rule that is told the same values stops at the same epoch.
-With `--paper`, a table in the paper's columns is replayed too.
+`figure` draws the curves, and what the rules save and lose. With `--paper`, a table in the paper's columns is replayed
+too.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 MODELS = ("dla46_c", "mobilevitv2_050", "pvt_v2_b0", "convnext_atto", "ghostnet_100")
 SEEDS = (0, 1, 2)
 EPOCHS = {"lidc": 15, "digits": 20}
+RESAMPLES = 2000
 
 
 # Training ----------------------------------------------------------------------------------------------------------
@@ -50,7 +53,7 @@ def train(out: Path) -> None:
         print(f"{name}, {model}, seed {seed}", flush=True)
 
 
-# Replaying ---------------------------------------------------------------------------------------------------------
+# Runs --------------------------------------------------------------------------------------------------------------
 
 
 class Trace(NamedTuple):
@@ -62,76 +65,6 @@ class Trace(NamedTuple):
     low: float
     high: float
     baseline: float
-
-
-Rule = Callable[[Trace], int]
-"""Gives the epoch, from 0, after which a run stops."""
-
-
-def stop_early(values: Iterable[float], patience: int, min_delta: float = 0.0) -> int:
-    """Where Lightning's EarlyStopping(mode="max") ends: after `patience` epochs without a gain above `min_delta`."""
-    best, waited, epoch = -math.inf, 0, -1
-    for epoch, value in enumerate(values):
-        if value - min_delta > best:
-            best, waited = value, 0
-        else:
-            waited += 1
-            if waited >= patience:
-                return epoch
-    return epoch
-
-
-def by_monitor(patience: int, min_delta: float = 0.0) -> Rule:
-    return lambda run: stop_early(run.performance, patience, min_delta)
-
-
-def by_score(patience: int, stretch: float = 1.0, baseline: bool = False, budget: bool = False) -> Rule:
-    """By PePR-E; `stretch` makes the space's range so many times as wide, `budget` lets it begin at 0."""
-
-    def rule(run: Trace) -> int:
-        low = 0.0 if budget else run.low
-        space = ModelSpace({"energy_kwh": (low, low + stretch * (run.high - low))})
-        p = above_baseline(run.performance, run.baseline) if baseline else run.performance
-        return stop_early(pepr(p, space.normalize(run.energy, "energy")), patience)
-
-    return rule
-
-
-FAMILIES: dict[str, dict[str, Rule]] = {
-    "EarlyStopping(monitor)": {
-        f"patience {patience}, min_delta {delta:g}": by_monitor(patience, delta)
-        for patience, delta in itertools.product((1, 2, 3, 5), (0.0, 0.002, 0.005, 0.01, 0.02))
-    },
-    'EarlyStopping("pepr_e"), space of the runs': {
-        f"patience {patience}": by_score(patience) for patience in (1, 2, 3, 5)
-    },
-    'EarlyStopping("pepr_e"), budget': {
-        f"patience {patience}, budget {stretch:g} × the dearest run": by_score(patience, stretch, budget=True)
-        for patience, stretch in itertools.product((1, 2, 3, 5), (1, 3, 10, 30, 100))
-    },
-    'EarlyStopping("pepr_e"), budget and baseline': {
-        f"patience {patience}, budget {stretch:g} × the dearest run": by_score(patience, stretch, True, True)
-        for patience, stretch in itertools.product((1, 2, 3, 5), (1, 3, 10, 30, 100))
-    },
-}
-
-
-class Outcome(NamedTuple):
-    """Of all runs of a data set: the mean share of energy saved, and points of P lost (the best P so far is kept)."""
-
-    saved: float
-    lost: float
-    worst: float
-    stopped: float
-
-
-def replay(runs: list[Trace], rule: Rule) -> Outcome:
-    ends = [rule(run) for run in runs]
-    saved = [1 - run.energy[end] / run.energy[-1] for run, end in zip(runs, ends, strict=True)]
-    lost = [
-        float(run.performance.max() - run.performance[: end + 1].max()) for run, end in zip(runs, ends, strict=True)
-    ]
-    return Outcome(float(np.mean(saved)), float(np.mean(lost)), max(lost), float(np.median(ends)) + 1)
 
 
 def traces_of(folder: Path) -> list[Trace]:
@@ -153,49 +86,359 @@ def traces_of(folder: Path) -> list[Trace]:
     ]
 
 
-def traces_of_paper(path: Path) -> dict[str, list[Trace]]:
-    """The runs of a table in the paper's columns: a tenth of the energy in each of ten epochs."""
+MAJORITY = {"derma": 0.669, "derma_pt": 0.669, "lidc": 0.523, "pneumonia": 0.627}
+"""Of the paper's settings with all of the data: the accuracy at which models end that always name one class."""
+
+
+def traces_of_paper(path: Path) -> list[Trace]:
+    """The runs of a table in the paper's columns, with all of the data: a tenth of the energy in each of ten epochs."""
     import polars as pl
 
     frame = pl.read_csv(path)
     tests = sorted(name for name in frame.columns if name.startswith("test_"))
-    found = {}
-    for (setting,), rows in frame.group_by("dataset", maintain_order=True):
+    share = np.arange(1, len(tests) + 1) / len(tests)
+    found = []
+    for setting, baseline in MAJORITY.items():
+        rows = frame.filter(pl.col("dataset") == setting)
         low, high = float(rows["energy"].min()), float(rows["energy"].max())
-        share = np.arange(1, len(tests) + 1) / len(tests)
-        performances = rows.select(tests).to_numpy()
-        baseline = 0.0
-        found[f"paper: {setting}"] = [
-            Trace(model, p, energy * share, low, high, baseline)
-            for model, p, energy in zip(rows["model"], performances, rows["energy"], strict=True)
-        ]
+        for model, p, energy in zip(rows["model"], rows.select(tests).to_numpy(), rows["energy"], strict=True):
+            found.append(Trace(model, p, energy * share, low, high, baseline))
     return found
+
+
+# Rules -------------------------------------------------------------------------------------------------------------
+
+Rule = Callable[[Trace], int]
+"""Gives the epoch, from 0, after which a run stops."""
+
+
+def stop_early(values: Iterable[float], patience: int, min_delta: float = 0.0) -> int:
+    """Where Lightning's EarlyStopping(mode="max") ends: after `patience` epochs without a gain above `min_delta`."""
+    best, waited, epoch = -math.inf, 0, -1
+    for epoch, value in enumerate(values):
+        if value - min_delta > best:
+            best, waited = value, 0
+        else:
+            waited += 1
+            if waited >= patience:
+                return epoch
+    return epoch
+
+
+def by_share(share: float) -> Rule:
+    """The same share of the planned epochs for all."""
+    return lambda run: max(1, round(share * len(run.energy))) - 1
+
+
+def by_monitor(patience: int, min_delta: float = 0.0) -> Rule:
+    return lambda run: stop_early(run.performance, patience, min_delta)
+
+
+def scores(run: Trace, width: float = 1.0, budget: bool = False, baseline: bool = False) -> np.ndarray:
+    """PePR-E at each epoch; `width` makes the space so many times as wide, `budget` lets it begin at 0."""
+    low = 0.0 if budget else run.low
+    space = ModelSpace({"energy_kwh": (low, low + width * (run.high - low))})
+    p = above_baseline(run.performance, run.baseline) if baseline else run.performance
+    return pepr(p, space.normalize(run.energy, "energy"))
+
+
+def by_score(patience: int, width: float = 1.0, min_delta: float = 0.0, least: int = 1, **kind: bool) -> Rule:
+    """By PePR-E; `least` epochs are trained in any case, as by Trainer(min_epochs=…)."""
+    return lambda run: max(stop_early(scores(run, width, **kind), patience, min_delta), least - 1)
+
+
+def by_smooth_score(patience: int, width: float) -> Rule:
+    """By the score's mean over three epochs."""
+
+    def rule(run: Trace) -> int:
+        values = scores(run, width, budget=True)
+        return stop_early([values[max(0, end - 3) : end].mean() for end in range(1, len(values) + 1)], patience)
+
+    return rule
+
+
+def by_gain(times: int, width: float) -> Rule:
+    """When ΔP/P < ΔR/(1 + R) so many times in a row: the score is below that of the epoch before."""
+
+    def rule(run: Trace) -> int:
+        falls = np.diff(scores(run, width, budget=True)) < 0
+        ends = (end for end in range(times, len(falls) + 1) if falls[end - times : end].all())
+        return next(ends, len(falls))
+
+    return rule
+
+
+def by_budget(share: float, patience: int | None = None) -> Rule:
+    """By a CostBudget of a share of what the dearest run costs; with a patience, or by EarlyStopping(monitor)."""
+
+    def rule(run: Trace) -> int:
+        met = np.flatnonzero(run.energy >= share * run.high)
+        end = int(met[0]) if met.size else len(run.energy) - 1
+        return end if patience is None else min(end, stop_early(run.performance, patience))
+
+    return rule
+
+
+def by_cost_since_best(share: float, least: int) -> Rule:
+    """When a share of what the dearest run costs has been spent since the best P, `least` epochs ago or more."""
+
+    def rule(run: Trace) -> int:
+        for epoch, energy in enumerate(run.energy):
+            best = int(run.performance[: epoch + 1].argmax())
+            if epoch - best >= least and energy - run.energy[best] >= share * run.high:
+                return epoch
+        return len(run.energy) - 1
+
+    return rule
+
+
+FEWER, PLAIN = "fewer epochs for all", "EarlyStopping(monitor)"
+SPACE, BUDGET = 'EarlyStopping("pepr_e"), space of the runs', 'EarlyStopping("pepr_e"), budget'
+
+DEFAULT = 10.0
+"""The budget that the documentation names: so many times what the dearest run costs."""
+
+PATIENCE = (1, 2, 3, 4, 5, 6, 7)
+DELTA = (0.0, 0.002, 0.005, 0.01, 0.02)
+WIDTH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+SHARE = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)
+
+FAMILIES: dict[str, list[Rule]] = {
+    FEWER: [by_share(share) for share in np.arange(0.1, 1.0, 0.05)],
+    PLAIN: [by_monitor(*at) for at in itertools.product(PATIENCE, DELTA)],
+    SPACE: [by_score(*at) for at in itertools.product(PATIENCE, WIDTH)],
+    BUDGET: [by_score(*at, budget=True) for at in itertools.product(PATIENCE, WIDTH)],
+    "… with min_delta": [by_score(*at, budget=True) for at in itertools.product(PATIENCE, WIDTH, DELTA)],
+    "… with min_epochs=5": [by_score(*at, budget=True, least=5) for at in itertools.product(PATIENCE, WIDTH)],
+    "… with baseline": [by_score(*at, budget=True, baseline=True) for at in itertools.product(PATIENCE, WIDTH)],
+    "… smoothed over 3 epochs": [by_smooth_score(*at) for at in itertools.product(PATIENCE, WIDTH)],
+    "… below that of the epoch before": [by_gain(*at) for at in itertools.product(PATIENCE, WIDTH)],
+    "CostBudget": [by_budget(share) for share in SHARE],
+    "CostBudget and EarlyStopping(monitor)": [by_budget(*at) for at in itertools.product(SHARE, PATIENCE)],
+    "energy spent since the best P": [by_cost_since_best(*at) for at in itertools.product(SHARE, (1, 2, 3))],
+}
+"""Ways to stop, each with all settings that were tried."""
+
+CHOSEN: dict[str, Rule] = {
+    "EarlyStopping(monitor, patience=3)": by_monitor(3),
+    "EarlyStopping(monitor, patience=2)": by_monitor(2),
+    "EarlyStopping(monitor, patience=2, min_delta=0.01)": by_monitor(2, 0.01),
+    'EarlyStopping("pepr_e", patience=3), space of the runs': by_score(3),
+    **{
+        f'EarlyStopping("pepr_e", patience=3), budget {width:g} × the dearest run': by_score(3, width, budget=True)
+        for width in (0.1, 1, 3, 10, 30, 100)
+    },
+    "the same, 1 ×, min_epochs=5": by_score(3, 1, budget=True, least=5),
+    "the same, 1 ×, patience=2 and baseline": by_score(2, 1, budget=True, baseline=True),
+    "the same, 10 ×, patience=2": by_score(2, 10, budget=True),
+    "the same, 10 ×, patience=5": by_score(5, 10, budget=True),
+    "CostBudget, a quarter of the dearest run": by_budget(0.25),
+    "CostBudget, a quarter of the dearest run, and EarlyStopping(monitor, patience=3)": by_budget(0.25, 3),
+}
+"""Settings that are shown with their intervals."""
+
+
+# Replaying ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    """What rules did to runs; the best P so far is kept, as ModelCheckpoint does. Shape (rules, runs) or (runs,)."""
+
+    spent: np.ndarray
+    whole: np.ndarray
+    lost: np.ndarray
+    epochs: np.ndarray
+
+    def saved(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """The share of all energy that was saved, of all runs or of each draw of them."""
+        weights = np.ones((1, self.whole.size)) if weights is None else weights
+        return 1.0 - self.spent @ weights.T / (weights @ self.whole)
+
+    def points(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """The mean of P lost, in points."""
+        weights = np.ones((1, self.whole.size)) if weights is None else weights
+        return 100.0 * (self.lost @ weights.T) / weights.sum(axis=1)
+
+
+def replay(runs: Sequence[Trace], rules: Sequence[Rule]) -> Outcome:
+    ends = np.array([[rule(run) for run in runs] for rule in rules])
+    at = np.arange(len(runs))
+    energy, best = (
+        [run.energy for run in runs],
+        [np.maximum.accumulate(run.performance) for run in runs],
+    )
+    return Outcome(
+        np.array([[energy[run][row[run]] for run in at] for row in ends]),
+        np.array([each[-1] for each in energy]),
+        np.array([[best[run][-1] - best[run][row[run]] for run in at] for row in ends]),
+        ends + 1,
+    )
+
+
+def draws(runs: Sequence[Trace], name: str) -> np.ndarray:
+    """How often each run is in each of many samples with replacement, shape (samples, runs).
+
+    Of the paper's runs whole models are drawn, with all of their settings: these are alike.
+    """
+    rng = np.random.default_rng(0)
+    names = [run.name if name == "paper" else str(row) for row, run in enumerate(runs)]
+    index = {each: group for group, each in enumerate(dict.fromkeys(names))}
+    counts = rng.multinomial(len(index), [1 / len(index)] * len(index), size=RESAMPLES)
+    return counts[:, [index[each] for each in names]].astype(float)
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def least(out: Outcome, saved: float, weights: np.ndarray | None = None) -> np.ndarray:
+    """The least points lost by any of the rules that save so much: the setting that is best in hindsight."""
+    return np.where(out.saved(weights) >= saved, out.points(weights), np.inf).min(axis=0)
+
+
+# Telling -----------------------------------------------------------------------------------------------------------
+
+
+def chosen_table(data: dict[str, list[Trace]]) -> str:
+    """What some rules save and lose, with intervals."""
+    rows = [[words] for words in CHOSEN]
+    for name, runs in data.items():
+        out, weights = replay(runs, list(CHOSEN.values())), draws(runs, name)
+        drawn = zip(out.saved(weights), out.points(weights), strict=True)
+        for row, saved, points, lost, epochs, of_draws in zip(
+            rows, out.saved(), out.points(), out.lost, out.epochs, drawn, strict=True
+        ):
+            low, high = interval(of_draws[0])
+            fewest, most = interval(of_draws[1])
+            row += [
+                f"{saved[0]:.0%} ({low:.0%}–{high:.0%})",
+                f"{points[0]:.1f} ({fewest:.1f}–{most:.1f})",
+                f"{100 * lost.max():.0f}",
+                f"{np.median(epochs):.0f}",
+            ]
+    head = [f"{name}: {what}" for name in data for what in ("saved", "points lost", "at worst", "epochs (median)")]
+    return table(["rule", *head], rows)
+
+
+def family_table(data: dict[str, list[Trace]], levels: Sequence[float]) -> str:
+    """What each way to stop loses at the least, and by how much that differs from EarlyStopping(monitor)."""
+    rows = [[family] for family in FAMILIES]
+    for name, runs in data.items():
+        weights = draws(runs, name)
+        outcomes = [replay(runs, rules) for rules in FAMILIES.values()]
+        plain = outcomes[list(FAMILIES).index(PLAIN)]
+        for level in levels:
+            theirs = least(plain, level, weights)
+            for row, out in zip(rows, outcomes, strict=True):
+                points, mine = float(least(out, level)[0]), least(out, level, weights)
+                both = np.isfinite(mine) & np.isfinite(theirs)
+                words = f"{points:.2f}" if math.isfinite(points) else "none does"
+                if row[0] != PLAIN and both.mean() > 0.95:
+                    words += " ({:+.2f} to {:+.2f})".format(*interval((mine - theirs)[both]))
+                row.append(words)
+    head = [f"{name}: {level:.0%} saved" for name in data for level in levels]
+    return table(["points lost at the least (than by EarlyStopping(monitor))", *head], rows)
+
+
+# Drawing -----------------------------------------------------------------------------------------------------------
+
+INK, BLUE, ORANGE, GREEN = "#222222", "#0072B2", "#E69F00", "#009E73"
+"""Okabe and Ito's colours, which the colour-blind tell apart."""
+
+DRAWN = {PLAIN: (INK, "-"), SPACE: (BLUE, ":"), BUDGET: (BLUE, "-"), "CostBudget": (ORANGE, "-"), FEWER: (GREEN, "-")}
+ENDS = {
+    "EarlyStopping(monitor, patience=3)": (by_monitor(3), "o", INK),
+    'EarlyStopping("pepr_e", patience=3)': (by_score(3, DEFAULT, budget=True), "s", BLUE),
+}
+TITLES = {"lidc": "outlines", "digits": "digits", "paper": "the paper's curves"}
+
+
+def draw(data: dict[str, list[Trace]], out: Path) -> None:
+    """The curves of our runs, with where two rules end them; below, what ways to stop save and lose."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 9.2), dpi=110, layout="constrained", facecolor="white")
+    above, below = figure.subfigures(2, 1, height_ratios=[1.5, 1.0])
+    ours = {name: runs for name, runs in data.items() if name in EPOCHS}
+    grid = above.subplots(len(ours), len(MODELS), sharex="row", sharey="row", squeeze=False)
+    for axes_row, (name, runs) in zip(grid, ours.items(), strict=True):
+        for axes, model in zip(axes_row, MODELS, strict=True):
+            draw_curves(axes, [run for run in runs if run.name == model])
+            axes.set_title(f"{TITLES[name]}, {model}", fontsize=8.5, loc="left")
+            axes.set_xlabel("epochs done", fontsize=8.5)
+    legend(above, grid[0][0])
+    panels = below.subplots(1, len(data), sharey=True, squeeze=False)[0]
+    for axes, (name, runs) in zip(panels, data.items(), strict=True):
+        draw_trade(axes, runs)
+        axes.set_title(f"{TITLES[name]}: {len(runs)} runs", fontsize=8.5, loc="left")
+    panels[0].set_ylabel("points of P lost, at the least", fontsize=8.5)
+    legend(below, panels[0])
+    figure.savefig(out)
+
+
+def legend(part: Any, axes: Any) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    each = dict(zip(labels, handles, strict=True))
+    part.legend(each.values(), each.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+
+
+def draw_curves(axes: Any, runs: Sequence[Trace]) -> None:
+    """P and PePR-E of one model's runs, and where two rules end each of them."""
+    for run in runs:
+        epochs, score = np.arange(1, len(run.energy) + 1), scores(run, DEFAULT, budget=True)
+        axes.plot(epochs, run.performance, color=INK, lw=0.9, label="P")
+        axes.plot(epochs, score, color=BLUE, lw=0.9, label=f"PePR-E, budget {DEFAULT:g} × the dearest run")
+        for words, (rule, mark, colour) in ENDS.items():
+            at = rule(run)
+            height = (run.performance if colour == INK else score)[at]
+            axes.plot(epochs[at], height, mark, ms=6, mfc="none", mec=colour, mew=1.3, ls="", label=words)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_trade(axes: Any, runs: Sequence[Trace]) -> None:
+    """What each way to stop loses at the least, over what it saves."""
+    levels = np.linspace(0.0, 0.9, 181)
+    for family, (colour, style) in DRAWN.items():
+        outcome = replay(runs, FAMILIES[family])
+        lost = np.array([least(outcome, level)[0] for level in levels])
+        axes.plot(levels, np.where(np.isfinite(lost), lost, np.nan), color=colour, ls=style, lw=1.5, label=family)
+    axes.set_xlabel("share of all energy that is saved", fontsize=8.5)
+    axes.set(xlim=(0.0, 0.9), ylim=(0.0, 4.0))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+# Telling all -------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=["train", "table"])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("action", choices=["train", "table", "figure"])
+    parser.add_argument("folder", type=Path, help="where the records are")
     parser.add_argument("--paper", type=Path, metavar="TABLE.csv", help="a table in the paper's columns")
+    parser.add_argument("-o", "--output", type=Path, default=Path("stopping.png"), help="the figure (stopping.png)")
     chosen = parser.parse_args()
     if chosen.action == "train":
         train(chosen.folder)
         return
     data = {name: traces_of(chosen.folder / name) for name in EPOCHS}
     if chosen.paper is not None:
-        settings = traces_of_paper(chosen.paper)
-        data["paper"] = [run for runs in settings.values() for run in runs]
+        data["paper"] = traces_of_paper(chosen.paper)
+    if chosen.action == "figure":
+        draw(data, chosen.output)
+        return
     print("; ".join(f"{name}: {len(runs)} runs" for name, runs in data.items()), "\n")
-    for family, rules in FAMILIES.items():
-        rows = []
-        for words, rule in rules.items():
-            cells = []
-            for runs in data.values():
-                out = replay(runs, rule)
-                cells += [f"{out.saved:.0%}", f"{100 * out.lost:.1f} ({100 * out.worst:.1f})"]
-            rows.append([words, *cells])
-        head = [family, *(f"{name}: {what}" for name in data for what in ("saved", "points lost (worst)"))]
-        print(table(head, rows), "\n")
+    for name, runs in data.items():
+        for words, budget in (("space of the runs", False), ("budget as the dearest run", True)):
+            peaks = np.array([scores(run, budget=budget).argmax() for run in runs])
+            shares = f"in epoch 1 for {np.mean(peaks == 0):.0%}, in the first 3 for {np.mean(peaks < 3):.0%}"
+            print(f"{name}, {words}: the score is highest {shares}")
+    print()
+    print(chosen_table(data), "\n")
+    for name, runs in data.items():
+        print(family_table({name: runs}, (0.3, 0.4, 0.5, 0.6, 0.7)), "\n")
 
 
 if __name__ == "__main__":
