@@ -481,7 +481,7 @@ def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
             f"the labels in {source} are not classes: their shape is {labels.shape}, several for each image; {what}."
         )
     if labels.dtype.kind not in "iufb":
-        raise ValueError(f"the labels in {source} are not classes but {labels.dtype}, such as {labels[0]!r}; {what}.")
+        raise ValueError(f"the labels in {source} are not classes but such as {str(labels[0])!r}; {what}.")
     numbers = labels.astype(np.float64)
     bad = ~np.isfinite(numbers) | (numbers != np.floor(numbers)) | (numbers < 0)
     if bad.any():
