@@ -1,4 +1,4 @@
-"""The scores, tables, tests and figures of the PePR paper, from a table in its columns.
+"""The scores, tables, tests and figures of the PePR paper, from a table in its columns, and what the audit finds in it.
 
     python examples/reproduce_paper.py results.csv --out paper
 
@@ -13,6 +13,7 @@ import polars as pl
 from scipy import stats
 
 from lightning_pepr import rank
+from lightning_pepr.auditing import drop_condemned
 from lightning_pepr.report import figures
 
 # For each setting with all training data, its name with 10 % of them. All start from pretrained weights.
@@ -106,7 +107,44 @@ on_pretraining = compare(f"With pretraining ({PRETRAINED}) against without ({FRO
 on_size = compare(f"All training data ({', '.join(SIZES)}) against 10 % of them", *size.values())
 
 
-# 4. The figures.
+# 4. What the audit condemns, and what changes in the ranking by PePR-E when these rows go.
+
+clean = rank(drop_condemned(arguments.table, group="dataset"), group="dataset")
+print(f"\nThe audit condemns {len(ranking) - len(clean)} of {len(ranking)} runs. Among those left:")
+line = "{:16} {:>7} {:>5} {:>11} {:>11} {:>10} {:>8} {:>7}  {:20} {}"
+heads = (
+    "dropped",
+    "left",
+    "high / kWh",
+    "high then",
+    "other rank",
+    "Spearman",
+    "Kendall",
+    "first of all",
+    "first then",
+)
+print(line.format("", *heads))
+for setting in settings:
+    before, after = ranking.filter(group=setting), clean.filter(group=setting)
+    left = before.join(after, on="model", suffix="_then")
+    places = left.select(pl.col("pepr_e", "pepr_e_then").rank("min", descending=True))
+    print(
+        line.format(
+            setting,
+            len(before) - len(after),
+            len(after),
+            f"{before['energy_kwh'].max():.4g}",
+            f"{after['energy_kwh'].max():.4g}",
+            int((places["pepr_e"] != places["pepr_e_then"]).sum()),
+            f"{stats.spearmanr(left['pepr_e'], left['pepr_e_then']).statistic:.3f}",
+            f"{stats.kendalltau(left['pepr_e'], left['pepr_e_then']).statistic:.3f}",
+            before["model"][0],
+            after["model"][0],
+        )
+    )
+
+
+# 5. The figures.
 
 over_settings = ranking.group_by("model").agg(
     pl.col("type", "design", "params").first(),

@@ -287,6 +287,15 @@ class TestPePRCurve:
         longer = pepr_curve([*p, 0.0], [*cost, cost[-1] + more], self.space)
         assert longer.area == pytest.approx(curve.area)
 
+    @pytest.mark.parametrize(("spent", "area"), [(2.0, 0.0), (3.0, 0.0), (0.0, 0.9)])
+    def test_the_area_ends_at_1_and_is_0_before_the_first_evaluation(self, spent: float, area: float) -> None:
+        curve = pepr_curve([0.9], [spent], self.space)
+        assert curve.area == area
+        assert (curve.best, curve.best_index) == (pytest.approx(0.9 / (1 + spent / 2)), 0)
+
+    def test_of_equal_scores_the_first_is_the_maximum(self) -> None:
+        assert pepr_curve([0.5, 0.75, 0.75], [0.0, 1.0, 1.0], self.space).best_index == 0
+
     def test_takes_costs_and_another_resource(self) -> None:
         spent = [Cost(time_s=50.0), Cost(time_s=100.0)]
         curve = pepr_curve([0.5, 1.0], spent, self.space, resource="T")

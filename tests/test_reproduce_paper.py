@@ -152,6 +152,37 @@ def test_the_t_tests(reproduced: tuple[Path, Path, str], words: str, one: list[s
         assert float(re.findall(r"p = (\S+),", told[1])[0]) < 0.001  # which is what the paper says
 
 
+def test_what_changes_without_the_condemned_rows(reproduced: tuple[Path, Path, str]) -> None:
+    table, _, printed = reproduced
+    rows = pl.read_csv(table).sort("dataset", "model")
+    # By hand: whoever shares energy and CO2 with another row, at more than 850 W over ten epochs, has another's.
+    power = pl.col("energy") * 3.6e6 / (10 * pl.col("train_time"))
+    rows = rows.with_columns(bad=(pl.len().over("energy", "co2") > 1) & (power > 850))
+    assert f"The audit condemns {rows['bad'].sum()} of {len(rows)} runs." in printed
+    lines = {
+        line.split()[0]: line.split()[1:] for line in printed.partition("The audit condemns")[2].splitlines() if line
+    }
+    for setting in SETTINGS:
+        there = rows.filter(dataset=setting)
+        p, energy, bad = (there[name].to_numpy() for name in ("test_09", "energy", "bad"))
+        before = p / (1 + (energy - energy.min()) / np.ptp(energy))
+        left = energy[~bad]
+        after = p[~bad] / (1 + (left - left.min()) / np.ptp(left))
+        places = [(-scores[:, None] > -scores).sum(axis=1) for scores in (before[~bad], after)]
+        # Spearman's is Pearson's of the ranks, and few are equal.
+        both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (before[~bad], after)]
+        told = lines[setting]
+        assert told[:2] == [str(bad.sum()), str((~bad).sum())]
+        assert told[2:4] == [f"{energy.max():.4g}", f"{left.max():.4g}"]
+        assert told[4] == str((places[0] != places[1]).sum())
+        assert float(told[5]) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-4)
+        concordant = np.sign(before[~bad][:, None] - before[~bad]) * np.sign(after[:, None] - after)
+        pairs = [np.count_nonzero(x[:, None] != x) for x in (before[~bad], after)]
+        assert float(told[6]) == pytest.approx(concordant.sum() / np.sqrt(pairs[0] * pairs[1]), abs=6e-4)
+        names = there["model"].to_numpy()
+        assert told[7:] == [names[before.argmax()], names[~bad][after.argmax()]]
+
+
 def test_every_figure_is_a_pdf_of_the_width_of_a_column_or_a_page(reproduced: tuple[Path, Path, str]) -> None:
     _, out, printed = reproduced
     assert sorted(path.name for path in out.glob("*.pdf")) == sorted(f"{name}.pdf" for name in FIGURES)
