@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.report.palette import LIGHT, MARKERS
+from lightning_pepr.space import ModelSpace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -238,6 +239,17 @@ def scaled(resource: Resource, largest: float) -> tuple[float, str]:
         "samples": ((1e-9, "G samples"), (1e-6, "M samples"), (1e-3, "k samples"), (1.0, "samples")),
     }[resource.unit]
     return next(((scale, unit) for scale, unit in units if largest * scale >= 1), units[-1])
+
+
+def ends_of(space: ModelSpace | None, resource: Resource) -> str:
+    """What 0 and 1 of R are, in brackets, where the space is known."""
+    if space is None or resource not in space:
+        return ""
+    low, high = space.range(resource)
+    # Hours are for those who wait; the rest of the page has seconds.
+    scale, unit = (1.0, "s") if resource.unit == "s" else scaled(resource, high)
+    told = [f"{x:.3g}" if x < 1000 else f"{x:,.0f}" for x in (low * scale, high * scale)]
+    return f" (0 is {told[0]} {unit}, 1 is {told[1]} {unit})"
 
 
 def resource_of(field: str) -> Resource | None:

@@ -17,6 +17,7 @@ from lightning_pepr.report.canvas import (
     PrintFigure,
     Width,
     dress,
+    ends_of,
     legend,
     looks,
     points_of,
@@ -75,11 +76,18 @@ def pepr_curves(
     ['small: 0.600 at R = 0.50 (2nd of 3), area 0.420']
     """
     resource = Resource.of(resource)
-    curves = _curves(runs, resource, space)
+    named = _named(runs)
+    space = _space_of(named, resource, space)
+    curves = _curves(named, resource, space)
     inches = width_of(width)
     figure = PrintFigure(width, height or max(2.4, 0.5 * inches) + 0.15 * len(curves))
     axes = figure.add_subplot()
-    dress(axes, x=f"R, {resource.name} spent so far, normalised", y=f"PePR-{resource.letter}", title=title)
+    dress(
+        axes,
+        x=f"R, {resource.name} spent so far, normalised{ends_of(space, resource)}",
+        y=f"PePR-{resource.letter}",
+        title=title,
+    )
     dense = max(len(curve.score) for curve in curves.values()) > 40
     for (name, curve), (colour, marker, line) in zip(curves.items(), looks(len(curves)), strict=True):
         r, score = curve.resource, curve.score
@@ -258,19 +266,23 @@ def _named(runs: Any) -> dict[str, Any]:
     return named
 
 
-def _curves(runs: Any, resource: Resource, space: ModelSpace | None) -> dict[str, PePRCurve]:
+def _space_of(named: Mapping[str, Any], resource: Resource, space: ModelSpace | None) -> ModelSpace | None:
+    """The space of all the records; None if there is no record, since curves have been normalised already."""
+    records = [run for run in named.values() if isinstance(run, RunRecord)]
+    if space is not None or not records:
+        return space
+    spaces = {run.space.range(resource) for run in records if run.space and resource in run.space}
+    if len(spaces) != 1:
+        found = "several" if spaces else "none"
+        raise ValueError(
+            f"of the spaces in which these runs were scored, {found} have {resource.name}, so their scores do not "
+            "compare; give one with space=…, such as ModelSpace.from_runs(…)."
+        )
+    return ModelSpace({resource.field: spaces.pop()})
+
+
+def _curves(named: Mapping[str, Any], resource: Resource, space: ModelSpace | None) -> dict[str, PePRCurve]:
     """The curve of each run, all in one space."""
-    named = _named(runs)
-    records = {name: run for name, run in named.items() if isinstance(run, RunRecord)}
-    if records and space is None:
-        spaces = {run.space.range(resource) for run in records.values() if run.space and resource in run.space}
-        if len(spaces) != 1:
-            found = "several" if spaces else "none"
-            raise ValueError(
-                f"of the spaces in which these runs were scored, {found} have {resource.name}, so their scores do not "
-                "compare; give one with space=…, such as ModelSpace.from_runs(…)."
-            )
-        space = ModelSpace({resource.field: spaces.pop()})
     curves: dict[str, PePRCurve] = {}
     for name, run in named.items():
         if not isinstance(run, RunRecord):

@@ -24,6 +24,7 @@ from lightning_pepr.report.canvas import (
     Width,
     columns_of,
     dress,
+    ends_of,
     inches_of,
     legend,
     looks,
@@ -31,7 +32,6 @@ from lightning_pepr.report.canvas import (
     renderer_of,
     save_figure,
     say_above,
-    scaled,
     settle,
     short,
     width_of,
@@ -124,7 +124,12 @@ def score_profile(
     inches = width_of(width)
     figure = PrintFigure(width, height or max(3.0, 0.64 * inches))
     axes = figure.add_subplot()
-    dress(axes, x=_axis_label(resource, space), y=performance_label, title=title)
+    dress(
+        axes,
+        x=f"R, {resource.name} normalised over the model space{ends_of(space, resource)}",
+        y=performance_label,
+        title=title,
+    )
     _limits(axes, models)
     _contours(axes)
     marked = {} if models is None else _marks(models, best, pick, resource, chosen_on)
@@ -239,18 +244,6 @@ def _marks(
     return {pick_at: (LIGHT.pick, f"best PePR-{resource.letter}{where}"), best_at: (LIGHT.best, f"best P{where}")}
 
 
-def _axis_label(resource: Resource, space: ModelSpace | None) -> str:
-    """What R is, and what 0 and 1 of it are where the space is known."""
-    words = f"R, {resource.name} normalised over the model space"
-    if space is None or resource not in space:
-        return words
-    low, high = space.range(resource)
-    # Hours are for those who wait; the rest of the page has seconds.
-    scale, unit = (1.0, "s") if resource.unit == "s" else scaled(resource, high)
-    low_text, high_text = (f"{x:.3g}" if x < 1000 else f"{x:,.0f}" for x in (low * scale, high * scale))
-    return f"{words} (0 is {low_text} {unit}, 1 is {high_text} {unit})"
-
-
 def _count(value: float) -> str:
     return f"{value / 1e6:.2g} M" if value < 1e8 else f"{value / 1e6:.0f} M"
 
@@ -354,7 +347,7 @@ def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> Ar
 
 def _bars(axes: Axes, models: _Models) -> None:
     """Draw what is not certain of the cost, and of the performance."""
-    style: dict[str, Any] = {"color": LIGHT.faint, "lw": 0.7, "zorder": 2}
+    style: dict[str, Any] = {"color": LIGHT.faint, "lw": 0.7, "alpha": 0.7, "zorder": 2}
     wide, tall = models.r_high > models.r_low, models.p_high > models.p_low
     axes.hlines(models.performance[wide], models.r_low[wide], models.r_high[wide], **style)
     axes.vlines(models.r[tall], models.p_low[tall], models.p_high[tall], **style)
