@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast test-gpu bench lint docs clean
+.PHONY: help demo study-131 test test-fast test-gpu bench lint docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,11 @@ help:  ## list the targets
 
 demo: .venv/installed  ## train, meter and rank seven models on lung nodules (4 minutes on two cores)
 	$(BIN)/lightning-pepr demo
+
+study-131: .venv/installed  ## train each of the paper's 131 architectures for an epoch on 256 nodules (two hours of one core)
+	OMP_NUM_THREADS=1 nice $(BIN)/lightning-pepr study --models paper --data lidc --image-size auto --epochs 1 \
+		--train-samples 256 --eval-samples 64 --accelerator cpu --out study-131
+	$(BIN)/python -m benchmarks.results study-131
 
 lint: .venv/installed  ## ruff and mypy --strict
 	$(BIN)/ruff check .
