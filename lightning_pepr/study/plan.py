@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.record import FILE_NAME, RunRecord
+from lightning_pepr.record import FILE_NAME, RunRecord, host_name
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 MEASURES = ("auroc", "acc")
@@ -388,7 +388,7 @@ def is_done(record: RunRecord | None) -> bool:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file such that no other process ever sees a part of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{host_name()}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)

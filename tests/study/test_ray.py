@@ -1,0 +1,150 @@
+"""A study on a real cluster of two nodes, one of which is killed: each run has one record at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_pepr import RunRecord, load_runs
+from lightning_pepr.study.plan import DataSize, Model, Settings, StudyFolder, is_done, make_runs
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'lightning-pepr[ray]'")
+
+from lightning_pepr.study.ray import _assign, _keep, _Node, _text
+
+MODEL = "test_resnet.r160_in1k"
+SEEDS = 5
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: Ray's sockets are in it."""
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def cluster(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    for name, value in {
+        "RAY_TMPDIR": str(short),
+        "TMPDIR": str(short),  # for the lock of the device: another study on this machine is no matter of this test
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "OMP_NUM_THREADS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def arguments(out: Path, address: str) -> list[str]:
+    options = {
+        "--models": MODEL,
+        "--data": "digits",
+        "--image-size": "32",
+        "--epochs": "2",
+        "--train-samples": "256",
+        "--accelerator": "cpu",
+        "--seeds": str(SEEDS),
+        "--engine": "ray",
+        "--ray-address": address,
+        "--out": str(out),
+    }
+    return [sys.executable, "-m", "lightning_pepr.cli", "study", *(word for pair in options.items() for word in pair)]
+
+
+def records(out: Path) -> list[RunRecord]:
+    return [RunRecord.load(path) for path in out.rglob("pepr.json")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_node_that_dies_loses_no_run_and_doubles_none(cluster: Any, tmp_path: Path) -> None:
+    lasting, doomed = (cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(2))
+    out = tmp_path / "runs"
+    log = tmp_path / "log.txt"
+    with log.open("w", encoding="utf-8") as file:
+        driver = subprocess.Popen(arguments(out, cluster.address), stdout=file, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 400
+        while not any(record.hardware["ray_node"] == doomed.node_id for record in records(out)):
+            assert driver.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.5)
+        time.sleep(3)  # the next run has come to it
+        before = {record.run_id for record in records(out)}
+        assert len(before) < SEEDS
+        cluster.remove_node(doomed, allow_graceful=False)
+        assert driver.wait(400) == 0, log.read_text(encoding="utf-8")
+    finally:
+        driver.kill()
+        driver.wait()
+
+    told = log.read_text(encoding="utf-8")
+    assert "lost with its node" in told
+    assert "it is done again elsewhere" in told
+    assert f"{SEEDS} of {SEEDS} runs are finished." in told
+    after = records(out)
+    assert sorted(record.settings["seed"] for record in after) == list(range(SEEDS))
+    assert all(is_done(record) for record in after)
+    assert before <= {record.run_id for record in after}
+    assert {record.hardware["ray_node"] for record in after} == {lasting.node_id, doomed.node_id}
+    assert all(record.hardware["host"] for record in after)
+    assert len(load_runs(out)) == SEEDS
+    assert not list(out.rglob(".incoming*"))
+
+    again = subprocess.run(arguments(out, cluster.address), capture_output=True, text=True, timeout=200, check=False)
+    assert f"{SEEDS} of them finished before and skipped" in again.stdout
+
+
+@pytest.mark.slow
+def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        arguments(tmp_path / "runs", "127.0.0.1:1"),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 2, done.stderr
+    assert "there is no Ray cluster at '127.0.0.1:1'" in done.stderr
+    assert "ray start --head" in done.stderr
+
+
+def test_a_lost_run_goes_elsewhere_if_there_is_an_elsewhere() -> None:
+    one, two = _Node("one", 1, 1.0, 0), _Node("two", 2, 1.0, 1)
+    waiting = deque([0, 1, 2, 3])
+    assert _assign(waiting, [one, two], {}, {0: "one"}) == [(1, one), (0, two), (2, two)]
+    assert list(waiting) == [3]
+    assert _assign(waiting, [one, two], {"a": (1, one), "b": (0, two), "c": (2, two)}, {}) == []
+    assert _assign(waiting, [one], {}, {3: "one"}) == [(3, one)]
+
+
+def test_a_record_comes_whole_and_once(tmp_path: Path) -> None:
+    settings = Settings("digits", accelerator="cpu")
+    (run,) = make_runs(settings, [Model("a", "a", 32, 1)], DataSize(10, 100, 10, 10))
+    folder = StudyFolder.open(tmp_path, settings)
+    node = _Node("here", 1, 1.0, 0)
+    target = tmp_path / run.folder
+    _keep(folder, run, {"pepr.json": _text(RunRecord("a", status="failed")), "log.txt": b"why"}, node)
+    assert (target / "log.txt").read_bytes() == b"why"
+    first = RunRecord("a", status="finished", test_performance=0.5)
+    _keep(folder, run, {"pepr.json": _text(first), "sub/x.csv": b"1"}, node)
+    assert (target / "sub" / "x.csv").read_bytes() == b"1"
+    _keep(folder, run, {"pepr.json": _text(RunRecord("a", status="finished", test_performance=0.9))}, node)
+    (kept,) = records(tmp_path)
+    assert (kept.run_id, kept.hardware["ray_node"]) == (first.run_id, "here")
