@@ -3,7 +3,7 @@
 // `textContent`, or through `plain` where plotly would read tags in it.
 (() => {
   let data = JSON.parse(document.getElementById("data").textContent);
-  const MOST_DRAWN = 1200; // dots; of those that lie on others some are left out
+  const MOST_DRAWN = 700; // dots; of those that lie on others some are left out
   const MOST_WITH_INTERVALS = 150;
   const MOST_SHOWN = 6; // runs in curves and bars, where none is pinned
   const MOST_FINDINGS = 200;
@@ -34,12 +34,15 @@
     return element;
   }
 
-  // Names may be written from right to left; that is not to turn what is beside them.
+  // Names may be written from right to left; that is not to turn what is beside them. Where only plain text is to be
+  // had, they are shown without the characters that turn, or are not seen.
   const name = (text) => make("bdi", {}, text);
+  const tidy = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g, " ");
+  const model = (i) => tidy(data.runs.model[i]);
 
   // Plotly reads some tags in its texts.
   const plain = (text, most = 42) => {
-    const whole = String(text).replace(/\s+/g, " ");
+    const whole = tidy(text).replace(/\s+/g, " ");
     const short = whole.length > most ? `${whole.slice(0, most - 1)}…` : whole;
     return short.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\$/g, "&#36;");
   };
@@ -54,7 +57,7 @@
   const percent = (share) => {
     const value = share * 100;
     const digits = value >= 10 && value < 90 ? 0 : value >= 90 && value < 1000 ? 1 : value < 10 ? (value < 1 ? 2 : 1) : 0;
-    return `${value.toFixed(digits)} %`;
+    return `${value.toFixed(digits)}\u00a0%`;
   };
   const resourceOf = (letter) => data.resources.find((resource) => resource.letter === letter);
   const word = (letter) => (letter === "N" ? "parameters" : letter === "D" ? "data" : resourceOf(letter).name);
@@ -122,9 +125,9 @@
   }
 
   function label(i) {
-    const twice = data.runs.model.filter((model) => model === data.runs.model[i]).length > 1;
+    const twice = data.runs.model.filter((other) => other === data.runs.model[i]).length > 1;
     const where = twice ? ` (${data.runs.group[i] || data.runs.key[i].slice(0, 8)})` : "";
-    return `${letterOfPin(i) ? `${letterOfPin(i)}: ` : ""}${data.runs.model[i]}${where}`;
+    return `${letterOfPin(i) ? `${letterOfPin(i)}: ` : ""}${model(i)}${where}`;
   }
 
   function howOf(i, letter) {
@@ -308,7 +311,7 @@
         const covered = dots.filter(([u, v]) => u > left - 8 && u < right + 8 && v > top - 8 && v < bottom + 8).length;
         const hit = boxes.filter((box) => left < box[1] && right > box[0] && top < box[3] && bottom > box[2]).length;
         const outside = left < 0 || right > wide + 40 || top < 0 || bottom > high ? 1 : 0;
-        const cost = covered + 50 * hit + 100 * outside + reach / 2;
+        const cost = covered + 1000 * hit + 1000 * outside + reach / 2;
         if (best === null || cost < best.cost) best = { cost, ax, ay, box: [left, right, top, bottom] };
       }
     }
@@ -478,7 +481,7 @@
     if (runs.p[a] === null || runs.p[b] === null) return "The performance of one of them is not known.";
     // The cheaper one is told by the dearer one.
     const [dear, cheap] = cost(a) !== null && cost(b) !== null && cost(a) < cost(b) ? [b, a] : [a, b];
-    const titled = (i) => `${letterOfPin(i)} (${runs.model[i]})`;
+    const titled = (i) => `${letterOfPin(i)} (${model(i)})`;
     const ratio = runs.p[dear] > 0 ? runs.p[cheap] / runs.p[dear] : NaN;
     const kept = Number.isNaN(ratio) ? `has P = ${decimal(runs.p[cheap])} where that of ${titled(dear)} is 0`
       : `${ratio <= 1 ? "keeps" : "reaches"} ${percent(ratio)} of ${titled(dear)}’s performance`;
@@ -508,7 +511,7 @@
       cards.replaceChildren();
       return;
     }
-    $("compare-sentence").textContent = pins.length === 2 ? compare(...pins) : `${letterOfPin(pins[0])} is ${data.runs.model[pins[0]]}. Pin another to compare.`;
+    $("compare-sentence").textContent = pins.length === 2 ? compare(...pins) : `${letterOfPin(pins[0])} is ${model(pins[0])}. Pin another to compare.`;
     const found = pins.map((i) => new Map(details(i)));
     const keys = [...new Set(found.flatMap((each) => [...each.keys()]))];
     const head = make("tr", {}, make("td"), ...pins.map((i) => make("th", { scope: "col" }, `${letterOfPin(i)}: `, name(data.runs.model[i]), " ",
@@ -737,11 +740,11 @@
     const open = rivals ? ` As far as the errors tell, ${rivals} ${rivals === 1 ? "other" : "others"} may score higher.` : "";
     const one = known.length === 1;
     const flatRange = view.range[0] === view.range[1] ? ` All have cost the same ${word(letter)} in this space, so R is 0 and PePR is P.` : "";
-    if (one) $("headline").textContent = `${data.runs.model[pick]} reaches P = ${decimal(data.runs.p[pick])} for ${amount(letter, data.runs.cost[letter][pick])}: PePR-${letter} is ${decimal(score)}.${flatRange}`;
-    else if (pick === best) $("headline").textContent = `${data.runs.model[pick]} has the best PePR-${letter} (${decimal(score)}) and the best P (${decimal(data.runs.p[pick])}).${open}${flatRange}`;
+    if (one) $("headline").textContent = `${model(pick)} reaches P = ${decimal(data.runs.p[pick])} for ${amount(letter, data.runs.cost[letter][pick])}: PePR-${letter} is ${decimal(score)}.${flatRange}`;
+    else if (pick === best) $("headline").textContent = `${model(pick)} has the best PePR-${letter} (${decimal(score)}) and the best P (${decimal(data.runs.p[pick])}).${open}${flatRange}`;
     else {
       const share = data.runs.cost[letter][best] > 0 ? ` at ${percent(data.runs.cost[letter][pick] / data.runs.cost[letter][best])} of its ${word(letter)}` : "";
-      $("headline").textContent = `${data.runs.model[pick]} has the best PePR-${letter} (${decimal(score)}): it keeps ${percent(data.runs.p[pick] / data.runs.p[best])} of the performance of ${data.runs.model[best]}, the best by P (${decimal(data.runs.p[best])})${share}.${open}${flatRange}`;
+      $("headline").textContent = `${model(pick)} has the best PePR-${letter} (${decimal(score)}): it keeps ${percent(data.runs.p[pick] / data.runs.p[best])} of the performance of ${model(best)}, the best by P (${decimal(data.runs.p[best])})${share}.${open}${flatRange}`;
     }
   }
 
