@@ -111,6 +111,7 @@
 
   function pin(i) {
     const key = data.runs.key[i];
+    untouched.pins = false;
     if (state.pins.includes(key)) state.pins = state.pins.filter((other) => other !== key);
     else state.pins = [...state.pins, key].slice(-2);
     drawProfile();
@@ -806,13 +807,21 @@
     window.requestAnimationFrame(() => window.setTimeout(() => { document.documentElement.dataset.switched = String(performance.now() - began); }, 0));
   }
 
+  // What nobody has chosen: of one run alone, its own space and its details.
+  const untouched = { space: true, pins: true };
+  function settle() {
+    const alone = data.runs.key.length === 1;
+    const given = data.spaces.find((space) => space.kind === "Given");
+    const recorded = data.spaces.find((space) => space.kind === "Recorded");
+    if (untouched.space) state.space = given ? given.key : alone && recorded ? recorded.key : "own";
+    else if (spaceNow() === null) state.space = "own";
+    if (untouched.pins) state.pins = alone ? [data.runs.key[0]] : [];
+  }
+
   function choose() {
     const first = data.resources.find(({ letter }) => measured(letter));
     state.resource = first ? first.letter : "E";
-    const given = data.spaces.find((space) => space.kind === "Given");
-    const recorded = data.spaces.find((space) => space.kind === "Recorded");
-    if (given) state.space = given.key;
-    else if (data.runs.key.length === 1 && recorded) state.space = recorded.key;
+    settle();
     const space = spaceNow();
     if (space && !(state.resource in space.ranges)) {
       const usable = data.resources.find(({ letter }) => measured(letter) && letter in space.ranges);
@@ -823,7 +832,6 @@
     if (data.grouped && groups.length) [state.group] = groups;
     const facet = data.facets.find((each) => each.name === "type") || data.facets[0];
     state.colour = facet ? facet.name : "";
-    if (data.runs.key.length === 1) state.pins = [data.runs.key[0]];
   }
 
   // A study that runs ------------------------------------------------------------------------------------------------
@@ -837,7 +845,8 @@
           tag = answer.headers.get("ETag");
           const before = data.runs.key.length;
           data = await answer.json();
-          if (!before) choose();
+          if (before) settle();
+          else choose();
           if (state.colour && !data.facets.some((facet) => facet.name === state.colour)) state.colour = "";
           const { zoom, page } = state;
           drawProvenance();
@@ -861,7 +870,10 @@
     drawAll();
   });
   media.addEventListener("change", () => { applyTheme(); drawAll(); });
-  $("space").addEventListener("change", () => change({ space: $("space").value }));
+  $("space").addEventListener("change", () => {
+    untouched.space = false;
+    change({ space: $("space").value });
+  });
   $("colour").addEventListener("change", () => { state.colour = $("colour").value; drawProfile(); });
   $("front").addEventListener("change", () => { state.front = $("front").checked; drawProfile(); });
   $("intervals").addEventListener("change", () => { state.intervals = $("intervals").checked; drawProfile(); });
