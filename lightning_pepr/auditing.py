@@ -109,13 +109,16 @@ def find(table: Runs, group: str | None = None) -> pl.DataFrame:
     repeated = repeats(once)
     # Their power is part of the evidence already.
     others = _without(once, repeated.filter(confidence="high"))
+    power = implausible_power(others)
     fallback = fallback_intensity(once)
+    proportion = out_of_proportion(_without(once, fallback))
+    doubted = pl.concat([repeated, power, proportion])
     found = [
         repeated.with_columns(rule=pl.lit("repeated-reading")),
-        implausible_power(others).with_columns(rule=pl.lit("implausible-power")),
-        out_of_proportion(_without(once, fallback)).with_columns(rule=pl.lit("out-of-proportion")),
+        power.with_columns(rule=pl.lit("implausible-power")),
+        proportion.with_columns(rule=pl.lit("out-of-proportion")),
         fallback.with_columns(rule=pl.lit("fallback-intensity")),
-        dominant_high(once, table).with_columns(rule=pl.lit("dominant-high")),
+        dominant_high(once, table, doubted).with_columns(rule=pl.lit("dominant-high")),
         not_positive(runs).with_columns(rule=pl.lit("not-positive")),
         performance_range(runs).with_columns(rule=pl.lit("performance-range")),
         copies.with_columns(rule=pl.lit("duplicate-run")),
@@ -158,8 +161,8 @@ def _prepare(table: Runs, group: str | None) -> pl.DataFrame:
             _energy=energy,
             _carbon=carbon,
             _time=time,
-            _power=energy * 3.6e6 / time,
-            _intensity=carbon / energy,
+            _power=positive(energy * 3.6e6 / time),
+            _intensity=positive(carbon / energy),
             # Models, and models in their groups, by the first run of each; a run without a name is a model of its own.
             _model=pl.when(pl.col("model").is_null()).then(at).otherwise(at.first().over("model")),
         )

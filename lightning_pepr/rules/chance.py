@@ -43,7 +43,7 @@ def repeated(values: pl.Series, within: pl.Series | None = None, units: Sequence
     frame = frame.with_row_index("at").sort("within", "value")
     x = frame["value"].to_numpy()
     same = (frame["within"].shift(1) == frame["within"]).fill_null(False).to_numpy()[1:]
-    gaps = np.where(same, (x[1:] - x[:-1]) / x[1:], np.inf)
+    gaps = np.where(same, 1.0 - x[:-1] / x[1:], np.inf)
     repeats = np.zeros(len(x), dtype=bool)
     equal = np.flatnonzero(gaps == 0)
     if len(equal):
@@ -59,16 +59,16 @@ def _are_more(equal: int, near: NDArray[np.float64], step: float) -> bool:
 
     Args:
         equal: How many numbers are equal to their neighbour.
-        near: How far the others are from theirs, relative to the numbers.
+        near: How far the others are from theirs, relative to the numbers; never 0.
         step: The step in which they come, relative to the numbers.
     """
-    expected = 0.0
-    for window in _WINDOWS:
-        if window < 10 * step:
-            break
-        count = int((near <= window).sum()) + (window == _WINDOWS[0])  # one more than was seen, where none was
-        expected = max(expected, count * step / window)
-    if not equal or not 0 < expected <= _SHARE * equal:  # with steps that are too coarse nothing is expected
+    if not equal or step > _WINDOWS[0] / 10:  # the steps are too coarse to tell
+        return False
+    expected = step / _WINDOWS[0]  # of one more near neighbour than was seen, since there may have been none
+    for window in (2 * step, 5 * step, *_WINDOWS):
+        if window >= 2 * step:
+            expected = max(expected, int((near <= window).sum()) * step / window)
+    if expected > _SHARE * equal:
         return False
     return equal * (1.0 + math.log(expected / equal)) <= math.log(_LIKELY)  # Chernoff's bound on a Poisson variable
 
@@ -77,8 +77,9 @@ def _steps(values: NDArray[np.float64], units: Sequence[float]) -> NDArray[np.fl
     """Of each number one unit in the last decimal place that is not 0, relative to it; the largest over the units."""
     largest = np.zeros(len(values))
     for unit in units:
-        exponent = np.floor(np.log10(values * unit))
-        mantissa = np.rint(values * unit / 10.0**exponent * 10.0 ** (_DIGITS - 1)).astype(np.int64)
+        scaled = np.clip(values * unit, 1e-200, 1e200)
+        exponent = np.floor(np.log10(scaled))
+        mantissa = np.rint(scaled / 10.0**exponent * 10.0 ** (_DIGITS - 1)).astype(np.int64)
         zeros = np.sum([mantissa % 10**k == 0 for k in range(1, _DIGITS)], axis=0)
         largest = np.maximum(largest, 10.0**zeros / mantissa)
     return largest

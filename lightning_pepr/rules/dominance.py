@@ -7,39 +7,41 @@ import warnings
 import polars as pl
 
 from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME, Resource
-from lightning_pepr.rules.cohorts import FEW, positive, rounded
+from lightning_pepr.rules.cohorts import FEW, MANY, positive, rounded
 from lightning_pepr.rules.values import rankable
 
 _DOMINANT = 3.0  # times the second
+_BEYOND = 2.0  # times the highest intensity of the others
 _MEASURED = (ENERGY, CARBON, TIME, MEMORY)
 
 
-def dominant_high(runs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
     """The one model that sets the high of its space alone, and the ranking without it.
 
     Args:
         runs: The prepared runs.
         table: The same as `load_runs` returned them, to rank.
+        doubted: Runs whose costs do not fit each other.
     """
     dominant = (
         pl.concat([_largest(runs, resource) for resource in _MEASURED])
-        .group_by("at", maintain_order=True)
-        .agg(pl.col("group", "_told", "_field"))
+        .group_by("group", "_model", maintain_order=True)
+        .agg(pl.first("at"), pl.col("_told", "_field"))
     )
     without = [
-        _without(runs, table, groups[0], Resource.of(fields[0]))
-        for groups, fields in dominant.select("group", "_field").iter_rows()
+        _without(runs, table, group, Resource.of(fields[0]))
+        for group, fields in dominant.select("group", "_field").iter_rows()
     ]
     # A model that takes as long as it is dear may well be what it says.
-    agrees = pl.col("_field").list.contains(TIME.field) & (pl.col("_field").list.len() > 1)
-    return dominant.select(
+    fits = pl.col("_power").is_not_null() & ~pl.col("at").is_in(doubted["at"].implode())
+    return dominant.join(runs.select("at", "_power"), on="at", maintain_order="left").select(
         "at",
         evidence=pl.format(
             "it alone sets the high of {}{}",
             pl.col("_told").list.join(", "),
             pl.Series("_without", without, dtype=pl.String),
         ),
-        confidence=pl.when(agrees).then(pl.lit("low")).otherwise(pl.lit("medium")),
+        confidence=pl.when(fits).then(pl.lit("low")).otherwise(pl.lit("medium")),
     )
 
 
@@ -49,19 +51,31 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
         runs.with_columns(_amount=positive(pl.col(resource.field)))
         .drop_nulls("_amount")
         .group_by("group", "_model")
-        .agg(pl.col("_amount").max(), pl.col("at").sort_by("_amount").last(), pl.col("model").first())
+        .agg(
+            pl.col("_amount", "_energy", "_intensity").max(), pl.col("at").sort_by("_amount").last(), pl.first("model")
+        )
+        .sort("_amount")
     )
-    largest = models.group_by("group").agg(
-        pl.col("at").sort_by("_amount").last(),
-        _first=pl.col("_amount").max(),
-        _second=pl.col("_amount").top_k(2).min(),
-        _next=pl.col("model").sort_by("_amount", descending=True).get(1, null_on_oob=True),
+    largest = models.group_by("group", maintain_order=True).agg(
+        pl.last("at", "_model"),
         _models=pl.len(),
+        _first=pl.last("_amount"),
+        _second=pl.col("_amount").get(-2, null_on_oob=True),
+        _next=pl.col("model").get(-2, null_on_oob=True),
+        **{f"{name}_first": pl.last(name) for name in ("_energy", "_intensity")},
+        **{f"{name}_others": pl.col(name).slice(0, pl.len() - 1).max() for name in ("_energy", "_intensity")},
     )
     times = pl.col("_first") / pl.col("_second")
+    if resource is CARBON:
+        # When a run was made, and with it the intensity within what the others have, is no property of its model.
+        by_grid = (pl.col("_energy_first") < _DOMINANT * pl.col("_energy_others")) & (
+            (pl.col("_intensity_first") < _BEYOND * pl.col("_intensity_others")) | (pl.col("_models") < MANY)
+        )
+        largest = largest.filter(~by_grid.fill_null(False))
     return largest.filter((pl.col("_models") >= FEW) & (times >= _DOMINANT)).select(
         "at",
         "group",
+        "_model",
         _field=pl.lit(resource.field),
         _told=pl.format(
             f"{resource.name} ({{}} {resource.unit}, {{}} times the {{}} of {{}})",

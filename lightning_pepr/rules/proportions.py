@@ -65,7 +65,8 @@ def out_of_proportion(runs: pl.DataFrame) -> pl.DataFrame:
             ),
             (unlike_rate, "carbon over time is {} g CO2e per s, where the median{} is {}", [rate, middle_rate]),
         ],
-        impossible=unlike & no_grid,
+        # Of a whole column in another unit nothing is known but that.
+        impossible=no_grid & middle.is_between(lowest, highest) & (intensity.count().over("group") >= FEW),
     )
     return (
         pl.concat([by_carbon, _unlike_repeats(runs)])
