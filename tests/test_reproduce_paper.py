@@ -179,8 +179,17 @@ def test_what_changes_without_the_condemned_rows(reproduced: tuple[Path, Path, s
         concordant = np.sign(before[~bad][:, None] - before[~bad]) * np.sign(after[:, None] - after)
         pairs = [np.count_nonzero(x[:, None] != x) for x in (before[~bad], after)]
         assert float(told[6]) == pytest.approx(concordant.sum() / np.sqrt(pairs[0] * pairs[1]), abs=6e-4)
+        time = there["train_time"].to_numpy()
+        for text, kept, scores in ((told[7], np.ones(len(p), bool), before), (told[8], ~bad, after)):
+            spent = time[kept]
+            by_time = p[kept] / (1 + (spent - spent.min()) / np.ptp(spent))
+            both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (scores, by_time)]
+            assert float(text) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-4)
         names = there["model"].to_numpy()
-        assert told[7:] == [names[before.argmax()], names[~bad][after.argmax()]]
+        first, then = names[before.argmax()], names[~bad][after.argmax()]
+        was = 1 + (before > before[names == then]).sum()
+        now = 1 + (after > after[names[~bad] == first]).sum() if first in names[~bad] else "dropped"
+        assert told[9:] == [first, then, str(was), "/", str(now)]
 
 
 def test_every_figure_is_a_pdf_of_the_width_of_a_column_or_a_page(reproduced: tuple[Path, Path, str]) -> None:
