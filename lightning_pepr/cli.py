@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -96,7 +97,35 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_study(commands)
     _add_report(commands)
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser("doctor", help="what can be measured on this host, how well, and what to do about it")
+    doctor.add_argument("--json", action="store_true", help="print all of it as JSON")
+    doctor.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="how long to test GPUs under load; 0: not (%(default)g)"
+    )
+    doctor.add_argument(
+        "--carbon-intensity", metavar="G|COUNTRY", help="in g CO2e per kWh, or a country such as DNK, to look it up"
+    )
+    doctor.add_argument("--pue", type=float, default=1.0, help="power usage effectiveness (%(default)g)")
+    doctor.set_defaults(command=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from lightning_pepr.doctor import examine, print_examination, to_json
+
+    intensity = options.carbon_intensity
+    with contextlib.suppress(TypeError, ValueError):
+        intensity = float(intensity)
+    found = examine(seconds=options.seconds, carbon_intensity=intensity, pue=options.pue)
+    if options.json:
+        print(to_json(found))
+    else:
+        print_examination(found)
+    return 0 if found["measured"] else 1
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
