@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.cost import Resource
 from lightning_pepr.record import RunRecord
 from lightning_pepr.study.driver import (
     Found,
@@ -21,8 +20,19 @@ from lightning_pepr.study.driver import (
     survey,
 )
 from lightning_pepr.study.options import check_options, settings_of
-from lightning_pepr.study.plan import Estimate, Run, StudyFolder, estimate, is_done, make_runs
+from lightning_pepr.study.plan import (
+    START_S,
+    Estimate,
+    Run,
+    StudyFolder,
+    count,
+    estimate,
+    is_done,
+    make_runs,
+    summary,
+)
 from lightning_pepr.study.progress import Progress, StudyProgress, duration
+from lightning_pepr.study.purse import Purse
 from lightning_pepr.study.zoo import read_names
 
 NEEDED_BYTES = 1_000_000
@@ -98,7 +108,7 @@ def run_here(
     """
     failed: list[tuple[Run, RunRecord]] = []
     done = 0
-    with StudyProgress([run.title for run in todo], guess.time_s, noun="run") as progress:
+    with StudyProgress([run.title for run in todo], guess.time_s, noun="run", starting=START_S) as progress:
         for number, run in enumerate(todo):
             if purse.is_empty():
                 return failed, purse.verdict(len(todo) - number)
@@ -129,49 +139,6 @@ def _no_space(folder: StudyFolder, error: str, done: int) -> StudyError:
     )
 
 
-class Purse:
-    """What a study may spend, and has.
-
-    Args:
-        folder: The study's folder; what is recorded in it counts, attempts that failed included.
-        budget: Amounts, by field.
-    """
-
-    def __init__(self, folder: Path, budget: Mapping[str, float]) -> None:
-        self.budget = dict(budget)
-        self.spent = dict.fromkeys(budget, 0.0)
-        if budget:
-            for path in folder.rglob("*pepr*.json"):
-                try:
-                    self.add(RunRecord.load(path))
-                except (OSError, ValueError):
-                    continue
-
-    def add(self, record: RunRecord) -> None:
-        """Count a run."""
-        for field, amount in _spent(record, self.budget).items():
-            self.spent[field] += amount
-
-    def is_empty(self, running: RunRecord | None = None) -> bool:
-        """Whether the budget is spent, with a run that is not counted yet."""
-        more = _spent(running, self.budget) if running else {}
-        return any(self.spent[field] + more.get(field, 0.0) >= amount for field, amount in self.budget.items())
-
-    def verdict(self, left: int) -> str:
-        """What is spent, in words."""
-        amounts = [
-            f"{self.spent[field]:.3g} of {amount:g} {Resource.of(field).unit}" for field, amount in self.budget.items()
-        ]
-        return f"the budget is spent ({', '.join(amounts)}); {left} runs are left" if self.budget else ""
-
-
-def _spent(record: RunRecord, fields: Iterable[str]) -> dict[str, float]:
-    """What a run has spent, its test included."""
-    test = record.stages.get("test")
-    extra = {"time_s": test.time_ns / 1e9, "energy_kwh": (test.energy_uj or 0) / 3.6e12} if test else {}
-    return {field: (getattr(record.cost, field) or 0.0) + extra.get(field, 0.0) for field in fields}
-
-
 def _listener(progress: StudyProgress, purse: Purse, run_folder: Path) -> Any:
     """Shows how a run goes, and stops it when the budget is spent, which is looked at after each epoch."""
     last = [1]
@@ -195,23 +162,6 @@ def _listener(progress: StudyProgress, purse: Purse, run_folder: Path) -> Any:
 # What is told -------------------------------------------------------------------------------------------------------
 
 
-def summary(run: Run, record: RunRecord) -> str:
-    """What a run has reached and cost, or why it failed, in a line.
-
-    >>> from lightning_pepr.study.plan import Model, Settings
-    >>> summary(Run(Settings("lidc"), Model("dla34", "dla34", 64, 1)), RunRecord("dla34", status="failed", error="why"))
-    'dla34 · scratch · 100 % · seed 0: failed: why'
-    """
-    if record.status != "finished":
-        return f"{run.title}: {record.status}: {record.error.splitlines()[0] if record.error else ''}"
-    parts = [] if record.performance is None else [f"test {run.settings.measure} {record.performance:.3f}"]
-    if record.cost.energy_kwh is not None:
-        parts.append(f"{record.cost.energy_kwh * 1e3:.3g} Wh ({record.costs['energy_kwh'].quality})")
-    if record.cost.time_s is not None:
-        parts.append(f"{record.cost.time_s:.0f} s")
-    return f"{run.title}: {', '.join(parts)}"
-
-
 def _total(guess: Estimate) -> str:
     """What runs may cost together, in words."""
     if not guess.time_s:
@@ -221,7 +171,7 @@ def _total(guess: Estimate) -> str:
         words += f" and {sum(guess.energy_kwh) * 1e3:.2g} Wh"
     # Errors of many runs do not cancel where the hardware is other than thought, so the factor stays.
     low, high = (duration(sum(guess.time_s) * factor) for factor in (1 / guess.factor, guess.factor))
-    basis = f"learnt from {guess.runs} finished runs" if guess.runs else "a guess before the first run"
+    basis = f"learnt from {count(guess.runs, 'finished run')}" if guess.runs else "a guess before the first run"
     return f"{words} ({low} to {high}; {basis})"
 
 
@@ -230,7 +180,8 @@ def _print_outlook(
 ) -> None:
     size = found.size
     skipped = f", {len(finished)} of them finished before and skipped" if finished else ""
-    print(f"{len(todo) + len(finished)} runs of {len(found.models)} models{skipped}: {_total(guess)}.")
+    runs, models = count(len(todo) + len(finished), "run"), count(len(found.models), "model")
+    print(f"{runs} of {models}{skipped}: {_total(guess)}.")
     print(
         f"Data: {size.train} images to train on, {size.val} to validate, {size.test} to test; {size.classes} classes."
     )
@@ -252,7 +203,7 @@ def _print_plan(todo: Sequence[Run], finished: Sequence[tuple[Run, RunRecord]], 
 def _sum_up(runs: Sequence[Run], folder: StudyFolder, failed: Sequence[tuple[Run, RunRecord]], stopped: str) -> int:
     """Print how the study went; returns the exit status."""
     done = sum(is_done(folder.record_of(run)) for run in runs)
-    print(f"\n{done} of {len(runs)} runs are finished" + (f"; {stopped}." if stopped else "."))
+    print(f"\n{done} of {count(len(runs), 'run')} finished" + (f"; {stopped}." if stopped else "."))
     for run, record in failed[:20]:
         print(f"failed   {summary(run, record)}")
         print(f"         {folder.path / run.folder / 'log.txt'}")

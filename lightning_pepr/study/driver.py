@@ -29,6 +29,9 @@ Heard = Callable[[dict[str, Any]], None]
 """Told each message of a run: {"event": "progress", "share": 0.5, "epoch": 1, "epochs": 2}, and others."""
 
 
+_APART: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+
+
 class StudyError(OSError):
     """The study cannot go on, whatever the next run is."""
 
@@ -69,7 +72,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for the driver, which passes it on once
+            **_APART,  # Ctrl-C is for the driver, which passes it on once
         )
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it says itself why it has ended

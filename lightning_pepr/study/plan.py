@@ -235,6 +235,31 @@ def make_runs(
     return sorted(runs, key=lambda run: (run.work(size) is None, run.work(size) or run.model.params))
 
 
+def summary(run: Run, record: RunRecord) -> str:
+    """What a run has reached and cost, or why it failed, in a line.
+
+    >>> summary(Run(Settings("lidc"), Model("dla34", "dla34", 64, 1)), RunRecord("dla34", status="failed", error="why"))
+    'dla34 · scratch · 100 % · seed 0: failed: why'
+    """
+    if record.status != "finished":
+        return f"{run.title}: {record.status}: {record.error.splitlines()[0] if record.error else ''}"
+    parts = [] if record.performance is None else [f"test {run.settings.measure} {record.performance:.3f}"]
+    if record.cost.energy_kwh is not None:
+        parts.append(f"{record.cost.energy_kwh * 1e3:.3g} Wh ({record.costs['energy_kwh'].quality})")
+    if record.cost.time_s is not None:
+        parts.append(f"{record.cost.time_s:.0f} s")
+    return f"{run.title}: {', '.join(parts)}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things, in words.
+
+    >>> count(1, "run"), count(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 # What runs cost ----------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ class StudyProgress:
         work: How much work each is, in any unit; by default the same for all. For the time left only.
         console: Where to; by default standard error.
         noun: What each of them is called.
+        starting: How much of the work of each is done once its training begins, in the unit of `work`.
 
     Raises:
         ModuleNotFoundError: If rich is not installed.
@@ -51,6 +52,7 @@ class StudyProgress:
         console: Console | None = None,
         *,
         noun: str = "model",
+        starting: float = 0.0,
     ) -> None:
         try:
             from rich.console import Console
@@ -61,6 +63,7 @@ class StudyProgress:
         self.models = list(models)
         self.noun = noun
         self.work = [1.0] * len(self.models) if work is None else list(work)
+        self.starting = starting
         self.console = console or Console(stderr=True, highlight=False)
         self._began: float | None = None  # when the first model did
         self._model = 0
@@ -101,7 +104,9 @@ class StudyProgress:
     def update(self, progress: Progress) -> None:
         """The model that has begun is so far."""
         total = sum(self.work)
-        done = (sum(self.work[: self._model]) + progress.share * self.work[self._model]) / total
+        work = self.work[self._model]
+        started = min(self.starting, work)
+        done = (sum(self.work[: self._model]) + started + progress.share * (work - started)) / total
         elapsed = 0.0 if self._began is None else time.monotonic() - self._began
         left = f"{duration(elapsed / done * (1 - done))} left" if done > 0 and elapsed > 2 else ""
         where = f"{self.noun} {self._model + 1} of {len(self.models)} · {self.models[self._model]}"

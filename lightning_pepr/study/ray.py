@@ -13,16 +13,14 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lightning_pepr.record import FILE_NAME, RunRecord, now
 from lightning_pepr.study.driver import StudyError, device_lock, execute, put_aside
-from lightning_pepr.study.plan import Estimate, Run, StudyFolder, is_done
+from lightning_pepr.study.plan import Estimate, Run, StudyFolder, is_done, summary
 from lightning_pepr.study.progress import StudyProgress
+from lightning_pepr.study.purse import Purse
 from lightning_pepr.study.worker import run_of
-
-if TYPE_CHECKING:
-    from lightning_pepr.study.command import Purse
 
 INSTALL = "pip install 'lightning-pepr[ray]'"
 
@@ -121,7 +119,7 @@ def run_on_ray(
                     purse.add(found)
                     finished += 1
                     progress.begin(min(finished, len(todo) - 1))
-                    progress.say(_told(run, found, finished, len(todo)))
+                    progress.say(f"[{finished}/{len(todo)}] {summary(run, found)}")
                     if not is_done(found):
                         failed.append((run, found))
         finally:
@@ -242,9 +240,3 @@ def _text(record: RunRecord) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         record.save(Path(folder) / FILE_NAME)
         return (Path(folder) / FILE_NAME).read_bytes()
-
-
-def _told(run: Run, record: RunRecord, number: int, count: int) -> str:
-    from lightning_pepr.study.command import summary
-
-    return f"[{number}/{count}] {summary(run, record)}"

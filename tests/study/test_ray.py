@@ -96,7 +96,7 @@ def test_a_node_that_dies_loses_no_run_and_doubles_none(cluster: Any, tmp_path: 
     told = log.read_text(encoding="utf-8")
     assert "lost with its node" in told
     assert "it is done again elsewhere" in told
-    assert f"{SEEDS} of {SEEDS} runs are finished." in told
+    assert f"{SEEDS} of {SEEDS} runs finished." in told
     after = records(out)
     assert sorted(record.settings["seed"] for record in after) == list(range(SEEDS))
     assert all(is_done(record) for record in after)
