@@ -21,7 +21,6 @@ from lightning_pepr.meters import HostMeter, Reading
 from lightning_pepr.meters.estimate import watts_per_core
 from lightning_pepr.meters.nvml import GAIN, Board, find_boards, within
 from lightning_pepr.meters.rapl import POWERCAP, find_domains
-from lightning_pepr.meters.watch import PATIENCE
 
 SCHEMA = "lightning-pepr/doctor/1"
 LOOK_S = 1.5
@@ -29,6 +28,9 @@ LOOK_S = 1.5
 
 TICKS = 12
 """So many ticks are enough."""
+
+DRIVER_S = 10.0
+"""Seconds after which a driver is taken to hang: nobody trains meanwhile, and a cold start takes a few."""
 
 CALLS = 30
 """How many calls are timed."""
@@ -97,7 +99,7 @@ def examine(
 def _gpus(troubles: list[Facts]) -> list[Facts]:
     """What there is of NVIDIA boards, and how each can be metered."""
     try:
-        names, driver = within(PATIENCE, _boards)
+        names, driver = within(DRIVER_S, _boards)
     except TimeoutError as error:
         _tell(troubles, f"NVIDIA: {error}.", "Run nvidia-smi. If it hangs, too, restart the driver or the host.", True)
         return []
@@ -163,8 +165,7 @@ def _gpu(index: int, facts: Facts, driver: str, troubles: list[Facts]) -> Facts:
         _tell(troubles, f"{where}: {board.reason}", do, True)
         return gpu
     try:
-        patience = LOOK_S + CALLS * 0.1 + PATIENCE
-        gpu["latency_ms"], gpu["period_ms"] = within(patience, lambda: (_latency_ms(read), _period_ms(read)))
+        gpu["latency_ms"], gpu["period_ms"] = within(DRIVER_S, lambda: (_latency_ms(read), _period_ms(read)))
     except Exception as error:  # the driver hangs, or the board is lost meanwhile
         _tell(troubles, f"{where} stopped to answer: {error}.", "Run nvidia-smi; restart the driver if it hangs.", True)
         return gpu | {"meter": "unavailable", "reason": str(error)}
