@@ -13,6 +13,7 @@ _DIGITS = 12  # what arithmetic leaves of a number that was written with fewer
 _WINDOWS = [10.0**-k for k in range(2, 12)]
 _LIKELY = 1e-4  # that a column without repeats passes for one that has some
 _SHARE = 0.05  # of the equal numbers may be so by chance
+_CROWDED = 0.1  # of the numbers have the next one step away: so many are equal by chance, too
 _COARSE = 1e5  # a number whose own step is so many times the column's was written with fewer digits
 
 
@@ -43,7 +44,8 @@ def repeated(values: pl.Series, within: pl.Series | None = None, units: Sequence
     frame = frame.with_row_index("at").sort("within", "value")
     x = frame["value"].to_numpy()
     same = (frame["within"].shift(1) == frame["within"]).fill_null(False).to_numpy()[1:]
-    gaps = np.where(same, 1.0 - x[:-1] / x[1:], np.inf)
+    with np.errstate(over="ignore"):  # between the last of one and the first of the next
+        gaps = np.where(same, 1.0 - x[:-1] / x[1:], np.inf)
     repeats = np.zeros(len(x), dtype=bool)
     equal = np.flatnonzero(gaps == 0)
     if len(equal):
@@ -64,10 +66,13 @@ def _are_more(equal: int, near: NDArray[np.float64], step: float) -> bool:
     """
     if not equal or step > _WINDOWS[0] / 10:  # the steps are too coarse to tell
         return False
+    if (near <= 2 * step).sum() > _CROWDED * np.isfinite(near).sum():
+        return False
     expected = step / _WINDOWS[0]  # of one more near neighbour than was seen, since there may have been none
     for window in (2 * step, 5 * step, *_WINDOWS):
         if window >= 2 * step:
-            expected = max(expected, int((near <= window).sum()) * step / window)
+            # Less the nearest of all, which is nearer than the others lead one to expect.
+            expected = max(expected, (int((near <= window).sum()) - 1) * step / window)
     if expected > _SHARE * equal:
         return False
     return equal * (1.0 + math.log(expected / equal)) <= math.log(_LIKELY)  # Chernoff's bound on a Poisson variable
