@@ -114,12 +114,10 @@ on_size = compare(f"All training data ({', '.join(SIZES)}) against 10 % of them"
 
 clean = rank(drop_condemned(arguments.table, group="dataset"), group="dataset")
 print(f"\nThe audit condemns {len(ranking) - len(clean)} of {len(ranking)} runs. What changes without them:")
-line = "{:16} {:>7} {:>4}  {:>8} {:>7}  {:>7} {:>8} {:>7}  {:>5} {:>5}  {:17} {:17} {}"
-print(
-    "(changed, Spearman, Kendall: of the ranks of those left; E~T: Spearman's of PePR-E and PePR-T; was / is: the place"
-)
-print("that the first one then had, and that which the first one has then)")
-heads = ("", "dropped", "left", "high/kWh", "then", "changed", "Spearman", "Kendall", "E~T", "then")
+line = "{:16} {:>7} {:>4}  {:>8} {:>7}  {:>7} {:>8} {:>7}  {:>5} {:>5}  {:>5} {:>5}  {:17} {:17} {}"
+print("(changed, Spearman, Kendall: of the ranks of those left; E~T, N~E: Spearman's of PePR-E with PePR-T and with")
+print("parameters; was / is: the place that the first one then had, and that which the first one has then)")
+heads = ("", "dropped", "left", "high/kWh", "then", "changed", "Spearman", "Kendall", "E~T", "then", "N~E", "then")
 print(line.format(*heads, "first", "first then", "was / is"))
 for setting in settings:
     before, after = ranking.filter(group=setting), clean.filter(group=setting)
@@ -138,6 +136,8 @@ for setting in settings:
             f"{stats.kendalltau(left['pepr_e'], left['pepr_e_then']).statistic:.3f}",
             f"{stats.spearmanr(before['pepr_e'], before['pepr_t']).statistic:.3f}",
             f"{stats.spearmanr(after['pepr_e'], after['pepr_t']).statistic:.3f}",
+            f"{stats.spearmanr(before['params'], before['pepr_e']).statistic:.2f}",
+            f"{stats.spearmanr(after['params'], after['pepr_e']).statistic:.2f}",
             first,
             after["model"][0],
             # The place that the new first one had, and the one that the old first one has now.
@@ -146,12 +146,17 @@ for setting in settings:
     )
 
 
-# 5. The figures.
+# 5. How performance, score and energy go with the parameters, and the figures.
+
+print()
 
 over_settings = ranking.group_by("model").agg(
     pl.col("type", "design", "params").first(),
     pl.col("performance", "energy_kwh", *SCORES).mean(),
 )
+for name in ("performance", "pepr_e", "energy_kwh"):
+    rho = stats.spearmanr(over_settings["params"], over_settings[name]).statistic
+    print(f"Spearman's of parameters and mean {name} over the settings: {rho:.2f}")
 drawn = {
     "profile": figures.score_profile(None, width="column"),
     "energy": figures.against_parameters(

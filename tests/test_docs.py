@@ -38,12 +38,13 @@ def name(path: Path) -> str:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the records of three runs, as somebody has it who has trained before."""
     from lightning_pepr.cost import Cost
-    from lightning_pepr.record import CostEntry, Epoch, RunRecord
+    from lightning_pepr.record import CostEntry, Epoch, RunRecord, Stage
 
     for index, model in enumerate(("small", "medium", "large"), start=1):
         cost = Cost(energy_kwh=0.1 * index, time_s=60.0 * index, params=1e6 * index)
         run = RunRecord(model, params=10**6 * index, monitor="val_acc", status="finished")
         run.costs = {resource.field: CostEntry(amount, 0.0, "counter") for resource, amount in cost.items()}
+        run.stages = {"train": Stage(index * 3 * 10**11, 10**10), "validate": Stage(index * 6 * 10**10, 10**9)}
         run.epochs = [Epoch(0, 9, 0.8, cost), Epoch(1, 19, 0.8 + 0.04 * index, cost)]
         run.save(tmp_path / "runs" / model / "pepr.json")
     monkeypatch.chdir(tmp_path)

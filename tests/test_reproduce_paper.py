@@ -185,11 +185,15 @@ def test_what_changes_without_the_condemned_rows(reproduced: tuple[Path, Path, s
             by_time = p[kept] / (1 + (spent - spent.min()) / np.ptp(spent))
             both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (scores, by_time)]
             assert float(text) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-4)
+        params = there["num_param"].to_numpy()
+        for text, kept, scores in ((told[9], np.ones(len(p), bool), before), (told[10], ~bad, after)):
+            both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (scores, params[kept])]
+            assert float(text) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-3)
         names = there["model"].to_numpy()
         first, then = names[before.argmax()], names[~bad][after.argmax()]
         was = 1 + (before > before[names == then]).sum()
         now = 1 + (after > after[names[~bad] == first]).sum() if first in names[~bad] else "dropped"
-        assert told[9:] == [first, then, str(was), "/", str(now)]
+        assert told[11:] == [first, then, str(was), "/", str(now)]
 
 
 def test_every_figure_is_a_pdf_of_the_width_of_a_column_or_a_page(reproduced: tuple[Path, Path, str]) -> None:
