@@ -8,16 +8,18 @@ import logging
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback, RunRecord
+from lightning_pepr.forecast import forecast
 from tests.models import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 EPOCH_KWH = (4 * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
@@ -82,6 +84,103 @@ def test_within_an_epoch(tmp_path: Path) -> None:
     assert record.costs["energy_kwh"].value == pytest.approx((6 * TRAIN_UJ + 6 * VALIDATE_UJ) / 3.6e12)
     assert len(record.evaluations) == 2, "validated once more, so that it is known what the last weights are worth"
     assert step_of(tmp_path / "ckpt" / "last.ckpt") == 6
+
+
+@pytest.mark.parametrize("every_n_steps", [None, 1])
+@pytest.mark.parametrize(
+    ("saving", "schedule"),
+    [
+        ({}, {}),
+        ({"monitor": "val_acc", "mode": "max"}, {}),
+        ({}, {"val_check_interval": 0.5}),
+        ({"save_on_train_epoch_end": True}, {"check_val_every_n_epoch": 2}),
+    ],
+)
+def test_what_it_ends_is_saved(
+    tmp_path: Path, every_n_steps: int | None, saving: dict[str, Any], schedule: dict[str, Any]
+) -> None:
+    """Under the last of the schedules the third epoch is not validated."""
+    checkpoint = ModelCheckpoint(tmp_path / "ckpt", save_last=True, **saving)
+    budget = CostBudget(energy_kwh=2.55 * EPOCH_KWH, every_n_steps=every_n_steps)
+    run, record = fit(budget, tmp_path, checkpoint, enable_checkpointing=True, **schedule)
+    assert run.current_epoch == 3
+    assert ("after epoch 2" if every_n_steps is None else "in epoch 2") in record.stopped
+    assert (run.global_step == 12) == (every_n_steps is None)
+    assert step_of(tmp_path / "ckpt" / "last.ckpt") == run.global_step
+
+
+def test_it_goes_on_from_within_an_epoch_with_a_larger_budget(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "ckpt", save_last=True)
+    budget = CostBudget(energy_kwh=1.45 * EPOCH_KWH, every_n_steps=1)
+    _, before = fit(budget, tmp_path / "a", saving, enable_checkpointing=True)
+    larger = CostBudget(energy_kwh=3 * EPOCH_KWH)
+    run, record = fit(larger, tmp_path / "b", ckpt_path=tmp_path / "ckpt" / "last.ckpt")
+    assert record.run_id == before.run_id
+    assert record.costs["energy_kwh"].value == pytest.approx((14 * TRAIN_UJ + 12 * VALIDATE_UJ) / 3.6e12)
+    assert run.global_step == 14, "the epoch that was cut short is not made up for, as Lightning has it"
+    assert "CostBudget ends the training after epoch 3: " in record.stopped
+
+
+def test_a_second_fit_goes_on_counting_and_a_larger_budget_lets_it(tmp_path: Path) -> None:
+    module, budget = Worker(), CostBudget(energy_kwh=1.5 * EPOCH_KWH)
+    meter = PePRCallback("val_acc", meter=WorkMeter(module))
+    run = trainer(budget, meter, root=tmp_path, max_epochs=4)
+    run.fit(module)
+    run.fit(module)
+    assert run.global_step == 8, "nothing is left"
+    assert meter.run is not None
+    assert "before epoch 2" in meter.run.stopped
+    budget.cost_limits["energy_kwh"] = 10 * EPOCH_KWH
+    run.fit(module)
+    assert run.global_step == 16
+    assert RunRecord.load(tmp_path).stopped == "", "it reached its plan in the end"
+
+
+def test_accumulated_gradients_are_not_looked_at_between(tmp_path: Path) -> None:
+    budget = CostBudget(energy_kwh=1e-9, min_epochs=0, every_n_steps=1)
+    run, record = fit(budget, tmp_path, accumulate_grad_batches=3)
+    assert run.global_step == 1
+    assert record.costs["data_samples"].value == 12, "three batches of four"
+
+
+def test_a_limit_that_is_met_before_min_epochs_is_a_warning_once(tmp_path: Path) -> None:
+    budget = CostBudget(energy_kwh=1e-9, min_epochs=2, every_n_steps=1)
+    with pytest.warns(UserWarning, match=r"trains on for min_epochs=2, although .* kWh of energy are spent") as told:
+        run, _ = fit(budget, tmp_path)
+    assert run.current_epoch == 2
+    assert sum("min_epochs=2" in str(warning.message) for warning in told) == 1
+
+
+@pytest.mark.parametrize("options", [{"min_epochs": 3}, {"min_steps": 10}])
+def test_what_the_trainer_asks_for_is_trained(tmp_path: Path, options: dict[str, int]) -> None:
+    run, record = fit(CostBudget(energy_kwh=1e-9), tmp_path, **options)
+    assert run.global_step == 12
+    assert "after epoch 2" in record.stopped
+
+
+def test_what_stops_first_is_what_ended_it(tmp_path: Path) -> None:
+    class Enough(Callback):
+        def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+            trainer.should_stop = trainer.global_step == 5
+
+    run, record = fit(CostBudget(energy_kwh=1.2 * EPOCH_KWH), tmp_path, Enough())
+    assert run.global_step == 6
+    assert record.stopped == ""
+    assert float(run.callback_metrics["budget_used"]) > 1
+    assert not record.epochs[1].forecasts, "the epoch was cut short"
+
+
+def test_a_search_for_a_learning_rate_is_none_of_the_budget(tmp_path: Path) -> None:
+    class Tunable(Worker):
+        lr = 0.01
+
+    module = Tunable()
+    meter = PePRCallback("val_acc", meter=WorkMeter(module))
+    finder = LearningRateFinder(num_training_steps=20)
+    run = trainer(CostBudget(energy_kwh=2.5 * EPOCH_KWH), meter, finder, root=tmp_path, max_epochs=10)
+    run.fit(module)
+    assert run.global_step == 12
+    assert meter.cost.energy_kwh == pytest.approx(3 * EPOCH_KWH)
 
 
 def test_looks_only_every_so_many_steps(tmp_path: Path) -> None:
@@ -226,6 +325,55 @@ def test_the_forecast_follows_max_steps(tmp_path: Path) -> None:
     run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=None, max_steps=22)
     assert run.global_step == 22
     assert record.epochs[3].forecasts["energy_kwh"]["expected"] == pytest.approx(5.5 * EPOCH_KWH, rel=0.05)
+
+
+def test_after_a_resume_the_forecast_knows_the_epochs_before(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "ckpt", save_last=True)
+    fit(CostBudget(energy_kwh=1.0), tmp_path / "a", saving, max_epochs=4, enable_checkpointing=True)
+    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path / "b", ckpt_path=tmp_path / "ckpt" / "last.ckpt", max_epochs=8)
+    assert [bool(epoch.forecasts) for epoch in record.epochs] == [False] + [True] * 7
+    told = record.epochs[4].forecasts["energy_kwh"]
+    assert told["expected"] == pytest.approx(8 * EPOCH_KWH)
+    assert told["high"] < 8.5 * EPOCH_KWH, "by five epochs that are alike"
+
+
+def test_validation_in_every_second_epoch_is_known_to_be_dearer(tmp_path: Path) -> None:
+    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=9, check_val_every_n_epoch=2)
+    train, validate = 4 * TRAIN_UJ / 3.6e12, 3 * VALIDATE_UJ / 3.6e12
+    spent = [train * (n + 1) + validate * ((n + 1) // 2) for n in range(5)]
+    told = forecast(spent, 9, period=2)
+    assert told is not None
+    assert record.epochs[4].forecasts["energy_kwh"] == pytest.approx(told._asdict())
+
+
+def test_several_validations_in_an_epoch_are_one_epoch(tmp_path: Path) -> None:
+    """The last one ends before the epoch does: what is trained after it counts, too."""
+    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=5, val_check_interval=3)
+    assert [bool(epoch.forecasts) for epoch in record.epochs] == [False, True, True, True, True]
+    assert record.epochs[4].forecasts["energy_kwh"]["expected"] == pytest.approx(5 * EPOCH_KWH)
+    assert record.epochs[2].forecasts["energy_kwh"]["expected"] == pytest.approx(5 * EPOCH_KWH)
+
+
+def test_a_forecast_needs_an_end(tmp_path: Path) -> None:
+    run, record = fit(CostBudget(energy_kwh=3.5 * EPOCH_KWH), tmp_path, max_epochs=-1)
+    assert run.current_epoch == 4
+    assert not any(epoch.forecasts for epoch in record.epochs)
+
+
+def test_a_limit_of_time_is_an_end(tmp_path: Path) -> None:
+    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=-1, max_time=timedelta(seconds=1))
+    assert run.current_epoch > 2
+    assert [bool(epoch.forecasts) for epoch in record.epochs[:3]] == [False, True, True]
+
+
+def test_forecasts_do_not_need_a_budget_and_follow_resources(tmp_path: Path) -> None:
+    module = Worker()
+    meter = PePRCallback("val_acc", meter=WorkMeter(module), resources=["energy"], carbon_intensity=151.0)
+    run = trainer(meter, root=tmp_path, max_epochs=3)
+    run.fit(module)
+    assert {key for key in run.callback_metrics if key.startswith("forecast")} == {"forecast_energy_kwh"}
+    assert meter.run is not None
+    assert set(meter.run.epochs[-1].forecasts) == {"energy_kwh", "carbon_g", "time_s"}
 
 
 # What is refused ------------------------------------------------------------------------------------------------------

@@ -148,6 +148,19 @@ def test_every_argument_from_the_configuration(tmp_path: Path) -> None:
     assert not callback.prog_bar
 
 
+def test_a_budget_from_the_configuration(tmp_path: Path) -> None:
+    limits = {"energy_kwh": 1e3, "time_s": 1e-6, "on": "predicted", "min_epochs": 1, "every_n_steps": 5}
+    budget = {"class_path": "lightning_pepr.CostBudget", "init_args": limits}
+    path = configuration(tmp_path, ours(), budget, max_epochs=5)  # options go to the last one
+    callback, record = launch("--config", str(path))
+    assert len(record.epochs) == 1
+    assert record.stopped.startswith("CostBudget ends the training after epoch 0: ")
+    _, larger = launch("--config", str(path), "--trainer.callbacks.time_s=1e6")
+    assert len(larger.epochs) == 5
+    saved = (Path(callback._target or "").parent / "config.yaml").read_text()
+    assert "lightning_pepr.CostBudget" in saved
+
+
 def test_the_configuration_that_is_saved_beside_the_record_trains_the_same_again(tmp_path: Path) -> None:
     first, record = launch("--config", str(configuration(tmp_path, ours(space=BY_HAND, carbon_intensity=50.0))))
     saved = tmp_path / "logs" / "lightning_logs" / "version_0" / "config.yaml"
@@ -383,7 +396,7 @@ class Model(pl.LightningModule):
 """
 
 BY_TRAINER = """
-from lightning_pepr import ModelSpace, PePRCallback
+from lightning_pepr import CostBudget, ModelSpace, PePRCallback
 
 root = Path(sys.argv[1])
 
@@ -402,6 +415,9 @@ first.fit(model)
 first.test(model, ckpt_path="best", verbose=False, weights_only=True)
 second = trainer("b", 4)
 second.fit(Model(), ckpt_path=root / "ckpt" / "last.ckpt", weights_only=True)
+third = trainer("c", 4, CostBudget(time_s=1e-6), pl.callbacks.ModelCheckpoint(root / "third", save_last=True))
+third.fit(Model())
+assert (root / "third" / "last.ckpt").exists()
 """
 
 
@@ -416,7 +432,7 @@ def run_app(code: str, *arguments: str) -> None:
 @pytest.mark.slow
 def test_pytorch_lightning_s_trainer_tuner_callbacks_and_loggers(tmp_path: Path) -> None:
     run_app(BY_TRAINER, str(tmp_path))
-    first, second = (RunRecord.load(next((tmp_path / name).rglob(FILE_NAME))) for name in "ab")
+    first, second, third = (RunRecord.load(next((tmp_path / name).rglob(FILE_NAME))) for name in "abc")
     assert [(e.epoch, e.step) for e in first.epochs] == [(0, 3), (1, 7)]
     assert (first.status, first.test_performance) == ("finished", 0.25)
     assert first.costs["data_samples"].value == 8, "what the tuner did is left out"
@@ -426,6 +442,8 @@ def test_pytorch_lightning_s_trainer_tuner_callbacks_and_loggers(tmp_path: Path)
     header, *rows = next((tmp_path / "b").rglob("metrics.csv")).read_text().splitlines()
     column = header.split(",").index("pepr_e")
     assert sum(bool(row.split(",")[column]) for row in rows) == 3, "resumed after the first epoch, which scored best"
+    assert len(third.epochs) == 1
+    assert third.stopped.startswith("CostBudget ends the training after epoch 0: ")
 
 
 @pytest.mark.slow

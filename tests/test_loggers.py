@@ -167,6 +167,10 @@ def test_scores_are_at_the_steps_of_the_users_metric_once_each(kind: str, schedu
         assert steps == [epoch.step for epoch in run.epochs], f"{key} is logged once an evaluation"
         assert steps == sorted(set(steps))
         assert set(steps) >= {step for step, _ in own}
+    told = [(epoch.step, epoch.forecasts["time_s"]["expected"]) for epoch in run.epochs if epoch.forecasts]
+    assert len(told) == options.get("max_epochs", 3) - 1, "once at the end of each epoch but the first"
+    assert [step for step, _ in values["forecast_time_s"]] == [step for step, _ in told]
+    assert [value for _, value in values["forecast_time_s"]] == pytest.approx([value for _, value in told], rel=1e-6)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -70,6 +71,13 @@ def test_the_plan_may_be_in_steps_and_end_within_an_epoch() -> None:
     assert seven is not None
     assert told.expected == pytest.approx((six.expected + seven.expected) / 2)
     assert told.low == pytest.approx((six.low + seven.low) / 2)
+
+
+@pytest.mark.parametrize(("max_epochs", "epochs"), [(-1, 15), (12, 12)])
+def test_a_limit_of_time_lets_so_many_epochs_in_as_it_has_room_for(max_epochs: int, epochs: int) -> None:
+    """Five epochs of a minute are over, and ten minutes are left: the timer has not begun."""
+    trainer = plan(max_epochs=max_epochs, max_time=timedelta(minutes=10))
+    assert foresee(trainer, ends())["energy_kwh"] == forecast(ENERGY, epochs, period=1)
 
 
 def test_over_by_epochs() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lightning_pepr import Cost, ModelSpace, RunRecord
+from lightning_pepr.forecast import Forecast
 from lightning_pepr.record import SCHEMA, CostEntry, Device, Epoch, Stage, make_way
 
 
@@ -22,8 +23,16 @@ def example() -> RunRecord:
         epochs=[
             Epoch(0, 9, 0.5, Cost(energy_kwh=0.2), {"pepr_e": 0.4}),
             Epoch(1, 19, 0.75, Cost(energy_kwh=0.4), {"pepr_e": 0.5}),
-            Epoch(2, 29, 0.7, Cost(energy_kwh=0.5), {"pepr_e": 0.45}),
+            Epoch(
+                2,
+                29,
+                0.7,
+                Cost(energy_kwh=0.5),
+                {"pepr_e": 0.45},
+                {"energy_kwh": Forecast(1.0, 0.9, 1.2, 0.9)._asdict()},
+            ),
         ],
+        stopped="CostBudget ends the training after epoch 2: …",
         stages={"train": Stage(10, 20)},
         devices={"cpu:host": Device("cpu", "host", 10, 0.1, "estimated")},
         space=ModelSpace.budget(energy_kwh=1.0),
@@ -35,6 +44,17 @@ def test_there_and_back(tmp_path: Path) -> None:
     record.save(tmp_path / "deep" / "pepr.json")
     assert RunRecord.load(tmp_path / "deep" / "pepr.json") == record
     assert RunRecord.load(tmp_path / "deep") == record, "a folder is taken for the record in it"
+
+
+def test_a_record_from_before_there_were_budgets_and_forecasts() -> None:
+    data = example().to_dict()
+    del data["stopped"]
+    for epoch in data["epochs"]:
+        del epoch["forecasts"]
+    record = RunRecord.from_dict(data)
+    assert record.stopped == ""
+    assert [epoch.forecasts for epoch in record.epochs] == [{}, {}, {}]
+    assert record.best == RunRecord.from_dict(example().to_dict()).best
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
