@@ -87,6 +87,9 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("auditing", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("ranking", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("cli", TORCH_SIDE | {"pandas", "matplotlib"}),
+        ("study.command", HEAVY - {"numpy", "psutil"}),
+        ("study.ray", HEAVY - {"numpy", "psutil"}),
+        ("study.worker", HEAVY - {"numpy", "psutil"}),
         pytest.param(
             "metric",
             {"lightning", "pytorch_lightning", "timm", "pandas", "polars", "codecarbon", "pynvml"},
