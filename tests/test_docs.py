@@ -234,10 +234,13 @@ def test_citation_names_package_and_paper() -> None:
 
 
 TAKES_A_TABLE = {ROOT / "examples" / "reproduce_paper.py"}  # test_reproduce_paper.py gives it one
+TAKES_LONG = {ROOT / "examples" / "pretrained_offline.py"}  # study/test_pretrained_offline.py makes it shorter
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted(set((ROOT / "examples").glob("*.py")) - TAKES_A_TABLE), ids=name)
+@pytest.mark.parametrize(
+    "example", sorted(set((ROOT / "examples").glob("*.py")) - TAKES_A_TABLE - TAKES_LONG), ids=name
+)
 def test_examples_run_from_top_to_bottom(example: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
