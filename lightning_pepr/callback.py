@@ -22,6 +22,7 @@ from lightning_pepr.ledger import Spent
 from lightning_pepr.meters import Meter
 from lightning_pepr.record import Epoch, RunRecord, Status
 from lightning_pepr.space import ModelSpace
+from lightning_pepr.summary import summarize, tell
 from lightning_pepr.tally import CUT_OFF, NO_INTENSITY, Tally, stage_of
 
 
@@ -209,6 +210,9 @@ class PePRCallback(Callback):
         self._run.status = "finished"
         self._save(trainer)
         loggers.end(trainer, self._run, self.write_record)
+        if trainer.is_global_zero:
+            written = self.write_record and self._target is not None and self._target.exists()
+            tell(summarize(self._run, self._target if written else None))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""

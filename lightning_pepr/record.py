@@ -192,6 +192,12 @@ class RunRecord:
             return self.test_performance
         return self.best.performance if self.best else None
 
+    def _repr_html_(self) -> str:
+        """The run as a notebook shows it."""
+        from lightning_pepr.report.notebook import record_html
+
+        return record_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
         plain = asdict(replace(self, epochs=[])) | {"epochs": [epoch.to_dict() for epoch in self.epochs]}

@@ -21,11 +21,11 @@ from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline
 from lightning_pepr.published import SETTINGS
 from lightning_pepr.record import Epoch, RunRecord, now
 from lightning_pepr.report import palette
-from lightning_pepr.report.table import UNITS
 from lightning_pepr.sources import COLUMNS, Runs, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.trackers import MLFLOW, read_mlflow, read_wandb
 from lightning_pepr.uncertainty import CONFIDENCE, wilson
+from lightning_pepr.units import UNITS
 
 import polars as pl  # isort: skip, after sources, which says how to install it
 

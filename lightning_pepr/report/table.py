@@ -9,21 +9,13 @@ from typing import IO, TYPE_CHECKING, Any
 from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, RESOURCES, TIME, Resource
 from lightning_pepr.sources import Runs
 from lightning_pepr.uncertainty import NOT_REPLICATED
+from lightning_pepr.units import three_digits, unit_for
 
 import polars as pl  # isort: skip, after sources, which says how to install it
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-# The largest unit in which the largest amount of a column is at least 1.
-UNITS: dict[Resource, tuple[tuple[float, str], ...]] = {
-    ENERGY: ((1.0, "kWh"), (1e-3, "Wh"), (1e-6, "mWh")),
-    CARBON: ((1e3, "kg"), (1.0, "g"), (1e-3, "mg")),
-    TIME: ((3600.0, "h"), (60.0, "min"), (1.0, "s")),
-    MEMORY: ((1.0, "GB"), (1e-3, "MB")),
-    DATA: ((1e6, "M"), (1e3, "k"), (1.0, "")),
-    PARAMS: ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
-}
 HEADERS = {ENERGY: "energy", CARBON: "CO2e", TIME: "time", MEMORY: "memory", DATA: "samples", PARAMS: "params"}
 LEFT = ("group", "model", "replicated", "energy is")
 RANK = re.compile(r"rank(_[ectmdn])?")
@@ -67,7 +59,7 @@ def build_table(ranking: Runs, performance: str = "P") -> Table:
         if cost is None:
             columns.append((performance, ranking["performance"], _decimal))
         elif ranking[cost.field].count():
-            scale, unit = _unit(cost, float(ranking[cost.field].max()))  # type: ignore[arg-type]
+            scale, unit = unit_for(cost, float(ranking[cost.field].max()))  # type: ignore[arg-type]
             header = f"{HEADERS[cost]} / {unit}" if unit else HEADERS[cost]
             columns.append((header, ranking[cost.field], _scaled(scale)))
     ranked_by = [_ranked_by(ranking, name) for name in _ranks(ranking)]
@@ -124,7 +116,7 @@ def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
         without_it = "Without" if row["group"] is None else f"{row['group']}: without"
         still = row["first"] == row["first_without"]
         first = f"first is {'still ' * still}{row['first_without']}" + ("" if still else f", not {row['first']}")
-        scale, unit = _unit(resource, max(row["bound"], row["bound_without"]))
+        scale, unit = unit_for(resource, max(row["bound"], row["bound_without"]))
         bound, without = (_scaled(scale)(row[name]) for name in ("bound", "bound_without"))
         lines.append(
             f"{without_it} {row['model']} {row['end']} is {without} instead of {bound} {unit}".rstrip()
@@ -176,11 +168,6 @@ def _row(ranking: Runs, run: dict[str, Any]) -> dict[str, Any]:
     raise ValueError(f"{run['model']} is not in the ranking.")
 
 
-def _unit(resource: Resource, largest: float) -> tuple[float, str]:
-    units = UNITS[resource]
-    return next(((scale, unit) for scale, unit in units if largest >= scale), units[-1])
-
-
 def _free_places(ranking: Runs, resource: Resource) -> list[str]:
     """Where the free predictor of a baseline would come by the plain score, which does not take the baseline off."""
     free = ranking.filter(pl.col("source").eq_missing("baseline"))
@@ -230,11 +217,9 @@ def _decimal(value: object) -> str:
 
 
 def _scaled(scale: float) -> Callable[[object], str]:
-    # Three significant digits, without an exponent.
     def show(value: object) -> str:
         if not isinstance(value, (int, float)):
             return "–"
-        amount = value / scale
-        return f"{amount:,.0f}" if amount >= 100 else f"{amount:.1f}" if amount >= 10 else f"{amount:.2f}"
+        return three_digits(value / scale)
 
     return show
