@@ -26,7 +26,18 @@ lint: .venv/installed  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint docs  ## everything, on the CPU
+# Debian's and Ubuntu's package; elsewhere any Chromium or Chrome with its chromedriver on the PATH will do.
+browser:  ## find Chromium for the tests of the report, or install it (apt, as root); without it they are skipped
+	@if command -v chromedriver >/dev/null; then \
+		echo "browser: $$(chromedriver --version)"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium chromium-driver >/dev/null; then \
+		echo "browser: installed $$(chromedriver --version)"; \
+	else \
+		echo "browser: none was found or could be installed, so the tests of the report page in a browser are SKIPPED"; \
+	fi
+
+test: lint docs browser  ## everything, on the CPU
 	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not alone"
 	$(BIN)/pytest -m alone
 
