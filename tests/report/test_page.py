@@ -23,7 +23,6 @@ from lightning_pepr.report.page import HERE, SCRIPTS, render, to_json, write_pag
 from lightning_pepr.space import ModelSpace
 from tests.report.runs import make_run, save_runs
 
-
 PLOTLY = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
 
 
