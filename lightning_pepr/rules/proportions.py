@@ -22,7 +22,7 @@ _FALLBACKS = {
 
 def implausible_power(runs: pl.DataFrame) -> pl.DataFrame:
     """Mean power above what the device can draw, or far from that of the cohort."""
-    unlike_others, middle = far(pl.col("_power"), COHORT, up=3.0, down=6.0)
+    unlike_others, middle = far(pl.col("_power"), COHORT, up=2.0, down=5.0)
     start = pl.format(
         "{} kWh over {} s make a mean power of {} W, ",
         rounded(pl.col("_energy")),
