@@ -56,7 +56,8 @@
   const decimal = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
   const percent = (share) => {
     const value = share * 100;
-    const digits = value >= 10 && value < 90 ? 0 : value >= 90 && value < 1000 ? 1 : value < 10 ? (value < 1 ? 2 : 1) : 0;
+    const near = Math.abs(value - 100) < 0.05 && value !== 100; // not to call 99.98 % all
+    const digits = near ? 2 : value < 1 ? 2 : value < 10 || (value >= 90 && value < 1000) ? 1 : 0;
     return `${value.toFixed(digits)}\u00a0%`;
   };
   const resourceOf = (letter) => data.resources.find((resource) => resource.letter === letter);
@@ -296,13 +297,24 @@
     return { error_x: { ...style, array: right, arrayminus: left }, error_y: { ...style, array: up, arrayminus: down } };
   }
 
+  // Where in the picture, in pixels, a run is; and what the letter of a pinned one covers.
+  function pixels(k, frame) {
+    const wide = Math.max(200, $("profile").clientWidth - 110);
+    const high = Math.max(120, $("profile").clientHeight - 90);
+    return [(view.of.get(k).r - frame.x[0]) / (frame.x[1] - frame.x[0]) * wide, (frame.y[1] - data.runs.p[k]) / (frame.y[1] - frame.y[0]) * high];
+  }
+
+  function letterPlace(i, frame, size) {
+    const [x, y] = pixels(i, frame);
+    return [x - 14 - size / 2, x + 14 + size / 2, y - 34 - size / 2, y + 8 + size / 2];
+  }
+
   // Where, of some places around a dot, a label covers the fewest dots and no other label; in pixels from the dot.
   function freePlace(i, drawn, frame, boxes, width, height) {
     const wide = Math.max(200, $("profile").clientWidth - 110);
     const high = Math.max(120, $("profile").clientHeight - 90);
-    const at = (k) => [(view.of.get(k).r - frame.x[0]) / (frame.x[1] - frame.x[0]) * wide, (frame.y[1] - data.runs.p[k]) / (frame.y[1] - frame.y[0]) * high];
-    const [x, y] = at(i);
-    const dots = drawn.map(at);
+    const [x, y] = pixels(i, frame);
+    const dots = drawn.map((k) => pixels(k, frame));
     let best = null;
     for (const reach of [1, 1.7, 2.6]) {
       for (const [dx, dy] of [[1, -1], [-1, -1], [1, 1], [-1, 1], [0, -1], [0, 1], [1.2, 0], [-1.2, 0]]) {
@@ -402,7 +414,7 @@
     const named = new Map();
     if (best !== null) named.set(best, ["best P", theme.best]);
     if (pick !== null) named.set(pick, [pick === best ? `best P and best PePR-${letter}` : `best PePR-${letter}`, theme.pick]);
-    const boxes = [];
+    const boxes = pins.map((i) => letterPlace(i, frame, size(i)));
     for (const [i, [words, colour]] of named) {
       const { r } = view.of.get(i);
       if (r < frame.x[0] || r > frame.x[1] || runs.p[i] < frame.y[0] || runs.p[i] > frame.y[1]) continue;
@@ -484,7 +496,7 @@
     const [dear, cheap] = cost(a) !== null && cost(b) !== null && cost(a) < cost(b) ? [b, a] : [a, b];
     const titled = (i) => `${letterOfPin(i)} (${model(i)})`;
     const ratio = runs.p[dear] > 0 ? runs.p[cheap] / runs.p[dear] : NaN;
-    const kept = Number.isNaN(ratio) ? `has P = ${decimal(runs.p[cheap])} where that of ${titled(dear)} is 0`
+    const kept = Math.abs(ratio - 1) < 5e-5 ? `performs as ${titled(dear)} does` : Number.isNaN(ratio) ? `has P = ${decimal(runs.p[cheap])} where that of ${titled(dear)} is 0`
       : `${ratio <= 1 ? "keeps" : "reaches"} ${percent(ratio)} of ${titled(dear)}’s performance`;
     const parts = [];
     if (cost(a) === null || cost(b) === null) parts.push(`${titled(cheap)} ${kept}; the ${of} of ${cost(a) === null && cost(b) === null ? "both" : titled(cost(a) === null ? a : b)} was not measured.`);
@@ -638,7 +650,7 @@
     });
     const latest = Math.max(...runs.map((i) => data.curves[i].epoch[data.curves[i].epoch.length - 1]));
     Plotly.react("curves", traces, layout({
-      grid: { rows: 2, columns: 1 }, hovermode: "closest", showlegend: true,
+      hovermode: "closest", showlegend: true, margin: { l: 68, r: 24, t: 24, b: 48 },
       xaxis: { title: { text: "Epoch" }, anchor: "y", tick0: 0, dtick: Math.max(1, Math.ceil(latest / 10)) },
       yaxis: { title: { text: `PePR-${letter}` }, domain: [0, 0.46] }, yaxis2: { title: { text: "P" }, domain: [0.54, 1], anchor: "x" },
     }), config());
