@@ -11,6 +11,7 @@ from lightning_pepr.rules.cohorts import COHORT, FEW, far, positive, rounded
 from lightning_pepr.rules.values import sure_if
 
 _Check: TypeAlias = "tuple[pl.Expr, str, list[pl.Expr]]"  # what is wrong, a text, and what the text tells
+_NO_HOST = 100.0  # times the power of the others: more boards than hosts hold
 _REPEATS = 5  # runs of one model that make a cohort of their own
 _FARTHEST = 1.5  # a fallback is this factor beyond all other intensities
 _GRID = (1.0, 3000.0)  # g CO2e per kWh; coal has about 1000, times a PUE
@@ -38,7 +39,7 @@ def implausible_power(runs: pl.DataFrame) -> pl.DataFrame:
         .select(
             "at",
             evidence=start + pl.when("_above").then(too_much).otherwise(unlike),
-            confidence=sure_if(pl.col("_above")),
+            confidence=sure_if(pl.col("_above") | (pl.col("_power") > _NO_HOST * pl.col("_median"))),
         )
     )
 
