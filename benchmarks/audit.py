@@ -72,7 +72,8 @@ def main() -> None:
     tables, size, times = (5, 20_000, 1) if parser.parse_args().quick else (200, 1_000_000, 3)
     rows = [[name, *(f"{share:.1%}" for share in found(spoil, tables))] for name, spoil in SPOILT.items()]
     head = ["what is wrong", "found", "condemned", "another run condemned"]
-    print(f"Of {tables} tables of 60 runs:\n\n{table(head, rows)}\n")
+    print(f"### Of {tables} tables of 60 runs\n\n{table(head, rows)}\n")
+    print("### Time\n")
     median, largest = ratio(size, times)
     print(
         table(

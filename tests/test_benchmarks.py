@@ -67,3 +67,10 @@ def test_overhead_compares_all_callbacks():
 def test_rank_compares_with_a_loop_that_agrees():
     (rows,) = tables("rank").values()
     assert list(rows)[2:] == ["lightning-pepr", "pandas, group by group"]
+
+
+def test_audit_finds_nothing_where_nothing_is_wrong():
+    found, times = tables("audit").values()
+    assert found["nothing"] == ["0.0%", "0.0%", "0.0%"]
+    assert found["performance in percent"] == ["100.0%", "100.0%", "0.0%"]
+    assert list(times) == ["runs", "---", "20,000"]
