@@ -218,6 +218,7 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"TensorBoard           tensorboard --logdir {out}")
     print(f"CSV logs              {out}/*/version_*/metrics.csv")
     print(f"Rank them again       lightning-pepr rank {out}")
+    print(f"A page of them        lightning-pepr report {out} -o {out / 'report.html'}")
     return 0
 
 

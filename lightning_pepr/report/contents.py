@@ -23,6 +23,7 @@ from lightning_pepr.record import Epoch, RunRecord, now
 from lightning_pepr.report import palette
 from lightning_pepr.sources import COLUMNS, Runs, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
+from lightning_pepr.study.zoo import architectures
 from lightning_pepr.trackers import MLFLOW, read_mlflow, read_wandb
 from lightning_pepr.uncertainty import CONFIDENCE, wilson
 from lightning_pepr.units import UNITS
@@ -41,7 +42,7 @@ MOST_SPACES = 20
 
 _MOST_CATEGORIES = 30
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")  # as `palette.MARKERS`
-_FACETS = ("group", "device", "quality", "status")
+_FACETS = ("device", "quality", "status")
 
 
 def collect(
@@ -123,7 +124,7 @@ def _assemble(
         ],
         "runs": _columns(table),
         "how": _how(table, records),
-        "facets": _facets(table),
+        "facets": _facets(table, records),
         "student": _student(table),
         "spaces": _spaces(given, records),
         "baseline": baseline,
@@ -279,22 +280,31 @@ def _how(table: Runs, records: Sequence[RunRecord | None]) -> dict[str, Any]:
     return {"kinds": [json.loads(kind) for kind in kinds], "of": of}
 
 
-def _facets(table: Runs) -> list[dict[str, Any]]:
-    """The columns by which runs can be coloured: few values, at least two."""
+def _facets(table: Runs, records: Sequence[RunRecord | None]) -> list[dict[str, Any]]:
+    """What runs can be coloured by: the type of a model, settings, columns; few values, at least two."""
+    columns: dict[str, list[str | None]] = {}
+    if "type" not in table.columns:
+        kinds = {name: each.kind for each in architectures().values() for name in (each.name, each.timm)}
+        columns["type"] = [kinds.get(str(name)) for name in table["model"]]
     others = [name for name, dtype in table.schema.items() if name not in COLUMNS and dtype == pl.String]
-    names = [
-        *sorted(_FACETS + tuple(others), key=lambda name: (name != "type", name in ("device", "quality", "status")))
-    ]
+    for name in ("group", *sorted(others, key=lambda name: name != "type")):
+        columns[name] = table[name].to_list()
+    settings = [{} if record is None else record.settings for record in records]
+    for name in dict.fromkeys(name for each in settings for name in each):
+        values = [each.get(name) for each in settings]
+        if name not in columns and all(isinstance(value, (str, int, float, type(None))) for value in values):
+            columns[name] = [None if value is None else str(value) for value in values]
+    for name in _FACETS:
+        columns[name] = table[name].to_list()
     facets: list[dict[str, Any]] = []
-    for name in names:
-        values = table[name].cast(pl.String)
-        if 2 <= values.drop_nulls().n_unique() <= _MOST_CATEGORIES:
-            categories = palette.order_categories(values.drop_nulls())
+    for name in sorted(columns, key=lambda name: name != "type"):
+        found = set(columns[name]) - {None}
+        if 2 <= len(found) <= _MOST_CATEGORIES:
+            categories = palette.order_categories(value for value in found if value is not None)
             at = {category: index for index, category in enumerate(categories)}
-            of = [None if value is None else at[value] for value in values]
-            if any(facet["of"] == of for facet in facets):  # `group` is that of `dataset`
-                continue
-            facets.append({"name": name, "categories": categories, "of": of})
+            of = [None if value is None else at[value] for value in columns[name]]
+            if all(facet["of"] != of for facet in facets):  # `group` is that of `dataset`
+                facets.append({"name": name, "categories": categories, "of": of})
     return facets
 
 

@@ -95,6 +95,20 @@ def test_spaces_are_the_given_one_those_recorded_and_the_published(tmp_path: Pat
         assert each["ranges"]["E"] == list(ModelSpace.published(name, clean=clean).range("energy"))
 
 
+def test_runs_are_coloured_by_the_type_of_their_model_and_by_what_decided_them() -> None:
+    runs = [make_run("resnet18d", 1e6), make_run("pvt_v2_b0", 4e6), make_run("my_own", 2e6)]
+    for index, run in enumerate(runs):
+        run.settings = {"seed": index % 2, "lr": 0.1, "augment": ["flip"]}
+    facets = {facet["name"]: facet for facet in collect(runs)["facets"]}
+    kinds = facets["type"]
+    assert [kinds["categories"][of] if of is not None else None for of in kinds["of"]] == ["CNN", "Other", None]
+    assert facets["seed"]["of"] == [0, 1, 0]
+    assert "lr" not in facets, "all have the same"
+    assert "augment" not in facets
+    table = pl.DataFrame({"model": ["a", "b"], "type": ["x", "y"], "performance": [0.5, 0.6], "time_s": [1.0, 2.0]})
+    assert collect(table)["facets"][0] == {"name": "type", "categories": ["x", "y"], "of": [0, 1]}
+
+
 def test_curves_of_long_runs_keep_first_best_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "MOST_EVALUATIONS", 40)
     runs = [make_run("a", 1e6, epochs=100), make_run("b", 4e6, epochs=3)]

@@ -702,7 +702,11 @@
 
   // The audit, and where it all comes from ---------------------------------------------------------------------------
 
+  let drawnFindings = null;
   function drawFindings() {
+    const key = `${data.made} ${state.group}`; // of nothing else do they depend
+    if (key === drawnFindings) return;
+    drawnFindings = key;
     const found = data.findings.filter((finding) => state.group === null || finding.group === state.group);
     const counts = ["high", "medium", "low"].map((level) => [level, found.filter((finding) => finding.confidence === level).length]).filter(([, count]) => count);
     $("findings-about").textContent = found.length
