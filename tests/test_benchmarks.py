@@ -74,3 +74,14 @@ def test_audit_finds_nothing_where_nothing_is_wrong():
     assert found["nothing"] == ["0.0%", "0.0%", "0.0%"]
     assert found["performance in percent"] == ["100.0%", "100.0%", "0.0%"]
     assert list(times) == ["runs", "---", "20,000"]
+
+
+def test_report_opens_pages_of_several_sizes():
+    from tests.report.browser import WITHOUT, find
+
+    if find() is None:
+        pytest.skip(WITHOUT)
+    (rows,) = tables("report").values()
+    assert [name for name in rows if name not in ("runs", "---")] == ["1", "100"]
+    assert rows["1"][3] == rows["1"][5] == "1.0"
+    assert all(row[0].endswith(" MB") for name, row in rows.items() if name[0].isdigit())
