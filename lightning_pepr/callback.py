@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
@@ -120,6 +121,9 @@ class PePRCallback(Callback):
         self._at_validation_start: Any = None  # and then
         self._served = False  # whether this epoch has been logged
         self._validated = False  # whether a validation has run
+        self._evaluated: int | None = (
+            0  # samples of the evaluation that runs or ran last; None if they cannot be counted
+        )
 
     @property
     def state_key(self) -> str:
@@ -210,9 +214,13 @@ class PePRCallback(Callback):
         self._run.status = "finished"
         self._save(trainer)
         loggers.end(trainer, self._run, self.write_record)
-        if trainer.is_global_zero:
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say in one line what the run has reached and cost: after the progress bar has ended, and only beside one."""
+        if self._run is not None and self._run.status == "finished" and trainer.is_global_zero:
             written = self.write_record and self._target is not None and self._target.exists()
-            tell(summarize(self._run, self._target if written else None))
+            line = summarize(self._run, self._target if written else None)
+            tell(line, quiet=trainer.progress_bar_callback is None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""
@@ -268,7 +276,21 @@ class PePRCallback(Callback):
         """Count for validation."""
         if self._fn == "fit" and not trainer.sanity_checking:
             self._tally.enter("validate")
+            self._evaluated = 0
             self._at_validation_start = trainer.callback_metrics.get(self.performance_key)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the samples that the monitored performance is of."""
+        if self._fn == "fit" and not trainer.sanity_checking:
+            self._count_evaluated(self.performance_key, len(trainer.num_val_batches), dataloader_idx, batch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, before any other callback looks."""
@@ -299,9 +321,22 @@ class PePRCallback(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for testing, beside the fit."""
         if self._run is not None:
+            self._evaluated = 0
             self._tally.begin()
             self._tally.open(trainer.strategy.root_device)
             self._tally.enter("test")
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the samples that the test performance is of."""
+        self._count_evaluated(self.test_key, len(trainer.num_test_batches), dataloader_idx, batch)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take down the test performance and its cost; the last test wins."""
@@ -309,7 +344,7 @@ class PePRCallback(Callback):
             return
         self._tally.enter(None, wait=True)
         metrics = trainer.callback_metrics
-        tested = self._tally.gather(metrics.get(self.test_key), metrics)
+        tested = self._tally.gather(metrics.get(self.test_key), metrics, self._evaluated)
         self._tally.begin()  # so that it is not added to the fit
         self._tally.close()
         if tested.performance is None:
@@ -322,6 +357,7 @@ class PePRCallback(Callback):
             rank_zero_warn(f"PePRCallback: {message} The record is without it.")
         else:
             self._run.test_performance = tested.performance
+            self._run.test_samples = tested.evaluated
             self._run.stages["test"] = stage_of(tested.stages.get("test", Spent()))
             self._save(trainer)
             loggers.update(trainer, self._run, self.write_record)
@@ -339,7 +375,8 @@ class PePRCallback(Callback):
         current = metrics.get(self.performance_key)
         # Lightning never clears a value, so one that is the very object of before is an epoch old.
         stale = self._at_validation_start if after_validation else self._at_epoch_start
-        merged = self._tally.gather(None if current is stale else current, metrics)
+        evaluated = self._evaluated if after_validation else None
+        merged = self._tally.gather(None if current is stale else current, metrics, evaluated)
         performance = merged.performance
         if performance is None and after_validation:
             monitors.check_in_time(trainer, self.performance_key, merged.keys)
@@ -356,6 +393,8 @@ class PePRCallback(Callback):
                 raise ValueError(message)
             self._warn_once("outside", f"{message} The score is NaN in such epochs.")
             performance = float("nan")
+        if performance is not None:
+            self._run.val_samples = merged.evaluated
         self._book()
         self._warn_of_missing()
         self._served = True
@@ -368,6 +407,14 @@ class PePRCallback(Callback):
         publish(trainer, values, step)
         if self.prog_bar:
             trainer.progress_bar_metrics.update(scores)
+
+    def _count_evaluated(self, key: str, loaders: int, loader: int, batch: Any) -> None:
+        """Count a batch, if the performance is of its loader: where there are several, the key's end says of which."""
+        of = re.search(r"/dataloader_idx_(\d+)$", key)
+        if of is not None and int(of[1]) != loader:
+            return
+        size = _batch_size(batch) if loaders == 1 or of is not None else None
+        self._evaluated = None if size is None or self._evaluated is None else self._evaluated + size
 
     def _foresee(self, trainer: Trainer) -> None:
         """Tell what the whole run will cost, now that an epoch is over, and log it."""

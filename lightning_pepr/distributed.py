@@ -20,6 +20,7 @@ class Report:
         data_samples: Training samples seen; None if they cannot be counted.
         memory_gb: Peak memory in GB; None if unknown.
         performance: The monitored value, where this rank has a fresh one.
+        evaluated: Of how many samples it is; None if that could not be counted.
         keys: The keys that this rank has logged.
         names: What the devices are called, by the keys of the parts.
     """
@@ -30,6 +31,7 @@ class Report:
     data_samples: int | None = None
     memory_gb: float | None = None
     performance: float | None = None
+    evaluated: int | None = None
     keys: frozenset[str] = field(default_factory=frozenset)
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,7 +54,7 @@ def merge(reports: Sequence[Report]) -> Report:
     """One report of the whole run.
 
     Energy is summed over distinct devices and hosts, time and memory are those of the largest rank, samples are
-    summed, and performance is averaged over the ranks that have one.
+    summed, and performance is averaged over the ranks that have one, whose samples are summed.
     """
     keepers = _keepers(reports)
     slowest = max(reports, key=lambda report: report.total.time_ns)
@@ -62,6 +64,7 @@ def merge(reports: Sequence[Report]) -> Report:
         stages[stage] = Spent(_merge_parts(keepers, at_stage), slowest.stages.get(stage, Spent()).time_ns)
     total = Spent(_merge_parts(keepers, [report.total for report in reports]), slowest.total.time_ns)
     performances = [report.performance for report in reports if report.performance is not None]
+    evaluated = [r.evaluated for r in reports if r.performance is not None and r.evaluated is not None]
     samples = [report.data_samples for report in reports if report.data_samples is not None]
     return Report(
         host="",
@@ -70,6 +73,7 @@ def merge(reports: Sequence[Report]) -> Report:
         data_samples=sum(samples) if len(samples) == len(reports) else None,
         memory_gb=max((r.memory_gb for r in reports if r.memory_gb is not None), default=None),
         performance=sum(performances) / len(performances) if performances else None,
+        evaluated=sum(evaluated) if evaluated and len(evaluated) == len(performances) else None,
         keys=frozenset[str]().union(*(report.keys for report in reports)),
         names={device_key(report.host, key): name for report in reports for key, name in report.names.items()},
     )

@@ -140,7 +140,7 @@ class Tally:
         if self._samples is not None:
             self._samples = None if samples is None else self._samples + samples
 
-    def _report(self, performance: Any = None, keys: Iterable[str] = ()) -> Report:
+    def _report(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> Report:
         peak = None if self._memory is None else self._memory.peak_bytes()
         return Report(
             host=host_name(),
@@ -149,6 +149,7 @@ class Tally:
             data_samples=self._samples,
             memory_gb=None if peak is None else max(peak / 1e9, self._least_peak_gb),
             performance=None if performance is None else float(performance),
+            evaluated=evaluated,
             keys=frozenset(keys),
             names=self._names,
         )
@@ -164,14 +165,15 @@ class Tally:
 
     # All ranks ------------------------------------------------------------------------------------------------------
 
-    def gather(self, performance: Any = None, keys: Iterable[str] = ()) -> Report:
+    def gather(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> Report:
         """What all ranks have spent in this fit. A collective.
 
         Args:
             performance: This rank's monitored value, a number or a tensor of one, if it has a fresh one.
             keys: What this rank has logged.
+            evaluated: Of how many samples the value is, if that is known.
         """
-        self._own = self._report(performance, keys)
+        self._own = self._report(performance, keys, evaluated)
         self._ranks = gather(self._own)
         return merge(self._ranks)
 

@@ -100,6 +100,7 @@ def test_a_training_metric_of_single_steps_is_scored_each_epoch(tmp_path: Path) 
     trainer(callback, root=tmp_path).fit(module)
     assert callback.run is not None
     assert [e.performance for e in callback.run.epochs] == [3 / 8] * 3, "the last step's, though validation ran"
+    assert callback.run.val_samples is None, "it is of no validation"
 
 
 def test_validating_alone_and_predicting_cost_nothing(tmp_path: Path) -> None:
@@ -334,6 +335,7 @@ def test_testing_is_its_own_stage_and_gives_the_test_performance(tmp_path: Path)
     before = RunRecord.load(tmp_path)
     assert before.test_performance is None
     assert before.performance == 0.625, "the best epoch's"
+    assert (before.val_samples, before.test_samples) == (6, None), "the sanity check's are not among them"
     for _ in range(2):
         run.test(module, ckpt_path="best", verbose=False)
     after = RunRecord.load(tmp_path)
@@ -341,6 +343,7 @@ def test_testing_is_its_own_stage_and_gives_the_test_performance(tmp_path: Path)
     assert after.stages["test"].energy_uj == 3 * TEST_UJ, "the last call wins"
     assert after.cost == before.cost, "and testing adds nothing to the fit"
     assert after.status == "finished"
+    assert (after.val_samples, after.test_samples) == (6, 6), "of one evaluation, however many there were"
 
 
 def test_testing_without_a_fit_leaves_no_record(tmp_path: Path) -> None:

@@ -23,6 +23,14 @@ def report(host: str, parts: dict[str, tuple[int | None, Quality]], time_ns: int
     return Report(host, {"train": spent}, spent, **kwargs)  # type: ignore[arg-type]
 
 
+def test_samples_of_a_performance_are_summed_over_the_ranks_that_have_one() -> None:
+    ranks = [report("a", {}, performance=0.5, evaluated=3), report("a", {}, performance=0.7, evaluated=4)]
+    merged = merge([*ranks, report("a", {}, evaluated=9)])
+    assert (merged.performance, merged.evaluated) == (pytest.approx(0.6), 7)
+    assert merge([*ranks, report("a", {}, performance=0.6)]).evaluated is None, "not known of one, not known of all"
+    assert merge([report("a", {})]).evaluated is None
+
+
 def test_two_ranks_with_a_device_each_are_summed() -> None:
     merged = merge([report("a", {"gpu:0": (10, COUNTER)}), report("a", {"gpu:1": (5, COUNTER)})])
     assert merged.total.energy_uj == 15

@@ -289,6 +289,19 @@ def test_several_validation_loaders(tmp_path: Path) -> None:
     assert [e.performance for e in record.epochs] == [0.25, 0.5, 0.625], "that of the first loader"
     assert record.monitor == "val_acc/dataloader_idx_0"
     assert record.test_monitor == "test_acc/dataloader_idx_0"
+    assert record.val_samples == 6, "of the first loader alone"
+
+
+def test_a_key_of_several_loaders_does_not_tell_of_how_many_samples_it_is(tmp_path: Path) -> None:
+    class Together(TwoSets):
+        def on_validation_epoch_end(self) -> None:
+            self.log("val_both", 0.5)
+
+    module = Together()
+    callback = PePRCallback("val_both", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, root=tmp_path).fit(module)
+    assert callback.run.performance == 0.5
+    assert callback.run.val_samples is None
 
 
 def test_several_validation_loaders_and_a_key_without_the_index(tmp_path: Path) -> None:
@@ -577,3 +590,4 @@ def test_processes_count_each_sample_once(tmp_path: Path, strategy: str) -> None
     assert record.hardware["ranks"] == 2
     assert record.costs["energy_kwh"].value == sum(s.energy_uj or 0 for s in record.stages.values()) / UJ
     assert [e.epoch for e in record.evaluations] == [0, 1]
+    assert record.val_samples == 6, "three of each rank"
