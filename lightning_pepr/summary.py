@@ -45,9 +45,14 @@ def summarize(run: RunRecord, record: Path | None = None) -> str:
     return " · ".join([f"{run.model}: {reached} for {', '.join(parts) or 'nothing measured'}", *scores, *where])
 
 
-def tell(line: str) -> None:
-    """Say a line: in a terminal by rich, if it is installed; elsewhere to the log, so that it is no litter."""
-    if not sys.stderr.isatty():
+def tell(line: str, quiet: bool = False) -> None:
+    """Say a line: in a terminal by rich, if it is installed; elsewhere to the log, so that it is no litter.
+
+    Args:
+        line: What to say.
+        quiet: Whether to say it to the log in a terminal, too.
+    """
+    if quiet or not sys.stderr.isatty():
         log.info(line)
         return
     try:

@@ -20,12 +20,15 @@ import os, sys, warnings
 warnings.simplefilter("ignore")
 from lightning_pepr import ModelSpace, PePRCallback
 from tests.models import Worker, trainer
-if "{hide}":
-    sys.modules["rich"] = sys.modules["rich.console"] = None
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+class Hide(Callback):  # rich, from here on: Lightning itself looks for it when it starts
+    def on_train_end(self, *args):
+        sys.modules["rich.console"] = None
+others = [Hide(), TQDMProgressBar()] if "{hide}" else []
 ranks = int(os.environ.get("WORLD_SIZE", 1))
 callback = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1))
 many = dict(devices=ranks, strategy="ddp") if ranks > 1 else dict()
-trainer(callback, root=sys.argv[1], max_epochs=2, **many).fit(Worker())
+trainer(callback, *others, root=sys.argv[1], max_epochs=2, enable_progress_bar={bar}, **many).fit(Worker())
 if ranks > 1:
     import torch.distributed
     torch.distributed.barrier()
@@ -55,9 +58,9 @@ def in_a_terminal(command: list[str], folder: Path) -> str:
     return shown
 
 
-def write(folder: Path, hide: bool = False) -> str:
+def write(folder: Path, hide: bool = False, bar: bool = True) -> str:
     script = folder / "fit.py"
-    script.write_text(FIT.replace("{hide}", "yes" if hide else ""))
+    script.write_text(FIT.replace("{hide}", "yes" if hide else "").replace("{bar}", repr(bar)))
     return str(script)
 
 
@@ -77,6 +80,12 @@ def test_other_ranks_are_silent(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", write(tmp_path)]
     shown = in_a_terminal([*command, str(tmp_path)], tmp_path)
     assert len(re.findall(r"^Worker: val_acc", shown, re.MULTILINE)) == 1, shown
+
+
+@pytest.mark.slow
+def test_who_has_no_progress_bar_has_no_line(tmp_path: Path) -> None:
+    shown = in_a_terminal([sys.executable, write(tmp_path, bar=False), str(tmp_path)], tmp_path)
+    assert "Worker:" not in shown
 
 
 @pytest.mark.slow
