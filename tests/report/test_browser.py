@@ -24,7 +24,7 @@ from lightning_pepr.auditing import audit
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.functional import normalize, pepr, pepr_curve
 from lightning_pepr.ranking import rank
-from lightning_pepr.report.contents import collect
+from lightning_pepr.report import contents
 from lightning_pepr.report.page import HERE, write_page
 from lightning_pepr.sources import load_runs
 from lightning_pepr.space import ModelSpace
@@ -152,7 +152,7 @@ return [...found.of].map(([i, each]) => [
     own=st.booleans(),
     baseline=st.sampled_from([None, None, 0.5]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_scores_ranks_and_bounds_as_rank_does(
     scores: Browser, table: list[dict[str, Any]], resource: Resource, own: bool, baseline: float | None
@@ -164,7 +164,8 @@ def test_the_page_scores_ranks_and_bounds_as_rank_does(
     ):
         return  # which rank refuses
     expected = rank(frame, by=resource, space=space, baseline=baseline)
-    data = collect(frame, baseline=baseline)
+    runs = load_runs(frame)
+    data = {"runs": contents._columns(runs), "student": contents._student(runs)}  # all that is reckoned with
     found = scores.run(EVALUATE, data, resource.letter, None if own else [0.25, 7.5], baseline)
     key = resource.score_key
     ranked = expected.filter(pl.col("source").ne_missing("baseline")).with_columns(pl.col("row"))
