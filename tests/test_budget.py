@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback, RunRecord
 from lightning_pepr.forecast import forecast
+from lightning_pepr.meters import Part, Quality, Reading
 from tests.models import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 EPOCH_KWH = (4 * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
@@ -181,6 +182,25 @@ def test_a_search_for_a_learning_rate_is_none_of_the_budget(tmp_path: Path) -> N
     run.fit(module)
     assert run.global_step == 12
     assert meter.cost.energy_kwh == pytest.approx(3 * EPOCH_KWH)
+
+
+def test_a_meter_that_fails_ends_nothing_and_is_told_once(tmp_path: Path) -> None:
+    class Failing(WorkMeter):
+        def read(self, wait: bool = True) -> Reading:
+            reading = super().read(wait)
+            if self.module.evaluations < 2:
+                return reading
+            return Reading({"work": Part(None, Quality.UNAVAILABLE, reason="lost")}, reading.time_s, reading.timestamp)
+
+    module = Worker()
+    meter = PePRCallback("val_acc", meter=Failing(module))
+    run = trainer(CostBudget(energy_kwh=2.5 * EPOCH_KWH), meter, root=tmp_path, max_epochs=5)
+    with pytest.warns(UserWarning, match="does not limit energy_kwh at present: it could not be measured") as told:
+        run.fit(module)
+    assert sum("does not limit" in str(warning.message) for warning in told) == 1
+    assert run.current_epoch == 5
+    assert float(run.callback_metrics["budget_used"]) == pytest.approx(1 / 2.5), "the last that is known, and never 0"
+    assert "forecast_energy_kwh" not in run.callback_metrics
 
 
 def test_looks_only_every_so_many_steps(tmp_path: Path) -> None:
