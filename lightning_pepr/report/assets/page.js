@@ -369,7 +369,7 @@
           symbol: facet && kind !== null ? data.symbols[kind % data.symbols.length] : "circle",
           line: { color: theme.ink, width: known.length > 300 ? 0.4 : 0.8 },
         },
-        cliponaxis: false,
+        cliponaxis: known.length > 300,
       };
       if (bars) {
         const errors = errorsOf(points);
