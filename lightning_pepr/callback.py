@@ -216,7 +216,7 @@ class PePRCallback(Callback):
         loggers.end(trainer, self._run, self.write_record)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say in one line what the run has reached and cost: after the progress bar has ended, and only beside one."""
+        """Say in one line what the run has reached and cost; where no progress bar is wanted, to the log alone."""
         if self._run is not None and self._run.status == "finished" and trainer.is_global_zero:
             written = self.write_record and self._target is not None and self._target.exists()
             line = summarize(self._run, self._target if written else None)

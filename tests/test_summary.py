@@ -53,6 +53,7 @@ def in_a_terminal(command: list[str], folder: Path) -> str:
         text += chunk
     process.wait(60)
     os.close(own)
+    text = text.replace(b"\x1b[2K", b"\n")  # erases a line: what follows stands alone on it
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.decode(errors="replace")).replace("\r", "")
     assert process.returncode == 0, shown
     return shown
