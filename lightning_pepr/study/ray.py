@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections import deque
@@ -135,13 +136,16 @@ def _connect(address: str) -> Any:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"--engine ray needs Ray. Try: {INSTALL}", name="ray") from error
     try:
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdigit() and "://" not in address:  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(
             address=None if address == "local" else address,
             logging_level=logging.ERROR,
             log_to_driver=False,
             include_dashboard=False if address == "local" else None,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ConnectionError(
             f"there is no Ray cluster at {address!r} ({' '.join(str(error).split())[:200]}). Start one with "
             "`ray start --head`, or name it: --ray-address HOST:PORT, or local for this machine alone."
