@@ -55,6 +55,9 @@ def tell(line: str, quiet: bool = False) -> None:
     if quiet or not sys.stderr.isatty():
         log.info(line)
         return
+    if hasattr(sys.stderr, "rich_proxied_file"):  # a bar of rich is alive, and lets lines through above it in this way
+        print(line, file=sys.stderr)
+        return
     try:
         from rich.console import Console
         from rich.text import Text
