@@ -97,8 +97,8 @@ def in_own_space(models: pl.DataFrame) -> pl.DataFrame:
     """Score models over the energies of these models alone."""
     energy = models["energy_kwh"]
     space = ModelSpace({"energy_kwh": (float(energy.min()), float(energy.max()))})
-    score = pepr(models["performance"].to_numpy(), space.normalize(energy.to_numpy(), "energy"))
-    return models.with_columns(pepr_e=pl.Series(score))
+    r = np.asarray(space.normalize(energy.to_numpy(), "energy"))
+    return models.with_columns(r_e=pl.Series(r), pepr_e=pl.Series(pepr(models["performance"].to_numpy(), r)))
 
 
 def halves(runs: pl.DataFrame) -> str:
@@ -156,6 +156,9 @@ def draw(runs: pl.DataFrame, folder: Path, title: str) -> None:
     from lightning_pepr.report.figures import against_parameters, save_figure, score_profile
 
     drawn = runs.with_columns(params=pl.col("full_params"))
+    if drawn["px"].n_unique() > 1:  # what larger images cost would hide the rest
+        drawn, title = in_own_space(drawn.filter(pl.col("px") == 32)), f"{title}, models that take 32 px"
+    drawn = drawn.drop("pepr_e_low", "pepr_e_high")
     save_figure(against_parameters(drawn, color_by="type", title=title), folder / "parameters.png")
     save_figure(
         score_profile(drawn, color_by="type", performance_label="Test AUROC", title=title), folder / "profile.png"

@@ -81,7 +81,7 @@ class StudyProgress:
     def __enter__(self) -> StudyProgress:
         self._bar.start()
         if not self.console.is_terminal and self.models:
-            self.say(f"getting ready to train {len(self.models)} {self.noun}s")
+            self.say(f"getting ready to train {len(self.models)} {self.noun}{'s' * (len(self.models) != 1)}")
         return self
 
     def __exit__(
