@@ -59,6 +59,7 @@ bench: .venv-bench/installed  ## the tables of docs/benchmarks.md (25 minutes, o
 	.venv-bench/bin/python -m benchmarks.energy_accuracy
 	.venv-bench/bin/python -m benchmarks.overhead
 	.venv-bench/bin/python -m benchmarks.rank
+	.venv-bench/bin/python -m benchmarks.study
 
 docs: .venv/installed  ## build the site, strictly
 	$(BIN)/mkdocs build --strict --quiet

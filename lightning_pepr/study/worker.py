@@ -72,6 +72,7 @@ def _train(task: dict[str, Any], tell: Tell) -> None:
     from lightning_pepr.study.runner import Progress, train_model
 
     run = run_of(task["run"])
+    _timm()
     tell("ready")  # all that takes long is imported
     settings = run.settings
     data = make_data(
