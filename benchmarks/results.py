@@ -82,7 +82,11 @@ def with_size(runs: pl.DataFrame) -> str:
     """How each quantity goes with the number of parameters, over the models of a group."""
     rows = []
     for (group,), of_group in runs.group_by("group", maintain_order=True):
-        models = of_group.group_by("model").agg(pl.mean("full_params", "performance", "energy_kwh", "pepr_e", "px"))
+        models = (
+            of_group.group_by("model")
+            .agg(pl.mean("full_params", "performance", "energy_kwh", "pepr_e", "px"))
+            .sort("model")
+        )
         for what, some in (("all", models), ("those at 32 px", models.filter(pl.col("px") == 32))):
             if len(some) < 5 or (what != "all" and len(some) == len(models)):
                 continue
