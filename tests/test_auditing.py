@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lightning_pepr import ModelSpace, RunRecord, audit, load_runs, rank
@@ -33,6 +33,16 @@ def found(table: Any, **options: Any) -> list[tuple[int | None, str, str]]:
     return audit(table, **options).select("row", "rule", "confidence").rows()
 
 
+def is_dominated(table: pl.DataFrame) -> bool:
+    """Whether one model costs three times what any other one of its group does."""
+    for field in ("energy_kwh", "carbon_g", "time_s"):
+        most = table.group_by("group", "model").agg(pl.col(field).max()).sort("group", field)
+        for group in most.partition_by("group"):
+            if len(group) > 1 and group[field][-1] >= 3 * group[field][-2]:
+                return True
+    return False
+
+
 class TestCleanTables:
     @pytest.mark.slow
     @settings(few, max_examples=100)
@@ -47,7 +57,9 @@ class TestCleanTables:
         digits=st.integers(3, 15),
     )
     def test_nothing_is_found(self, **how: Any) -> None:
-        assert audit(make_clean(**how)).rows() == []
+        table = make_clean(**how)
+        assume(not is_dominated(table))  # few models, whose power differs a lot: then there is something to find
+        assert audit(table).rows() == []
 
     @few
     @given(seed=st.integers(0, 10**6), watts=st.sampled_from([0.3, 65.0]), step=st.sampled_from([0.0, 0.1, 1.0]))

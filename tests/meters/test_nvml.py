@@ -6,6 +6,9 @@ import pytest
 
 from tests.simnvml import SimDevice, SimDriver
 
+# Processes whose readings are held against when they were made: beside others they may not run for seconds.
+pytestmark = pytest.mark.alone
+
 HEAD = """
 import json, sys, time
 from lightning_pepr.meters import HostMeter, open_meter
