@@ -109,6 +109,7 @@ class PePRCallback(Callback):
         self._run: RunRecord | None = None
         self._fit_of: tuple[weakref.ref[Trainer], weakref.ref[LightningModule]] | None = None
         self._target: Path | None = None
+        self._written: tuple[str, tuple[int, int] | None] | None = None  # whose record it is, and how it looked
         self._warned: set[str] = set()
         self._ends: dict[int, dict[str, float | None]] = {}  # of epochs: what had been spent by then
         self._begin_fit()
@@ -478,8 +479,10 @@ class PePRCallback(Callback):
         if trainer.is_global_zero:
             self._run.updated = record.now()
             try:
-                record.make_way(self._target, self._run.run_id)
+                if self._written != (self._run.run_id, record.signature(self._target)):
+                    record.make_way(self._target, self._run.run_id)
                 self._run.save(self._target)
+                self._written = self._run.run_id, record.signature(self._target)
             except OSError as error:
                 self._warn_once("disk", f"the record could not be written to {self._target}: {error}.")
 

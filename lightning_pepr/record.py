@@ -272,6 +272,15 @@ class RunRecord:
             raise ValueError(f"{source} is not a record of a run: {error}") from error
 
 
+def signature(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that was put in its place: its inode and when it was written; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def make_way(target: Path, run_id: str) -> None:
     """Rename the record of another run that is in the way, so that it is never overwritten."""
     if not target.exists():
