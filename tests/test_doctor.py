@@ -55,14 +55,13 @@ def test_each_board_has_its_meter_its_tick_and_its_latency() -> None:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_the_self_test_tells_the_true_power() -> None:
-    sim = SimDriver(SimDevice(low=70, high=320, duty=0.4, wave=0.5), SimDevice(high=200, wave=0, counter=False))
+    sim = SimDriver(SimDevice(high=170, wave=0), SimDevice(high=200, wave=0, counter=False))
     found = ask(sim, seconds=5.0)
     test = found["selftest"]
     assert test["seconds"] > 4
-    for uuid, watts in zip(sim.uuids, (70 + 250 * 0.4, 200.0), strict=True):
+    for uuid, watts in zip(sim.uuids, (170.0, 200.0), strict=True):
         gpu = test["gpus"][uuid]
-        # Waves of half a second need not be whole at both ends: that is up to 3.5 % of five seconds.
-        assert gpu["mean_w"] == pytest.approx(watts, rel=0.05, abs=gpu["error_j"] / test["seconds"])
+        assert gpu["mean_w"] == pytest.approx(watts, rel=0.02, abs=gpu["error_j"] / test["seconds"])
         assert 0 < gpu["error_j"] < 0.2 * gpu["energy_j"]
     assert "no CUDA device" in test["load"], "what was no load is not called one"
 
