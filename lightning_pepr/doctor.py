@@ -464,27 +464,29 @@ def _load() -> Iterator[str]:
     try:
         import torch
 
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+        # The driver's word is not enough: `is_available` takes it where PYTORCH_NVML_BASED_CUDA_CHECK is set, as
+        # lightning sets it, and then CUDA may still not start.
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        matrices = [torch.randn(4096, 4096, device=f"cuda:{i}", dtype=torch.float16) for i in range(count)]
     except Exception as error:  # a torch that does not start is no reason to end
-        yield f"none: torch does not start ({type(error).__name__})"
+        yield f"none: torch does not start on the GPU ({type(error).__name__}), so the boards were as they are"
         return
-    if not devices:
+    if not matrices:
         yield "none: torch has no CUDA device here, so the boards were as they are"
         return
     stop = threading.Event()
 
-    def work(device: int) -> None:
-        a = torch.randn(4096, 4096, device=f"cuda:{device}", dtype=torch.float16)
+    def work(a: torch.Tensor) -> None:
         while not stop.is_set():
             for _ in range(8):
                 a = (a @ a).clamp_(-1, 1)
-            torch.cuda.synchronize(device)
+            torch.cuda.synchronize(a.device)
 
-    threads = [threading.Thread(target=work, args=(device,), daemon=True) for device in devices]
+    threads = [threading.Thread(target=work, args=(matrix,), daemon=True) for matrix in matrices]
     for thread in threads:
         thread.start()
     try:
-        yield f"matrix products of torch on {len(devices)} device{'s' * (len(devices) > 1)}"
+        yield f"matrix products of torch on {len(threads)} device{'s' * (len(threads) > 1)}"
     finally:
         stop.set()
         for thread in threads:
