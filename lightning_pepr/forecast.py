@@ -106,17 +106,47 @@ def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: in
     >>> f"{told.expected:.0f}, between {told.low:.0f} and {told.high:.0f}"
     '51, between 44 and 59'
     """
-    costs = _check(spent, epochs, level, period)
-    done = costs.size
-    if 0 < done == epochs or (done > 1 and costs[-1] == 0.0):
-        return Forecast(float(costs[-1]), float(costs[-1]), float(costs[-1]), level)
-    if done < 2:
-        return None
-    share = np.diff(costs / costs[-1], prepend=0.0)  # of all that was spent: no unit, whatever their size
+    return forecasts([spent], epochs, level, period)[0]
+
+
+def forecasts(
+    spent: Sequence[Sequence[float]], epochs: int, level: float = 0.9, period: int | None = None
+) -> list[Forecast | None]:
+    """Tell what the whole run will cost in several resources, as `forecast` does in one, and in about its time.
+
+    Args:
+        spent: Of each resource what `forecast` takes, shape (resources, n).
+        epochs: As of `forecast`.
+        level: As of `forecast`.
+        period: As of `forecast`.
+
+    Returns:
+        The forecast of each, within 1e-5 of what `forecast` gives.
+
+    Raises:
+        ValueError: As `forecast` does, and if the resources are not of as many epochs.
+    """
+    checked = [_check(each, epochs, level, period) for each in spent]
+    if len({costs.size for costs in checked}) > 1:
+        raise ValueError(f"spent is of {[costs.size for costs in checked]} epochs; expected as many of each resource.")
+    told: list[Forecast | None] = [None] * len(checked)
+    ahead = []  # which are to be foreseen
+    for index, costs in enumerate(checked):
+        if 0 < costs.size == epochs or (costs.size > 1 and costs[-1] == 0.0):
+            told[index] = Forecast(float(costs[-1]), float(costs[-1]), float(costs[-1]), level)
+        elif costs.size > 1:
+            ahead.append(index)
+    if not ahead:
+        return told
+    total = np.stack([checked[index] for index in ahead])
+    done = total.shape[1]
+    share = np.diff(total / total[:, -1:], prepend=0.0)  # of all that was spent: no unit, whatever their size
     tail = (1.0 - level) / 2.0
     rest = _quantiles(*_mix(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
-    low, expected, high = (float(costs[-1] * (1.0 + max(0.0, value) / done)) for value in rest)
-    return Forecast(expected, low, high, level)
+    for index, last, values in zip(ahead, total[:, -1], rest, strict=True):
+        low, expected, high = (float(last * (1.0 + max(0.0, value) / done)) for value in values)
+        told[index] = Forecast(expected, low, high, level)
+    return told
 
 
 def _check(spent: Sequence[float], epochs: int, level: float, period: int | None) -> Array:
@@ -145,26 +175,31 @@ def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Ar
     """The weight, mean and standard deviation of each of the normal distributions that the remaining costs are told by.
 
     Args:
-        cost: Of each epoch so far, shape (n,), in units of their mean.
+        cost: Of each epoch so far, shape (s, n), in units of their mean.
         epochs: Of the whole run, more than n.
         period: Of validation; None tries some.
+
+    Returns:
+        Each of shape (s, m).
     """
     prior = PERIOD_PRIOR if period is None else {period: 1.0}
     parts = [_predict(cost, epochs, each) for each in prior]
-    posterior = np.stack([part[0] for part in parts]) + np.log(list(prior.values()))[:, None]
-    weight = np.exp(posterior - posterior.max())
-    kept = weight > 1e-7
-    mean, variance = (np.stack(each)[kept] for each in list(zip(*parts, strict=True))[1:])
-    return weight[kept] / weight[kept].sum(), mean, np.sqrt(variance)
+    posterior = np.hstack([part[0] + math.log(share) for part, share in zip(parts, prior.values(), strict=True)])
+    weight = np.exp(posterior - posterior.max(axis=1, keepdims=True))
+    kept = (weight > 1e-7).any(axis=0)
+    mean, variance = (np.hstack(each)[:, kept] for each in list(zip(*parts, strict=True))[1:])
+    weight = weight[:, kept]
+    return weight / weight.sum(axis=1, keepdims=True), mean, np.sqrt(variance)
 
 
 def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array]:
     """Fit every model to the epochs so far, and predict what the remaining ones cost together by each.
 
     Returns:
-        The logarithm of how likely each model is, and the mean and variance of its prediction, each of shape (m,).
+        The logarithm of how likely each model is, and the mean and variance of its prediction, each of shape (s, m).
     """
-    done, left = cost.size, epochs - cost.size
+    series, done = cost.shape
+    left = epochs - done
     # The regression's columns at the epochs so far, and their sums over the epochs to come. Drift is 0 now, and 1
     # after as many epochs as the run has: then its size needs no unit.
     columns, to_come = [np.ones(done)], [float(left)]
@@ -174,27 +209,29 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
     columns.append(np.arange(1.0 - done, 1.0) / epochs)
     to_come.append(left * (left + 1) / 2 / epochs)
     wide = len(columns)
-    rows = np.column_stack([*columns, cost - 1.0])
+    rows = np.empty((series, done, wide + 1))
+    rows[:, :, :wide] = np.column_stack(columns)
+    rows[:, :, wide] = cost - 1.0
 
     lengths = _lengths(done)  # how many epochs there are since the last change, in each model
     first = done - lengths
-    level = np.maximum(np.cumsum(cost[::-1])[lengths - 1] / lengths, SMALLEST_LEVEL)
+    level = np.maximum(np.cumsum(cost[:, ::-1], axis=1)[:, lengths - 1] / lengths, SMALLEST_LEVEL)
 
-    # From here on, axes are: correlation, change, noise, drift. Least squares on x(t) - r x(t - 1), and on the first
-    # epoch × √(1 - r²), is what autocorrelated noise asks for; `_moments` are its sums of products.
+    # From here on, axes are: series, correlation, change, noise, drift. Least squares on x(t) - r x(t - 1), and on the
+    # first epoch × √(1 - r²), is what autocorrelated noise asks for; `_moments` are its sums of products.
     correlation = CORRELATION[:, None, None, None]
-    noise = (NOISE * level[:, None])[None, :, :, None]
-    drift = DRIFT * level[:, None, None]
+    noise = (NOISE * level[..., None])[:, None, :, :, None]
+    drift = DRIFT * level[:, None, :, None, None]
     ahead, spread = _ahead(left)
-    sums = np.array(to_come) - ahead[:, None] * rows[-1, :wide]
+    sums = np.array(to_come) - ahead[:, None] * rows[0, -1, :wide]  # the columns are those of all series
 
     # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner.
-    system = np.zeros((len(CORRELATION), len(lengths), len(NOISE), len(DRIFT), wide + 2, wide + 2))
-    system[..., : wide + 1, : wide + 1] = _moments(rows, first)[:, :, None, None]
+    system = np.zeros((series, len(CORRELATION), len(lengths), len(NOISE), len(DRIFT), wide + 2, wide + 2))
+    system[..., : wide + 1, : wide + 1] = _moments(rows, first)[:, :, :, None, None]
     system[..., wide + 1, :wide] = system[..., :wide, wide + 1] = sums[:, None, None, None]
     likelihood = 0.5 * np.log(1.0 - correlation**2) - (lengths[:, None, None] - 1) * np.log(noise)
     if wide == 3:  # validation adds something; drift may go either way
-        known, guess = (NOISE[:, None] / VALIDATION) ** 2, VALIDATION * level[:, None, None]
+        known, guess = (NOISE[:, None] / VALIDATION) ** 2, VALIDATION * level[:, None, :, None, None]
         system[..., 1, 1] += known
         system[..., 1, wide] += known * guess
         system[..., wide, 1] += known * guess
@@ -209,17 +246,17 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
         system -= across[..., :, None] * (across / pivot[..., None])[..., None, :]
     seen = across[..., wide] / pivot  # the drift, since it was eliminated last
     likelihood = likelihood - system[..., wide, wide] / (2.0 * noise**2)
-    mean = left + (ahead * rows[-1, wide])[:, None, None, None] - system[..., wide + 1, wide]
+    mean = left + (ahead * rows[:, -1:, wide])[..., None, None, None] - system[..., wide + 1, wide]
     variance = noise**2 * (spread[:, None, None, None] - system[..., wide + 1, wide + 1])
     variance += (DRIFT_CHANGE * seen * to_come[-1]) ** 2
 
     prior = (
         np.log(CORRELATION_PRIOR)[:, None, None, None]
-        + (_before(cost, first) + _change_prior(lengths, done, epochs))[:, None, None]
+        + (_before(cost, first) + _change_prior(lengths, done, epochs))[:, None, :, None, None]
         + np.log(NOISE_PRIOR / NOISE_PRIOR.sum())[:, None]
         + np.log(DRIFT_PRIOR)
     )
-    return (likelihood + prior).ravel(), mean.ravel(), variance.ravel()
+    return (likelihood + prior).reshape(series, -1), mean.reshape(series, -1), variance.reshape(series, -1)
 
 
 def _lengths(done: int) -> NDArray[np.int64]:
@@ -238,21 +275,25 @@ def _change_prior(lengths: NDArray[np.int64], done: int, epochs: int) -> Array:
 
 
 def _moments(rows: Array, first: NDArray[np.int64]) -> Array:
-    """Sums of products of the whitened rows from each of `first` on, for each correlation: shape (r, c, w, w)."""
-    edges = [*first[::-1].tolist(), len(rows)]
+    """Sums of products of the whitened rows from each of `first` on, for each correlation: shape (s, r, c, w, w)."""
+    edges = [*first[::-1].tolist(), rows.shape[1]]
+    across = rows.swapaxes(1, 2)
 
     def from_each(other: Array) -> Array:
-        between = [rows[begin:end].T @ other[begin:end] for begin, end in itertools.pairwise(edges)]
-        return np.cumsum(between[::-1], axis=0)
+        between = [across[:, :, begin:end] @ other[:, begin:end] for begin, end in itertools.pairwise(edges)]
+        return np.cumsum(np.stack(between[::-1], axis=1), axis=1)
 
     def outer(left: Array, right: Array) -> Array:
         return left[..., :, None] * right[..., None, :]
 
-    previous = np.vstack([np.zeros_like(rows[:1]), rows[:-1]])
-    cross = from_each(previous) - outer(rows[first], previous[first])
-    ends = outer(rows[first], rows[first]) + outer(rows[-1], rows[-1])
+    previous = np.zeros_like(rows)
+    previous[:, 1:] = rows[:, :-1]
+    begin, end = rows[:, first], rows[:, -1:]
+    cross = from_each(previous) - outer(begin, previous[:, first])
+    ends = outer(begin, begin) + outer(end, end)
     r = CORRELATION[:, None, None, None]
-    moments: Array = (1 + r**2) * from_each(rows) - r**2 * ends - r * (cross + cross.swapaxes(1, 2))
+    both = cross + cross.swapaxes(2, 3)
+    moments: Array = (1 + r**2) * from_each(rows)[:, None] - r**2 * ends[:, None] - r * both[:, None]
     return moments
 
 
@@ -268,40 +309,46 @@ def _ahead(left: int) -> tuple[Array, Array]:
 
 
 def _before(cost: Array, first: NDArray[np.int64]) -> Array:
-    """The logarithm of how likely the costs before each change are, with a level and a noise of their own."""
-    found = np.zeros(first.size)
+    """The logarithm of how likely the costs before each change are, with a level and a noise of their own.
+
+    Of shape (s, c).
+    """
+    found = np.zeros((cost.shape[0], first.size))
     some = first > 0
     count = first[some]
-    mean = np.cumsum(cost)[count - 1] / count
-    squares = np.maximum(np.cumsum((cost - 1.0) ** 2)[count - 1] - count * (mean - 1.0) ** 2, 0.0)
-    noise = np.maximum(mean, SMALLEST_LEVEL)[:, None] * NOISE
-    each = (1 - count[:, None]) * np.log(noise) - squares[:, None] / (2 * noise**2)
-    top = each.max(axis=1)
-    evidence = np.log(np.exp(each - top[:, None]) @ (NOISE_PRIOR / NOISE_PRIOR.sum()))
+    mean = np.cumsum(cost, axis=1)[:, count - 1] / count
+    squares = np.maximum(np.cumsum((cost - 1.0) ** 2, axis=1)[:, count - 1] - count * (mean - 1.0) ** 2, 0.0)
+    noise = np.maximum(mean, SMALLEST_LEVEL)[..., None] * NOISE
+    each = (1 - count[:, None]) * np.log(noise) - squares[..., None] / (2 * noise**2)
+    top = each.max(axis=2)
+    evidence = np.log(np.exp(each - top[..., None]) @ (NOISE_PRIOR / NOISE_PRIOR.sum()))
     # A level may be anything up to twice the mean: the price of having one more.
-    found[some] = top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2)
+    found[:, some] = top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2)
     return found
 
 
-def _quantiles(weight: Array, mean: Array, deviation: Array, probability: Sequence[float]) -> list[float]:
-    """Quantiles of a mixture of normal distributions, by Newton's method, and by bisection where that leaps away."""
+def _quantiles(weight: Array, mean: Array, deviation: Array, probability: Sequence[float]) -> list[list[float]]:
+    """Quantiles of mixtures of normal distributions, by Newton's method, and by bisection where that leaps away."""
     wanted = np.array(probability)
     normal = np.array([NormalDist().inv_cdf(value) for value in probability])
+    weight, mean, deviation = weight[:, None], mean[:, None], deviation[:, None]  # axes: series, quantile, component
     each = mean + deviation * normal[:, None]
-    below, above = each.min(axis=1), each.max(axis=1)  # the mixture's quantile is among those of its components
-    middle = weight @ mean
-    at = np.clip(middle + normal * math.sqrt(weight @ (deviation**2 + (mean - middle) ** 2)), below, above)
+    below, above = each.min(axis=2), each.max(axis=2)  # the mixture's quantile is among those of its components
+    middle = (weight * mean).sum(axis=2)
+    spread = np.sqrt((weight * (deviation**2 + (mean - middle[..., None]) ** 2)).sum(axis=2))
+    at = np.clip(middle + normal * spread, below, above)
     height = weight / deviation / math.sqrt(2.0 * math.pi)
     for _ in range(100):
-        z = (at[:, None] - mean) / deviation
+        z = (at[..., None] - mean) / deviation
         bell = np.exp(-0.5 * z**2)
-        excess = _normal_cdf(z, bell) @ weight - wanted
+        excess = (_normal_cdf(z, bell) * weight).sum(axis=2) - wanted
         below, above = np.where(excess < 0, at, below), np.where(excess < 0, above, at)
-        newton = at - excess / np.maximum(bell @ height, 1e-300)
-        last, at = at, np.where((below < newton) & (newton < above), newton, (below + above) / 2)
-        if np.all(np.abs(at - last) <= 1e-7 * np.abs(at)):
+        newton = at - excess / np.maximum((bell * height).sum(axis=2), 1e-300)
+        near = np.abs(newton - at) <= 1e-7 * np.abs(at)  # and to stay: a step of nothing is on the bracket's end
+        at = np.where(near | ((below < newton) & (newton < above)), newton, (below + above) / 2)
+        if near.all():
             break
-    return sorted(at.tolist())
+    return [sorted(each) for each in at.tolist()]
 
 
 def _normal_cdf(z: Array, bell: Array) -> Array:

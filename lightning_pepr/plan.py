@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from lightning.pytorch import Trainer
 
 from lightning_pepr.cost import CARBON, ENERGY, TIME, Cost, Resource
-from lightning_pepr.forecast import Forecast, forecast
+from lightning_pepr.forecast import Forecast, forecasts
 from lightning_pepr.monitors import callbacks_of
 
 FORESEEN: tuple[Resource, ...] = (ENERGY, CARBON, TIME)
@@ -47,26 +47,24 @@ def foresee(trainer: Trainer, ends: Ends, first: int = 0) -> dict[str, Forecast]
     epochs = _epochs(trainer, ends, first)
     if len(ends) < 2 or epochs is None:
         return {}
-    period = _period(trainer, first)
     known: dict[Resource, list[float]] = {}
-    told: dict[str, Forecast] = {}
     for resource in FORESEEN:
         spent = [amount for end in ends if (amount := end.get(resource.field)) is not None]
-        if len(spent) < len(ends) or not all(a <= b for a, b in itertools.pairwise(spent)):
-            continue
-        known[resource] = spent
-        factor = _factor(known.get(ENERGY, []), spent) if resource is CARBON else None
-        if factor is None:
-            told[resource.field] = _forecast(spent, epochs, period)
-        else:
-            expected, low, high, level = told[ENERGY.field]
-            told[resource.field] = Forecast(factor * expected, factor * low, factor * high, level)
-    return told
+        if len(spent) == len(ends) and all(a <= b for a, b in itertools.pairwise(spent)):
+            known[resource] = spent
+    factor = _factor(known[ENERGY], known[CARBON]) if {ENERGY, CARBON} <= known.keys() else None
+    if factor is not None:
+        del known[CARBON]
+    told = dict(zip(known, _forecasts(list(known.values()), epochs, _period(trainer, first)), strict=True))
+    if factor is not None:
+        expected, low, high, level = told[ENERGY]
+        told[CARBON] = Forecast(factor * expected, factor * low, factor * high, level)
+    return {resource.field: told[resource] for resource in FORESEEN if resource in told}
 
 
 def _factor(energy: Sequence[float], carbon: Sequence[float]) -> float | None:
     """By what carbon is energy times an intensity, which spares a forecast; None if it is not."""
-    if not energy or energy[-1] <= 0.0:
+    if energy[-1] <= 0.0:
         return None
     factor = carbon[-1] / energy[-1]
     return (
@@ -104,12 +102,15 @@ def _period(trainer: Trainer, first: int) -> int | None:
     return None if every is None or first % every else every
 
 
-def _forecast(spent: Sequence[float], epochs: float, period: int | None) -> Forecast:
-    """As `forecast`, for a run that may end within an epoch."""
+def _forecasts(spent: Sequence[Sequence[float]], epochs: float, period: int | None) -> list[Forecast]:
+    """As `forecasts`, for a run that may end within an epoch."""
     part, whole = math.modf(epochs)
-    told = forecast(spent, int(whole), period=period)
-    after = forecast(spent, int(whole) + 1, period=period) if part else told
-    assert told is not None  # there are two epochs or more
-    assert after is not None
-    expected, low, high = (a + part * (b - a) for a, b in zip(told[:3], after[:3], strict=True))
-    return Forecast(expected, low, high, told.level)
+    told = forecasts(spent, int(whole), period=period)
+    after = forecasts(spent, int(whole) + 1, period=period) if part else told
+    found = []
+    for one, other in zip(told, after, strict=True):
+        assert one is not None  # there are two epochs or more
+        assert other is not None
+        expected, low, high = (a + part * (b - a) for a, b in zip(one[:3], other[:3], strict=True))
+        found.append(Forecast(expected, low, high, one.level))
+    return found

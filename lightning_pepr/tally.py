@@ -51,8 +51,9 @@ class Tally:
         """Begin a fit of the run."""
         self._samples: int | None = 0
         self._least_peak_gb = 0.0  # the peak of memory when something was left out
-        self._own: Report | None = None  # this rank's latest report, in this fit,
-        self._ranks: list[Report] = []  # and that of each rank
+        self._own: Report | None = None  # this rank's latest report in this fit,
+        self._ranks: list[Report] = []  # that of each rank,
+        self._merged: Report | None = None  # and all of them together
 
     def _let_go(self) -> None:
         self._meter: Meter | None = None
@@ -175,20 +176,22 @@ class Tally:
         """
         self._own = self._report(performance, keys, evaluated)
         self._ranks = gather(self._own)
-        return merge(self._ranks)
+        self._merged = merge(self._ranks)
+        return self._merged
 
     def cut_off(self, rank: int, ranks: int) -> None:
         """Take this rank's last report without asking the others, who may be gone."""
         self._ranks = self._ranks or [Report("", {}, Spent(), data_samples=0) for _ in range(ranks)]
         self._ranks[rank] = self._report()
+        self._merged = merge(self._ranks)
 
     def whole(self) -> Report:
         """What the run has spent up to the last gathering, with earlier fits."""
-        return _plus(self._before, merge(self._ranks)) if self._ranks else self._before
+        return self._before if self._merged is None else _plus(self._before, self._merged)
 
     def finish(self) -> None:
         """End a fit: what it has spent is from now on an earlier fit's."""
-        self._before, self._ranks = self.whole(), []
+        self._before, self._ranks, self._merged = self.whole(), [], None
 
     def book(self, run: RunRecord, intensity: Intensity | None) -> None:
         """Write what the run has spent into its record."""

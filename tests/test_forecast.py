@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.forecast import CASES, EPOCHS, FAMILIES, LOOKS, OUTSIDE, Trace, log_uniform, noisy, told
 from lightning_pepr import forecast as module
-from lightning_pepr.forecast import Forecast, forecast
+from lightning_pepr.forecast import Forecast, forecast, forecasts
 from tests.test_benchmarks import tables
 
 MARGIN = 0.05
@@ -183,6 +183,27 @@ def test_integers_and_arrays_are_as_good_as_floats() -> None:
     assert forecast(spent, 20) == forecast(np.array(spent), np.int64(20)) == forecast([float(c) for c in spent], 20)
 
 
+@given(
+    st.integers(2, 20).flatmap(lambda n: st.lists(st.lists(st.floats(0.1, 10.0), min_size=n, max_size=n), max_size=3))
+)
+def test_several_at_once_are_as_each_alone(costs: list[list[float]]) -> None:
+    spent = [np.cumsum(each).tolist() for each in costs]
+    spent += [[0.0] * len(each) for each in spent[:1]]
+    for found, each in zip(forecasts(spent, 50), spent, strict=True):
+        alone = forecast(each, 50)
+        assert found is not None
+        assert alone is not None
+        assert tuple(found) == pytest.approx(tuple(alone), rel=1e-5)
+
+
+def test_several_at_once_at_the_ends_of_a_run() -> None:
+    assert forecasts([], 50) == []
+    assert forecasts([[1.0], [2.0]], 50) == [None, None]
+    assert forecasts([[1.0, 2.0], [0.0, 0.0]], 2) == [Forecast(2.0, 2.0, 2.0, 0.9), Forecast(0.0, 0.0, 0.0, 0.9)]
+    with pytest.raises(ValueError, match=r"spent is of \[2, 3\] epochs; expected as many of each resource"):
+        forecasts([[1.0, 2.0], [1.0, 2.0, 3.0]], 50)
+
+
 def test_epochs_that_cost_nothing() -> None:
     assert forecast([0.0, 0.0, 0.0], 50) == Forecast(0.0, 0.0, 0.0, 0.9)
     assert forecast([0.0], 50) is None
@@ -284,7 +305,7 @@ def test_the_mixture_is_that_of_the_models_covariances(seed: int, period: int | 
     rng = np.random.default_rng(seed)
     cost = rng.lognormal(0.0, 0.1, 7) * np.where(np.arange(7) < seed, 1.5, 1.0)
     cost /= cost.mean()
-    weight, mean, deviation = module._mix(cost, 20, period)
+    weight, mean, deviation = (each[0] for each in module._mix(cost[None], 20, period))
     periods = module.PERIOD_PRIOR if period is None else {period: 1.0}
     found = [(log + math.log(prior), *rest) for n, prior in periods.items() for log, *rest in reference(cost, 20, n)]
     logs, means, variances = np.array(found).T
@@ -298,7 +319,7 @@ def test_the_mixture_is_that_of_the_models_covariances(seed: int, period: int | 
 
 def test_the_change_that_is_found_is_the_one_there_was() -> None:
     cost = np.array([1.0, 1.01, 0.99, 1.0, 1.01, 0.99, 2.0, 2.01, 1.99, 2.0])
-    weight, mean, _ = module._mix(cost / cost.mean(), 50, 1)
+    weight, mean, _ = (each[0] for each in module._mix(cost[None] / cost.mean(), 50, 1))
     assert weight @ mean * cost.mean() == pytest.approx(40 * 2.0, rel=0.02)
 
 
@@ -311,7 +332,7 @@ def test_the_change_that_is_found_is_the_one_there_was() -> None:
 def test_quantiles_are_those_of_the_mixture(parts: list[tuple[float, float, float]], probability: float) -> None:
     weight, mean, deviation = np.array(parts).T
     weight /= weight.sum()
-    (found,) = module._quantiles(weight, mean, deviation, [probability])
+    ((found,),) = module._quantiles(weight[None], mean[None], deviation[None], [probability])
     at = [NormalDist(m, s).cdf(found) for m, s in zip(mean, deviation, strict=True)]
     density = [NormalDist(m, s).pdf(found) for m, s in zip(mean, deviation, strict=True)]
     assume(weight @ density < 1e3)  # there a rounding of the quantile is more than one of its probability

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import importlib.util
@@ -16,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from lightning_pepr.meters.base import Part, Quality
-from lightning_pepr.meters.processes import family
+from lightning_pepr.meters.processes import descendants
 
 GENERIC_WATTS = 4.0
 """Watts of one busy hardware thread where the processor is not known: what a fully used virtual core is taken to
@@ -83,14 +84,10 @@ def _cpu_seconds() -> float:
     """The CPU time so far of this process and its children, in seconds, ended children included."""
     times = os.times()
     seconds = time.process_time() + times.children_user + times.children_system
-    for process in family():
-        if process.pid == os.getpid():
-            continue
-        try:
+    for process in descendants():
+        with contextlib.suppress(psutil.Error):
             used = process.cpu_times()
-        except psutil.Error:
-            continue
-        seconds += used.user + used.system + used.children_user + used.children_system
+            seconds += used.user + used.system + used.children_user + used.children_system
     return seconds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from lightning_pepr.meters.processes import family
+from lightning_pepr.meters.processes import descendants
 
 INTERVAL = 0.5
 """Seconds between two looks at the resident memory."""
@@ -104,9 +105,9 @@ class MemoryMeter:
 def _resident() -> int:
     """The resident memory of this process and its children, in bytes."""
     total = 0
-    for process in family():
-        try:
+    with contextlib.suppress(psutil.Error):
+        total += psutil.Process().memory_info().rss
+    for process in descendants():
+        with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
-        except psutil.Error:
-            continue
     return total
