@@ -11,13 +11,13 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_pepr.cost import RESOURCES, Cost
+from lightning_pepr.cost import Cost
 from lightning_pepr.space import ModelSpace
 
 SCHEMA = "lightning-pepr/run/1"
@@ -68,9 +68,8 @@ class Epoch:
     forecasts: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The evaluation as plain types: `asdict`, which copies ever so deeply, takes eight times as long."""
-        cost = {resource.field: self.cost.amount(resource) for resource in RESOURCES}
-        return {name: getattr(self, name) for name in self.__slots__} | {"cost": cost}
+        """The evaluation as plain types, of which some are still its own."""
+        return _attributes(self) | {"cost": _attributes(self.cost)}
 
 
 @dataclass(slots=True)
@@ -200,11 +199,23 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
-        plain = asdict(replace(self, epochs=[])) | {"epochs": [epoch.to_dict() for epoch in self.epochs]}
-        plain["model"] = {"name": self.model, "params": self.params}
+        plain: dict[str, Any] = _finite(self._plain())
+        return plain
+
+    def _plain(self) -> dict[str, Any]:
+        """The record as plain types, of which some are still its own."""
+        plain = _attributes(self)
         del plain["params"]
-        plain["space"] = self.space.to_dict() if self.space else None
-        return {"schema": SCHEMA, **_finite(plain)}
+        return {
+            "schema": SCHEMA,
+            **plain,
+            "model": {"name": self.model, "params": self.params},
+            "costs": {name: _attributes(entry) for name, entry in self.costs.items()},
+            "epochs": [epoch.to_dict() for epoch in self.epochs],
+            "stages": {name: _attributes(stage) for name, stage in self.stages.items()},
+            "devices": {name: _attributes(device) for name, device in self.devices.items()},
+            "space": self.space.to_dict() if self.space else None,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunRecord:
@@ -242,7 +253,11 @@ class RunRecord:
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = _to_json(self.to_dict())
+        plain = self._plain()
+        try:
+            text = _to_json(plain)
+        except ValueError:  # something is not finite, which is rare, and dear to look for
+            text = _to_json(_finite(plain))
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -376,6 +391,11 @@ def _to_json(plain: dict[str, Any]) -> str:
             text = dumps(value)
         lines.append(f" {dumps(key)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _attributes(data: Any) -> dict[str, Any]:
+    """The fields of a dataclass: `asdict`, which copies ever so deeply, takes eight times as long."""
+    return {name: getattr(data, name) for name in data.__slots__}
 
 
 def _finite(value: Any) -> Any:

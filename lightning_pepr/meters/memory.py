@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -102,11 +103,17 @@ class MemoryMeter:
         self._peak = state["peak"]
 
 
+@functools.lru_cache(maxsize=1)
+def _own_process(pid: int) -> psutil.Process:
+    """This process; to make it anew each time takes longer than to ask it."""
+    return psutil.Process(pid)
+
+
 def _resident() -> int:
     """The resident memory of this process and its children, in bytes."""
     total = 0
     with contextlib.suppress(psutil.Error):
-        total += psutil.Process().memory_info().rss
+        total += _own_process(os.getpid()).memory_info().rss
     for process in descendants():
         with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
