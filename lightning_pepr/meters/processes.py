@@ -34,8 +34,7 @@ def _children_of(pid: int) -> list[psutil.Process]:
     pids: list[int] = []
     try:
         for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/children", "rb", buffering=0) as children:  # plain bytes: half the time
-                pids += map(int, children.read().split())
+            pids += map(int, _read(f"{tasks}/{task}/children").split())
     except OSError:
         return _asked_of_psutil(pid)
     found = []
@@ -43,6 +42,15 @@ def _children_of(pid: int) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             found.append(psutil.Process(child))
     return found
+
+
+def _read(path: str) -> bytes:
+    """A short file. `open` asks the kernel for more than it needs, and this is done at every boundary."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return b"".join(iter(lambda: os.read(handle, 65536), b""))
+    finally:
+        os.close(handle)
 
 
 def _asked_of_psutil(pid: int) -> list[psutil.Process]:

@@ -57,31 +57,39 @@ class PowerRange:
     def __init__(self, limit: float, sure: int) -> None:
         self._limit, self._sure = limit, sure
         self._seen: deque[float] = deque(maxlen=64)
+        self._number = 0  # of those seen
+        self._known = (0, 0.0, limit, limit)  # the range, when so many had been seen
 
     def see(self, watts: float) -> None:
         """Take note of a power."""
         if 0.0 <= watts < 1e5:
             self._seen.append(watts)
+            self._number += 1
+
+    def _range(self) -> tuple[int, float, float, float]:
+        """How many powers have been seen, and by them `low`, `high` and `peak`, which are asked for more often."""
+        if self._known[0] != self._number:
+            number, seen = self._number, tuple(self._seen)
+            least, most = min(seen), max(seen)
+            low = 0.98 * least if sum(watts <= 1.02 * least for watts in seen) >= self._sure else 0.0
+            sure = sum(watts >= 0.98 * most for watts in seen) >= self._sure
+            self._known = (number, low, 1.02 * most if sure else max(1.02 * most, self._limit), most)
+        return self._known
 
     @property
     def low(self) -> float:
         """The lowest, less 2 %; 0 if that is not sure."""
-        seen = tuple(self._seen)
-        least = min(seen, default=0.0)
-        return 0.98 * least if sum(watts <= 1.02 * least for watts in seen) >= self._sure else 0.0
+        return self._range()[1]
 
     @property
     def high(self) -> float:
         """The highest, plus 2 %; the limit if that is not sure."""
-        seen = tuple(self._seen)
-        most = max(seen, default=0.0)
-        sure = sum(watts >= 0.98 * most for watts in seen) >= self._sure
-        return 1.02 * most if sure else max(1.02 * most, self._limit)
+        return self._range()[2]
 
     @property
     def peak(self) -> float:
         """The highest that was seen; the limit if none was."""
-        return max(tuple(self._seen), default=self._limit)
+        return self._range()[3]
 
     @property
     def latest(self) -> float:
