@@ -56,13 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("pepr-demo"), metavar="DIR", help="where to (%(default)s)")
     demo.set_defaults(command=_demo)
 
-    rank = commands.add_parser("rank", help="rank runs: records, CSV tables, MLflow, W&B")
-    rank.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
-    )
+    rank = commands.add_parser("rank", parents=[_runs()], help="rank runs: records, CSV tables, MLflow, W&B")
     rank.add_argument("--group", metavar="COLUMN", help="rank the runs of each value of this column apart")
     rank.add_argument(
         "--space",
@@ -83,13 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         help="score (P - P0) / (1 - P0) instead of P, and show the free predictor that has P0",
     )
     rank.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS[*FACTOR]",
-        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
-    )
-    rank.add_argument(
         "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
     )
     rank.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write the ranking instead of printing it")
@@ -99,6 +86,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_doctor(commands)
     return parser
+
+
+def _runs() -> argparse.ArgumentParser:
+    """What every command takes that reads runs."""
+    runs = argparse.ArgumentParser(add_help=False)
+    runs.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
+    )
+    runs.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS[*FACTOR]",
+        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
+    )
+    return runs
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -131,7 +137,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from lightning_pepr.report.command import add_options
 
-    report = commands.add_parser("report", help="a page of runs for a browser, written or served")
+    report = commands.add_parser("report", parents=[_runs()], help="a page of runs for a browser, written or served")
     add_options(report)
     report.set_defaults(command=_report)
 
@@ -159,25 +165,13 @@ def _study(options: argparse.Namespace) -> int:
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     audit = commands.add_parser(
         "audit",
+        parents=[_runs()],
         help="find costs that cannot be true; exit status 1 if there are any",
         description="Find costs that cannot be true. Exit status: 0 if nothing was found, 1 if something was, 2 if the "
         "input was wrong.",
     )
     audit.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
-    )
-    audit.add_argument(
         "--group", metavar="COLUMN", help="the column whose values are spaces of their own (group or dataset, if there)"
-    )
-    audit.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS[*FACTOR]",
-        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
     )
     audit.add_argument(
         "--drop",

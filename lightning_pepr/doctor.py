@@ -122,7 +122,7 @@ def _gpus(troubles: list[Facts]) -> list[Facts]:
 
 
 def _boards() -> tuple[list[Facts], str]:
-    import pynvml  # type: ignore[import-untyped]
+    import pynvml
 
     pynvml.nvmlInit()
     boards = []

@@ -12,7 +12,7 @@ import numpy as np
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.functional import above_baseline
 from lightning_pepr.pareto import add_pareto
-from lightning_pepr.sources import BASELINE, COLUMNS, Runs, check_runs, load_runs, warn_of_mixtures
+from lightning_pepr.sources import BASELINE, COLUMNS, Runs, arrange, check_runs, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.uncertainty import Score, check_errors, place_models
 
@@ -182,19 +182,7 @@ def _keys(by: By) -> list[Resource]:
 
 def _read(runs: Source, group: str | None, at: str) -> Runs:
     """The runs, with P and group as they are asked for, and `_model`, which tells models apart."""
-    table = load_runs(runs)
-    if at not in ("best", "last"):
-        raise ValueError(f"at is {at!r}; expected 'best' or 'last'.")
-    if at == "last":
-        of_last = pl.col("last_performance").is_not_null()
-        table = table.with_columns(
-            performance=pl.coalesce("last_performance", "performance"),
-            samples=pl.when(of_last).then("val_samples").otherwise("samples"),
-        )
-    if group is not None:
-        if group not in table.columns:
-            raise ValueError(f"there is no column {group!r} to group by; the runs have {', '.join(table.columns)}.")
-        table = table.with_columns(group=pl.col(group).cast(pl.String))
+    table = arrange(load_runs(runs), group, at)
     check_runs(table)
     check_errors(table)
     at_row = pl.col("_row")

@@ -174,6 +174,32 @@ def check_runs(runs: Runs, scored: bool = True) -> None:
         )
 
 
+def arrange(runs: Runs, group: str | None, at: str) -> Runs:
+    """The runs with the P and the group by which they are to be looked at.
+
+    Args:
+        runs: What `load_runs` returned.
+        group: The column that is to be `group`; None leaves that as it is.
+        at: "best" or "last": of which epoch P is, where a record has both.
+
+    Raises:
+        ValueError: If there is no such column, or `at` is something else.
+    """
+    if at not in ("best", "last"):
+        raise ValueError(f"at is {at!r}; expected 'best' or 'last'.")
+    if at == "last":
+        of_last = pl.col("last_performance").is_not_null()
+        runs = runs.with_columns(
+            performance=pl.coalesce("last_performance", "performance"),
+            samples=pl.when(of_last).then("val_samples").otherwise("samples"),
+        )
+    if group is not None:
+        if group not in runs.columns:
+            raise ValueError(f"there is no column {group!r} to group by; the runs have {', '.join(runs.columns)}.")
+        runs = runs.with_columns(group=pl.col(group).cast(pl.String))
+    return runs
+
+
 def warn_of_mixtures(runs: Runs, within: Sequence[str] = ()) -> None:
     """Warn if costs that do not compare are put into one space.
 

@@ -93,7 +93,7 @@ def find_boards(wanted: Sequence[int | str]) -> list[Board]:
 
 
 def _find_boards(wanted: Sequence[int | str]) -> list[Board]:
-    import pynvml  # type: ignore[import-untyped]
+    import pynvml
 
     pynvml.nvmlInit()
     boards = []

@@ -11,13 +11,7 @@ from lightning_pepr.record import FILE_NAME
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `lightning-pepr report`."""
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
-    )
+    """Add the options of `lightning-pepr report`, beside those of every command that reads runs."""
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", type=Path, metavar="F.html", help="the file to write")
     where.add_argument(
@@ -35,13 +29,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "page has a switch",
     )
     parser.add_argument("--baseline", type=float, metavar="P0", help="score (P - P0) / (1 - P0) instead of P")
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS[*FACTOR]",
-        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
-    )
     parser.add_argument(
         "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
     )

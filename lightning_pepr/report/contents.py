@@ -21,7 +21,7 @@ from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline
 from lightning_pepr.published import SETTINGS
 from lightning_pepr.record import Epoch, RunRecord, now
 from lightning_pepr.report import palette
-from lightning_pepr.sources import COLUMNS, Runs, load_runs, warn_of_mixtures
+from lightning_pepr.sources import COLUMNS, Runs, arrange, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.study.zoo import architectures
 from lightning_pepr.trackers import MLFLOW, read_mlflow, read_wandb
@@ -76,12 +76,10 @@ def collect(
     """
     if baseline is not None:
         above_baseline(1.0, baseline)  # refuses a bad one
-    if at not in ("best", "last"):
-        raise ValueError(f"at is {at!r}; expected 'best' or 'last'.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         given = None if space is None else ModelSpace.of(space)
-        runs = _read(sources, group, at, columns)
+        runs = arrange(load_runs(sources, columns=columns), group, at)
         records = _records(sources, runs)
         warn_of_mixtures(runs, ["group"] if group is not None else [])
         table = _scorable(runs)
@@ -162,21 +160,6 @@ def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, i
                 state = file.stat()
                 found.append((os.fspath(file), state.st_mtime_ns, state.st_size))
     return tuple(found)
-
-
-def _read(sources: Source, group: str | None, at: str, columns: Columns | None) -> Runs:
-    runs = load_runs(sources, columns=columns)
-    if at == "last":
-        of_last = pl.col("last_performance").is_not_null()
-        runs = runs.with_columns(
-            performance=pl.coalesce("last_performance", "performance"),
-            samples=pl.when(of_last).then("val_samples").otherwise("samples"),
-        )
-    if group is not None:
-        if group not in runs.columns:
-            raise ValueError(f"there is no column {group!r} to group by; the runs have {', '.join(runs.columns)}.")
-        runs = runs.with_columns(group=pl.col(group).cast(pl.String))
-    return runs
 
 
 def _records(sources: Source, runs: Runs) -> dict[str, RunRecord]:

@@ -19,7 +19,7 @@ from lightning_pepr.study.outlines import INSTALL, WINDOW_MM, Outlines, default_
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torchvision.datasets import ImageFolder  # type: ignore[import-untyped]
+    from torchvision.datasets import ImageFolder
 
 PARTS = ("train", "val", "test")
 
@@ -304,7 +304,7 @@ class MedMNISTData(ImageData):
                 raise FileNotFoundError(f"there is no file {self.source!r}; expected a data set of MedMNIST (.npz).")
             return path
         try:
-            import medmnist  # type: ignore[import-untyped]
+            import medmnist
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(f"MedMNIST comes with medmnist. Try: {INSTALL}", name="medmnist") from error
         if self.source not in medmnist.INFO:
@@ -385,7 +385,7 @@ class FolderData(ImageData):
             raise FileNotFoundError(f"there is no folder {str(self.root)!r}; expected images in one folder a class.")
         try:
             from torchvision.datasets import ImageFolder
-            from torchvision.transforms import (  # type: ignore[import-untyped]
+            from torchvision.transforms import (
                 CenterCrop,
                 Compose,
                 PILToTensor,

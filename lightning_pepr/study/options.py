@@ -161,7 +161,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
         OSError: If it cannot be read.
         ValueError: If it is not YAML, or no mapping.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -323,7 +324,7 @@ def visible_gpus() -> list[str]:
     """The NVIDIA GPUs that a process started here may use: UUIDs, or as `CUDA_VISIBLE_DEVICES` has them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
-        import pynvml  # type: ignore[import-untyped]
+        import pynvml
 
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
@@ -333,8 +334,11 @@ def visible_gpus() -> list[str]:
         return []
     if visible is None:
         return uuids
-    chosen = [part.strip() for part in visible.split(",") if part.strip()]
-    return [uuids[int(part)] if part.isdigit() and int(part) < len(uuids) else part for part in chosen]
+    named = {str(index): uuid for index, uuid in enumerate(uuids)}
+    chosen = (part.strip() for part in visible.split(","))
+    # CUDA ignores what comes after the first that it does not know: -1 alone hides all.
+    known = itertools.takewhile(lambda part: part in named or part.startswith(("GPU-", "MIG-")), chosen)
+    return [named.get(part, part) for part in known]
 
 
 # The study's folder ------------------------------------------------------------------------------------------------
