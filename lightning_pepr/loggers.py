@@ -79,6 +79,8 @@ def score_curve(run: RunRecord) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    from lightning_pepr.report.palette import LIGHT
+
     told = run.evaluations
     keys = list(dict.fromkeys(key for epoch in told for key in epoch.scores))
     # Evaluations within an epoch lie between its beginning and its end.
@@ -87,15 +89,15 @@ def score_curve(run: RunRecord) -> Figure:
     for epoch in told:
         so_far[epoch.epoch] += 1
         x.append(epoch.epoch + so_far[epoch.epoch] / of[epoch.epoch])
-    figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor=LIGHT.background)
     axes = figure.add_subplot()
-    axes.plot(x, [e.performance or 0.0 for e in told], color="#222222", lw=1.5, marker=".", label=f"P ({run.monitor})")
-    for key, colour in zip(keys, _COLOURS, strict=False):
+    axes.plot(x, [e.performance or 0.0 for e in told], color=LIGHT.ink, lw=1.5, marker=".", label=f"P ({run.monitor})")
+    for key, colour in zip(keys, LIGHT.series, strict=True):
         values = [e.scores.get(key, math.nan) for e in told]
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=_name(key))
     first = {at: e.scores[keys[0]] for at, e in zip(x, told, strict=True) if keys[0] in e.scores}
     best = max(first, key=lambda at: first[at])
-    axes.plot(best, first[best], "o", ms=10, mfc="none", mec=_COLOURS[0], mew=1.5)
+    axes.plot(best, first[best], "o", ms=10, mfc="none", mec=LIGHT.series[0], mew=1.5)
     title = f"{run.model}: {_name(keys[0])} is highest, {first[best]:.3f}, after {best:g} epochs"
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("epochs done")
@@ -104,10 +106,6 @@ def score_curve(run: RunRecord) -> Figure:
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-# Okabe and Ito's colours, which the colour-blind tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 def _name(key: str) -> str:

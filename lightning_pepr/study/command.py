@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning_pepr.record import RunRecord
 from lightning_pepr.study.driver import (
     Found,
-    StopRun,
+    Heard,
     StudyError,
     device_lock,
     disk_is_full,
@@ -117,7 +116,7 @@ def run_here(
                     if is_done(folder.record_of(run)):  # by the study that was waited for
                         continue
                     progress.begin(number)
-                    record = execute(run, folder.path, _listener(progress, purse, folder.path / run.folder))
+                    record = execute(run, folder.path, _listener(progress, purse.watch(folder.path / run.folder)))
             except OSError as error:
                 if disk_is_full(error):
                     raise _no_space(folder, str(error), done) from error
@@ -139,22 +138,13 @@ def _no_space(folder: StudyFolder, error: str, done: int) -> StudyError:
     )
 
 
-def _listener(progress: StudyProgress, purse: Purse, run_folder: Path) -> Any:
-    """Shows how a run goes, and stops it when the budget is spent, which is looked at after each epoch."""
-    last = [1]
+def _listener(progress: StudyProgress, watch: Heard) -> Heard:
+    """Shows how a run goes, and stops it when the budget is spent."""
 
     def heard(message: dict[str, Any]) -> None:
-        if message["event"] != "progress":
-            return
-        progress.update(Progress(message["share"], message["epoch"], message["epochs"]))
-        if purse.budget and message["epoch"] > last[0]:
-            last[0] = message["epoch"]
-            try:
-                record = RunRecord.load(run_folder)
-            except (OSError, ValueError):
-                return
-            if purse.is_empty(record):
-                raise StopRun("the study's budget is spent")
+        if message["event"] == "progress":
+            progress.update(Progress(message["share"], message["epoch"], message["epochs"]))
+        watch(message)
 
     return heard
 

@@ -283,7 +283,7 @@ class Estimate:
 
 def estimate(runs: Sequence[Run], size: DataSize, finished: Iterable[tuple[Run, RunRecord]] = ()) -> Estimate:
     """Estimate time and energy of runs: from those of the study that are finished, else from the work they are."""
-    rates, powers, overheads = [], [], []
+    rates, powers = [], []
     for run, record in finished:
         seconds, work = record.cost.time_s, run.work(size)
         if not seconds or not work:
@@ -293,15 +293,13 @@ def estimate(runs: Sequence[Run], size: DataSize, finished: Iterable[tuple[Run, 
         rates.append(work / seconds)
         if record.cost.energy_kwh:
             powers.append(record.cost.energy_kwh / seconds)
-        overheads.append(START_S)
     if rates:
-        rate, start = statistics.median(rates), statistics.median(overheads)
-        factor = max(1.5, _spread(rates))
+        rate, factor = statistics.median(rates), max(1.5, _spread(rates))
     else:
-        rate, start, factor = MMACS_PER_S["gpu" if _may_use_gpu(runs) else "cpu"], START_S, SPREAD
+        rate, factor = MMACS_PER_S["gpu" if _may_use_gpu(runs) else "cpu"], SPREAD
     known = [run.work(size) for run in runs]
     middle = statistics.median([work for work in known if work is not None] or [0.0])
-    times = [start + (middle if work is None else work) / rate for work in known]
+    times = [START_S + (middle if work is None else work) / rate for work in known]
     energies = [time * statistics.median(powers) for time in times] if powers else None
     return Estimate(times, factor, energies, len(rates))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning_pepr.cost import Resource
 from lightning_pepr.record import RunRecord
+from lightning_pepr.study.driver import Heard, StopRun
 from lightning_pepr.study.plan import count
 
 
@@ -37,6 +39,29 @@ class Purse:
         """Whether the budget is spent, with a run that is not counted yet."""
         more = _spent(running, self.budget) if running else {}
         return any(self.spent[field] + more.get(field, 0.0) >= amount for field, amount in self.budget.items())
+
+    @property
+    def left(self) -> dict[str, float]:
+        """What may still be spent, by field."""
+        return {field: max(0.0, amount - self.spent[field]) for field, amount in self.budget.items()}
+
+    def watch(self, run_folder: Path) -> Heard:
+        """What is told how a run goes, and stops it when the budget is spent, which is looked at after each epoch."""
+        last = 1
+
+        def heard(message: dict[str, Any]) -> None:
+            nonlocal last
+            if not self.budget or message["event"] != "progress" or message["epoch"] <= last:
+                return
+            last = message["epoch"]
+            try:
+                record = RunRecord.load(run_folder)
+            except (OSError, ValueError):
+                return
+            if self.is_empty(record):
+                raise StopRun("the study's budget is spent")
+
+        return heard
 
     def verdict(self, left: int) -> str:
         """What is spent, in words."""

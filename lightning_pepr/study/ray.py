@@ -57,7 +57,7 @@ def run_on_ray(
         todo: The runs.
         folder: The study's folder, on this machine.
         guess: What they may cost.
-        purse: What they may spend; looked at before each run begins.
+        purse: What they may spend; looked at before each run begins and, of that run alone, after each of its epochs.
         address: Of the cluster; "auto" finds it, "local" starts one on this machine.
 
     Returns:
@@ -91,7 +91,7 @@ def run_on_ray(
                         "finished and kept; start the study again once there is one, which skips them."
                     )
                 for number, node in _assign(waiting, nodes, running, avoid):
-                    running[_submit(remote, todo[number], node)] = number, node
+                    running[_submit(remote, todo[number], node, purse)] = number, node
                 if not running:
                     time.sleep(_LOOK_S)
                     continue
@@ -121,7 +121,7 @@ def run_on_ray(
                     finished += 1
                     progress.begin(min(finished, len(todo) - 1))
                     progress.say(f"[{finished}/{len(todo)}] {summary(run, found)}")
-                    if not is_done(found):
+                    if found.status == "failed":
                         failed.append((run, found))
         finally:
             for reference in running:
@@ -184,22 +184,26 @@ def _assign(
     return given
 
 
-def _submit(remote: Any, run: Run, node: _Node) -> Any:
+def _submit(remote: Any, run: Run, node: _Node, purse: Purse) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # Retries are ours: Ray would do them on the node that has died, or not at all.
     options = {"num_cpus": node.cpus, "num_gpus": node.gpus, "max_retries": 0, "scheduling_strategy": there}
-    return remote.options(**options).remote(run.to_dict())
+    return remote.options(**options).remote(run.to_dict(), purse.left)
 
 
-def _train_there(plain: dict[str, Any]) -> dict[str, bytes]:
-    """Do a run on a node; returns the files that it leaves, by their path below its folder, without checkpoints."""
+def _train_there(plain: dict[str, Any], budget: dict[str, float]) -> dict[str, bytes]:
+    """Do a run on a node, for no more than a budget.
+
+    Returns:
+        The files that it leaves, by their path below its folder, without checkpoints.
+    """
     run = run_of(plain)
     with tempfile.TemporaryDirectory(prefix="lightning-pepr-") as out:
-        with device_lock(run.settings):
-            execute(run, Path(out))
         folder = Path(out) / run.folder
+        with device_lock(run.settings):
+            execute(run, Path(out), Purse(Path(out), budget).watch(folder))
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")

@@ -33,7 +33,8 @@ def main() -> int:
     def tell(event: str, **values: Any) -> None:
         out.write(json.dumps({"event": event, **values}) + "\n")
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it would be ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it would be ignored,
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # and under Ray, blocked
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     try:

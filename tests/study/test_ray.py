@@ -111,6 +111,22 @@ def test_a_node_that_dies_loses_no_run_and_doubles_none(cluster: Any, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_budget_ends_the_run_that_meets_it(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+    out = tmp_path / "runs"
+    limits = ["--epochs", "50", "--budget", "data_samples=300"]  # of 256 an epoch
+    done = subprocess.run(
+        [*arguments(out, cluster.address), *limits], capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f" of 300 samples); {SEEDS - 1} runs left" in done.stdout
+    (record,) = records(out)
+    assert (record.status, record.error) == ("interrupted", "the study's budget is spent")
+    assert 512 <= (record.costs["data_samples"].value or 0.0) < 10 * 256
+
+
+@pytest.mark.slow
 def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path) -> None:
     done = subprocess.run(
         arguments(tmp_path / "runs", "127.0.0.1:1"),
