@@ -92,7 +92,7 @@ def score_curve(run: RunRecord) -> Figure:
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor=LIGHT.background)
     axes = figure.add_subplot()
     axes.plot(x, [e.performance or 0.0 for e in told], color=LIGHT.ink, lw=1.5, marker=".", label=f"P ({run.monitor})")
-    for key, colour in zip(keys, LIGHT.series, strict=True):
+    for key, colour in zip(keys, LIGHT.series, strict=False):
         values = [e.scores.get(key, math.nan) for e in told]
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=_name(key))
     first = {at: e.scores[keys[0]] for at, e in zip(x, told, strict=True) if keys[0] in e.scores}
