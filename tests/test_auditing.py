@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lightning_pepr import ModelSpace, RunRecord, audit, load_runs, rank
 from lightning_pepr.auditing import FINDINGS, RULES, drop_condemned
 from lightning_pepr.cli import main
+from lightning_pepr.distributed import device_key
 from lightning_pepr.published import SETTINGS
 from lightning_pepr.record import CostEntry, Device, Epoch
 from tests.clean import copy_reading, make_clean, put, scale
@@ -438,7 +439,7 @@ def make_record(model: str, watts: float, seconds: float, seed: int = 0, **rest:
         status="finished",
         epochs=[Epoch(0, 1, 0.8)],
         costs={"energy_kwh": CostEntry(joules / 3.6e6, 1e-6, "counter"), "time_s": CostEntry(seconds, 0.0, "counter")},
-        devices={"gpu:GPU-1": Device("NVIDIA L4", "host", int(joules * 1e6), 1.0, "counter")},
+        devices={"host/gpu:GPU-1": Device("NVIDIA L4", "host", int(joules * 1e6), 1.0, "counter")},
     )
     for name, value in rest.items():
         setattr(record, name, value)
@@ -460,6 +461,15 @@ class TestRecords:
         assert finding["source"] == str(tmp_path / "2" / "pepr.json")
         assert "NVIDIA L4 can draw 93.6 W at most" in finding["evidence"]
         assert drop_condemned(tmp_path)["model"].to_list() == ["m0", "m1"]
+
+    def test_what_eight_boards_can_draw(self) -> None:
+        """Eight boards of 700 W at 5 kW are no wonder; on one board they would be."""
+        for boards, condemned in ((8, 0), (1, 3)):
+            keys = ["cpu:host", *(device_key("host", f"gpu:GPU-{i}") for i in range(boards))]
+            names = ["AMD EPYC 9654"] + ["NVIDIA H100 80GB HBM3"] * boards
+            devices = {key: Device(name, "host", 10**9, 1.0, "counter") for key, name in zip(keys, names, strict=True)}
+            records = [make_record(f"m{i}", 5000, 100 * 1.3**i, i, devices=devices) for i in range(3)]
+            assert len(audit(records).filter(rule="implausible-power")) == condemned
 
     def test_two_records_with_one_reading(self, tmp_path: Path) -> None:
         records = [make_record(f"m{i}", 60, 100 * 1.3**i, i) for i in range(6)]

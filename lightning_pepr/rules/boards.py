@@ -44,19 +44,19 @@ def power_limit(device: str | None, boards: str | None) -> float | None:
 
     Args:
         device: The names of the devices, as a table of runs has them: "NVIDIA A100-SXM4-80GB, AMD EPYC 7763".
-        boards: Whose energy was measured, as a record has it: "cpu:host, gpu:GPU-5f…"; None for other tables, which may
-            include a PUE, and any number of boards that a host holds.
+        boards: Whose energy was measured, as a record has it: "cpu:host, host/gpu:GPU-5f…"; None for other tables,
+            which may include a PUE, and any number of boards that a host holds.
 
     Returns:
         The limit; None if a device is not known.
 
-    >>> power_limit("NVIDIA A100-SXM4-80GB", "gpu:GPU-1")
+    >>> power_limit("NVIDIA A100-SXM4-80GB", "host/gpu:GPU-1")
     650.0
     >>> power_limit("An abacus", None) is None
     True
     """
     if boards is not None:
-        keys = boards.split(", ")
+        keys = [key.rpartition("/")[2] for key in boards.split(", ")]
         gpus, hosts = (sum(key.startswith(kind) for key in keys) for kind in ("gpu:", "cpu:"))
         if not gpus:
             return _MARGIN * _HOST * hosts if hosts else None

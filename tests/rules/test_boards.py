@@ -11,8 +11,9 @@ from lightning_pepr.rules.boards import power_limit
     ("device", "boards", "limit"),
     [
         ("NVIDIA A100-SXM4-80GB", "gpu:GPU-1", 1.3 * 500),
-        ("NVIDIA A100-SXM4-80GB, AMD EPYC 7763", "cpu:host, gpu:GPU-1, gpu:GPU-2", 1.3 * (2 * 500 + 1500)),
-        ("NVIDIA L4, NVIDIA H100 80GB HBM3", "gpu:GPU-1, gpu:GPU-2", 1.3 * 2 * 700),
+        ("NVIDIA A100-SXM4-80GB", "host/gpu:GPU-1", 1.3 * 500),
+        ("NVIDIA A100-SXM4-80GB, AMD EPYC 7763", "cpu:host, host/gpu:GPU-1, host/gpu:GPU-2", 1.3 * (2 * 500 + 1500)),
+        ("NVIDIA L4, NVIDIA H100 80GB HBM3", "a/gpu:GPU-1, b/gpu:GPU-2", 1.3 * 2 * 700),
         ("AMD EPYC 7763", "cpu:host", 1.3 * 1500),
         ("AMD EPYC 7763", "cpu:one, cpu:two", 1.3 * 3000),
         ("NVIDIA GeForce RTX 3090", None, 1.3 * 1.6 * (16 * 360 + 1500)),
