@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import warnings
@@ -43,13 +44,15 @@ class PePRCallback(Callback):
             the name of a published one. Without one, costs are logged and recorded, and no score is.
         resources: What to log, by name, letter or field; None logs what can be had. One that is asked for by name and
             cannot be had is a warning; an error, if another callback monitors it.
-        test_monitor: The key of the test performance that `trainer.test` logs; None replaces "val" by "test".
+        test_monitor: The key of the test performance that `trainer.test` logs; None replaces "val" by "test", and
+            "valid", "validation" and "eval".
         meter: "auto" meters the device that this process trains on and the CPU; or a meter of your own.
         carbon_intensity: Of the electricity, in g CO2e per kWh, or a country's ISO code such as "DNK" (needs
             `[carbon]`). None: carbon is not measured.
         pue: Power usage effectiveness of the data centre, at least 1: carbon is multiplied by it.
         devices: NVML indices or UUIDs of the GPUs to meter; None: the one this process trains on.
-        record: Whether to write `pepr.json` to `trainer.log_dir`.
+        record: Whether to write `pepr.json` to `trainer.log_dir`. Of several such callbacks in one Trainer the others
+            write `pepr-<first 8 of its run_id>.json` there.
         prog_bar: Whether to show the scores in the progress bar.
         baseline: P0 in [0, 1), a performance that is to be had for nothing: scores (P - P0) / (1 - P0) instead of P.
 
@@ -101,7 +104,7 @@ class PePRCallback(Callback):
         self.space = space
         self.baseline = baseline
         self.intensity = resolve_intensity(carbon_intensity, pue=pue)
-        self.test_key = monitor.replace("val", "test") if test_monitor is None else test_monitor
+        self.test_key = monitors.key_in_testing(monitor) if test_monitor is None else test_monitor
         self.write_record = record
         self.prog_bar = prog_bar
         self._state_key = f"PePRCallback[{monitor}]"  # evaluated at every hook, so made once
@@ -159,6 +162,7 @@ class PePRCallback(Callback):
         if self._run is None or self._fit_of is None or [ref() for ref in self._fit_of] != [trainer, pl_module]:
             self._tally.forget()
             self._ends = {}
+            self._target = self._written = None
             self._run = RunRecord(
                 model=_model_name(pl_module),
                 monitor=self.performance_key,
@@ -180,8 +184,8 @@ class PePRCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._target = _record_path(trainer)  # a collective, so on every rank
         assert self._run is not None
+        self._target = self._record_path(trainer)
         self._run.params = _trainable(pl_module)
         self._run.hardware = record.describe_hardware() | {
             "ranks": trainer.world_size,
@@ -471,6 +475,14 @@ class PePRCallback(Callback):
 
     # Record and checkpoint ------------------------------------------------------------------------------------------
 
+    def _record_path(self, trainer: Trainer) -> Path:
+        """Where this callback's record goes. A collective."""
+        assert self._run is not None
+        folder = _record_folder(trainer)
+        before = itertools.takewhile(lambda each: each is not self, monitors.callbacks_of(trainer))
+        taken = any(isinstance(each, PePRCallback) and each.write_record for each in before)
+        return folder / (record.name_aside(self._run.run_id[:8]) if taken else record.FILE_NAME)
+
     def _save(self, trainer: Trainer) -> None:
         """Write the record, on rank 0. A disk's trouble is a warning: training goes on, the next epoch tries again."""
         debugging = trainer.fast_dev_run  # type: ignore[attr-defined]
@@ -573,11 +585,11 @@ def publish(trainer: Trainer, values: Mapping[str, float], step: int) -> None:
         logger.save()
 
 
-def _record_path(trainer: Trainer) -> Path:
-    """Where the record goes: beside what the first logger writes, as Lightning puts checkpoints. A collective."""
+def _record_folder(trainer: Trainer) -> Path:
+    """Where records go: beside what the first logger writes, as Lightning puts checkpoints. A collective."""
     folder: str | None = trainer.log_dir
     logger = trainer.loggers[0] if trainer.loggers else None
     if logger is not None and not isinstance(getattr(logger, "log_dir", None), str) and logger.save_dir is not None:
         version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
         folder = os.path.join(logger.save_dir, str(logger.name), version)
-    return Path(trainer.strategy.broadcast(folder or trainer.default_root_dir)) / record.FILE_NAME
+    return Path(trainer.strategy.broadcast(folder or trainer.default_root_dir))

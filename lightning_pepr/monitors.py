@@ -31,6 +31,15 @@ LOWER_IS_BETTER = re.compile(
 EXAMPLES = {"energy_kwh": 0.5, "carbon_g": 100, "time_s": 3600, "memory_gb": 16, "data_samples": 10**6, "params": 10**7}
 
 
+def key_in_testing(monitor: str) -> str:
+    """The key of the test performance that goes with one on validation data.
+
+    >>> key_in_testing("val_acc"), key_in_testing("validation/acc"), key_in_testing("valid_f1"), key_in_testing("acc")
+    ('test_acc', 'test/acc', 'test_f1', 'acc')
+    """
+    return re.sub(r"(?<![a-z])(valid|validation|eval)(?![a-z])|val(?![a-z])", "test", monitor)
+
+
 def check_key(monitor: str) -> str:
     """Return the key of a performance, or raise a `ValueError` if it cannot be one."""
     if not isinstance(monitor, str) or not monitor:

@@ -82,7 +82,8 @@ def _epochs(trainer: Trainer, ends: Ends, first: int) -> float | None:
         # By the last epoch: accumulation may have changed, and each of several optimisers counts its steps.
         plans.append(done + (trainer.max_steps - trainer.global_step) / each)
     for callback in callbacks_of(trainer):
-        left = getattr(callback, "time_remaining", lambda: None)()  # of a Timer, which is also what `max_time` makes
+        ask = getattr(callback, "time_remaining", None)  # of a Timer, which is also what `max_time` makes
+        left = ask() if callable(ask) else None
         if left is not None and (each := _mean(ends, TIME.field)):
             plans.append(done + left / each)
     return max(min(plans), done) if plans else None

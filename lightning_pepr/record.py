@@ -304,14 +304,19 @@ def make_way(target: Path, run_id: str) -> None:
         other = RunRecord.load(target).run_id
         if other == run_id:
             return
-        name = f"{target.stem}-{other[:8]}"
+        name = name_aside(other[:8])
     except ValueError:
-        name = f"{target.stem}-unreadable"
-    aside, number = target.with_name(name + target.suffix), 1
+        name = name_aside("unreadable")
+    aside, number = target.with_name(name), 1
     while aside.exists():
         number += 1
-        aside = target.with_name(f"{name}-{number}{target.suffix}")
+        aside = target.with_name(f"{Path(name).stem}-{number}{target.suffix}")
     target.rename(aside)
+
+
+def name_aside(which: str) -> str:
+    """What a record is called that cannot be `pepr.json`, since there is another one in its folder."""
+    return f"{Path(FILE_NAME).stem}-{which}{Path(FILE_NAME).suffix}"
 
 
 def now() -> str:
@@ -386,7 +391,7 @@ def _to_json(plain: dict[str, Any]) -> str:
         if isinstance(value, list) and value:
             text = "[\n  " + ",\n  ".join(map(dumps, value)) + "\n ]"
         elif isinstance(value, dict) and value:
-            text = "{\n  " + ",\n  ".join(f"{dumps(name)}: {dumps(item)}" for name, item in value.items()) + "\n }"
+            text = "{\n  " + ",\n  ".join(f"{dumps(str(name))}: {dumps(item)}" for name, item in value.items()) + "\n }"
         else:
             text = dumps(value)
         lines.append(f" {dumps(key)}: {text}")
@@ -404,6 +409,6 @@ def _finite(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value

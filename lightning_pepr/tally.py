@@ -159,9 +159,10 @@ class Tally:
         """What this rank's devices are called: its processor, and its GPU as torch names it."""
         names = {f"cpu:{host_name()}": processor_name()}
         if self._device is not None and self._device.type == "cuda" and self._meter is not None:
-            gpus = [key for key in self._meter.read(wait=False).parts if key.startswith("gpu:")]
-            if len(gpus) == 1 and self._devices is None:
-                names[gpus[0]] = torch.cuda.get_device_name(self._device)
+            with contextlib.suppress(Exception):  # a user's own meter may raise; training must not feel it
+                gpus = [key for key in self._meter.read(wait=False).parts if key.startswith("gpu:")]
+                if len(gpus) == 1 and self._devices is None:
+                    names[gpus[0]] = torch.cuda.get_device_name(self._device)
         return names
 
     # All ranks ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from lightning_pepr import ModelSpace, PePRCallback, RunRecord, pepr
+from lightning_pepr import ModelSpace, PePRCallback, RunRecord, load_runs, pepr
 from lightning_pepr.record import FILE_NAME
 from tests.models import TEST_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
@@ -255,6 +255,49 @@ def test_two_callbacks_with_different_monitors_live_together(tmp_path: Path) -> 
     trainer(first, second, root=tmp_path).fit(module)
     assert first.state_key != second.state_key
     assert [e.performance for e in second.run.epochs] == [0.25] * 3
+
+
+def test_two_callbacks_leave_a_record_each(tmp_path: Path) -> None:
+    module = Worker()
+    first = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    second = PePRCallback("val_acc2", space=SPACE, meter=WorkMeter(module))
+    module.validation_step = lambda batch, batch_idx: module.log_dict({"val_acc": 0.5, "val_acc2": 0.25})
+    trainer(first, second, root=tmp_path).fit(module)
+    found = [RunRecord.load(path) for path in tmp_path.rglob("pepr*.json")]
+    assert sorted(run.monitor for run in found) == ["val_acc", "val_acc2"]
+    assert [run.status for run in found] == ["finished"] * 2
+    assert [len(run.epochs) for run in found] == [3, 3]
+    assert sorted(load_runs(tmp_path)["performance"]) == [0.25, 0.5]
+
+
+def test_a_fit_that_fails_before_it_begins_leaves_the_last_runs_record_alone(tmp_path: Path) -> None:
+    module = Worker()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, root=tmp_path / "one").fit(module)
+    first = callback.run.run_id
+    with pytest.raises(FileNotFoundError):
+        trainer(callback, root=tmp_path / "two").fit(module, ckpt_path=tmp_path / "nowhere.ckpt")
+    assert callback.run.status == "failed"
+    assert [path.name for path in (tmp_path / "one").rglob("pepr*.json")] == [FILE_NAME]
+    assert RunRecord.load(tmp_path / "one").run_id == first
+
+
+@pytest.mark.parametrize(
+    ("monitor", "key"),
+    [
+        ("val_acc", "test_acc"),
+        ("valid_acc", "test_acc"),
+        ("validation/acc", "test/acc"),
+        ("eval_acc", "test_acc"),
+        ("acc_val", "acc_test"),
+        ("valAcc", "testAcc"),
+        ("myval_acc", "mytest_acc"),
+        ("invalid_share", "invalid_share"),
+        ("acc", "acc"),
+    ],
+)
+def test_the_test_performance_has_the_key_that_goes_with_the_monitor(monitor: str, key: str) -> None:
+    assert PePRCallback(monitor).test_key == key
 
 
 # fit, again -----------------------------------------------------------------------------------------------------------

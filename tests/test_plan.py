@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 
 from lightning_pepr import Cost
 from lightning_pepr.forecast import Forecast, forecast
@@ -82,6 +82,13 @@ def test_a_limit_of_time_lets_so_many_epochs_in_as_it_has_room_for(max_epochs: i
     """Five epochs of a minute are over, and ten minutes are left: the timer has not begun."""
     trainer = plan(max_epochs=max_epochs, max_time=timedelta(minutes=10))
     assert foresee(trainer, ends())["energy_kwh"] == close(forecast(ENERGY, epochs, period=1))
+
+
+def test_what_another_callback_calls_by_the_name_of_the_timers_is_left_alone() -> None:
+    class Clock(Callback):
+        time_remaining = 60.0
+
+    assert foresee(plan(callbacks=[Clock()]), ends()) == foresee(plan(), ends())
 
 
 def test_over_by_epochs() -> None:

@@ -94,6 +94,13 @@ def test_nan_is_none_in_the_file(tmp_path: Path) -> None:
     assert record.best.epoch == 1
 
 
+def test_settings_of_ones_own_are_json_all_the_same(tmp_path: Path) -> None:
+    record = example()
+    record.settings = {"layers": {1: (math.nan, 2.0)}, 3: "x"}
+    record.save(tmp_path / "pepr.json")
+    assert RunRecord.load(tmp_path).settings == {"layers": {"1": [None, 2.0]}, "3": "x"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,7 +8,7 @@ import torch
 
 from lightning_pepr import RunRecord
 from lightning_pepr.carbon import Intensity
-from lightning_pepr.meters import Part, Quality
+from lightning_pepr.meters import Part, Quality, Reading
 from lightning_pepr.tally import LAZY_PARAMETERS, NO_BATCH_SIZE, NO_INTENSITY, Tally
 from tests.models import TRAIN_UJ, Worker, WorkMeter
 
@@ -27,6 +27,16 @@ def spend(tally: Tally, module: Worker, steps: int) -> None:
     tally.gather()
     tally.finish()
     tally.close()
+
+
+def test_a_meter_that_raises_is_opened_all_the_same() -> None:
+    class Broken(WorkMeter):
+        def read(self, wait: bool = True) -> Reading:
+            raise OSError("the sensor is gone")
+
+    tally = Tally(Broken(Worker()), None)
+    tally.open(torch.device("cuda", 0))  # where the meter is asked which board is the device's
+    assert "the sensor is gone" in tally.why_no_energy()
 
 
 def test_fits_add_up() -> None:
