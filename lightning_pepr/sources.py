@@ -74,6 +74,7 @@ _KINDS = {"counter": "measured", "integrated": "measured", "estimated": "estimat
 _NOT_MEASURED = ["", "NA", "N/A", "n/a", "null", "None"]
 _COSTS = [resource.field for resource in RESOURCES]
 _PERFORMANCES = ["performance", "val_performance", "last_performance"]
+_MORE_NUMBERS = ["energy_kwh_error", "carbon_g_error", "gain", "samples", "val_samples"]
 _DERIVED = re.compile(r"r_[ectmdn]|pepr_[ectmdn](_low|_high)?|rank(_[ectmdn])?(_best|_worst)?|pareto|replication")
 
 
@@ -272,9 +273,14 @@ def _latest(records: list[tuple[RunRecord, str | None]]) -> list[tuple[RunRecord
     latest: dict[str, tuple[RunRecord, str | None]] = {}
     for record, path in records:
         other = latest.get(record.run_id)
-        if other is None or (record.updated, len(record.epochs)) > (other[0].updated, len(other[0].epochs)):
+        if other is None or _age(record) > _age(other[0]):
             latest[record.run_id] = (record, path)
     return list(latest.values())
+
+
+def _age(record: RunRecord) -> tuple[str, int, bool]:
+    """What grows as a run goes on. `updated` is in whole seconds."""
+    return record.updated, len(record.epochs), record.status != "running"
 
 
 def _records(records: list[tuple[RunRecord, str | None]]) -> Runs:
@@ -388,7 +394,7 @@ def _table(frame: pl.DataFrame, source: str | None, columns: Columns) -> Runs:
     no_run = frame["model"].cast(pl.String) == BASELINE
     if no_run.any():
         frame = frame.filter(~no_run.fill_null(False))
-    return _complete(_numbers(frame, _COSTS + _PERFORMANCES, where))
+    return _complete(_numbers(frame, _COSTS + _PERFORMANCES + _MORE_NUMBERS, where))
 
 
 def _numbers(frame: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFrame:

@@ -93,9 +93,9 @@ class ModelSpace:
         if isinstance(space, ModelSpace):
             return space
         name, _, clean = str(space).partition(":")
-        if name in SETTINGS and clean in ("", "clean") and not Path(space).exists():
+        if name in SETTINGS and clean in ("", "clean") and not Path(space).is_file():
             return _published(name, bool(clean), stacklevel=3)
-        if not Path(space).exists():
+        if not Path(space).is_file():
             raise FileNotFoundError(
                 f"there is no file {os.fspath(space)!r} to read a space from, and no published space of that name; "
                 f"those are {', '.join(SETTINGS)} (each also with ':clean')."

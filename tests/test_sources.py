@@ -237,6 +237,17 @@ class TestOwnTable:
         runs = load_runs(write_table(tmp_path / "t.csv", "model,performance,energy_kwh\n" + rows))
         assert runs["energy_kwh"].to_list() == numbers
 
+    @pytest.mark.parametrize("name", ["samples", "val_samples", "gain", "energy_kwh_error", "carbon_g_error"])
+    def test_other_numbers_may_be_missing_and_written_as_pandas_does(self, tmp_path: Path, name: str) -> None:
+        for word in ("", "NA", "n/a"):
+            path = write_table(
+                tmp_path / "t.csv", f"model,performance,energy_kwh,{name}\na,0.5,1,2.0\nb,0.5,1,{word}\n"
+            )
+            assert load_runs(path)[name].to_list() == [2, None]
+        path = write_table(tmp_path / "t.csv", f"model,performance,energy_kwh,{name}\na,0.5,1,many\n")
+        with pytest.raises(ValueError, match=rf"{name} in row 0 of .* is 'many'; expected a number"):
+            load_runs(path)
+
     @pytest.mark.parametrize("word", ["", "NA", "N/A", "null", "None", "  "])
     def test_what_stands_for_nothing_is_not_measured(self, tmp_path: Path, word: str) -> None:
         path = write_table(tmp_path / "t.csv", f"model,performance,energy_kwh\nNA,0.5,1\nb, 0.5 ,{word}\n")

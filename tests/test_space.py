@@ -188,6 +188,9 @@ class TestPublished:
         monkeypatch.chdir(tmp_path)
         mine = ModelSpace.budget(energy_kwh=1.0)
         assert ModelSpace.of("derma") == ModelSpace.published("derma")
+        Path("derma").mkdir()  # such as the data set's
+        assert ModelSpace.of("derma") == ModelSpace.published("derma")
+        Path("derma").rmdir()
         mine.save("derma")
         assert ModelSpace.of("derma") == ModelSpace.of(Path("derma")) == ModelSpace.of(mine) == mine
 

@@ -82,13 +82,22 @@ class EstimateSource:
 
 def _cpu_seconds() -> float:
     """The CPU time so far of this process and its children, in seconds, ended children included."""
+    ended = _of_ended_children()
+    for _ in range(3):
+        alive = 0.0
+        for process in descendants():
+            with contextlib.suppress(psutil.Error):
+                used = process.cpu_times()
+                alive += used.user + used.system + used.children_user + used.children_system
+        before, ended = ended, _of_ended_children()
+        if ended == before:  # else one that has ended meanwhile may be in neither, or in both
+            break
+    return time.process_time() + ended + alive
+
+
+def _of_ended_children() -> float:
     times = os.times()
-    seconds = time.process_time() + times.children_user + times.children_system
-    for process in descendants():
-        with contextlib.suppress(psutil.Error):
-            used = process.cpu_times()
-            seconds += used.user + used.system + used.children_user + used.children_system
-    return seconds
+    return times.children_user + times.children_system
 
 
 @functools.lru_cache(maxsize=1)

@@ -52,17 +52,19 @@ class ReplayMeter:
             if any(b < a for a, b in itertools.pairwise(energies)):
                 raise ValueError(f"the energy of {key} falls; expected cumulative joules.")
         self._quality, self._clock = quality, clock
+        self._late = 0  # readings after the end
         self._opened = clock()
 
     def read(self, wait: bool = True) -> Reading:
         """The recorded energy at this time; after the end of the trace it stays, as a lower bound."""
         now = self._clock() - self._opened
         over = now > self._times[-1]
+        self._late += over
         parts = {
             key: Part(
                 self._at(energies, now),
                 self._quality,
-                losses=1 if over else 0,
+                losses=self._late,  # so that a window that is wholly after the end has one, too
                 reason="the trace has ended" if over else "",
             )
             for key, energies in self._energies.items()

@@ -46,6 +46,24 @@ def test_children_count_while_they_live_and_after_they_ended():
     assert ended.energy_j < alive.energy_j + 0.3 * core.watts  # not counted twice
 
 
+def test_a_child_that_ends_while_it_is_looked_for_is_counted_once(monkeypatch):
+    code = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+    child = subprocess.Popen([sys.executable, "-c", code + "print(1, flush=True)\ninput()"], stdin=-1, stdout=-1)
+    child.stdout.readline()
+    before = estimate._cpu_seconds()
+    look = estimate.descendants
+
+    def ends_meanwhile():
+        if child.poll() is None:
+            child.communicate(b"\n")
+        return look()
+
+    monkeypatch.setattr(estimate, "descendants", ends_meanwhile)
+    after = estimate._cpu_seconds()
+    assert before <= after + 0.02  # the kernel's steps are of 10 ms
+    assert after < before + 0.2
+
+
 def test_another_rank_is_left_to_meter_itself():
     script = textwrap.dedent("""
         import subprocess, sys, os

@@ -37,8 +37,10 @@ def test_the_trace_is_interpolated_and_its_end_is_a_lower_bound():
     assert meter.settle(reading) is reading
     assert not reading.lower_bound
     clock.now = 105.0
-    assert meter.read().energy_j == 40.0
-    assert meter.read().lower_bound
+    over = meter.read()
+    assert over.energy_j == 40.0
+    assert over.lower_bound
+    assert (meter.read() - over).lower_bound, "a window that is wholly after the end has lost all of its energy"
 
 
 def test_a_recorded_trace_plays_after_being_saved(tmp_path):
