@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import math
 import os
@@ -146,20 +147,29 @@ def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, i
         sources: Paths, and MLflow experiments.
 
     Returns:
-        Path, time and size of each file that is read. An experiment tells nothing: it is taken to change every ten
-        seconds.
+        Path, time and size of each file that is read; what vanishes meanwhile is left out. An experiment tells
+        nothing: it is taken to change every ten seconds.
     """
     found = []
     for source in (os.fspath(each) for each in sources):
         if source.startswith(MLFLOW):
             found.append((source, int(time.monotonic() / 10), 0))
             continue
-        path = Path(source)
-        for file in sorted({*path.rglob("pepr*.json"), *path.rglob("*.wandb")}) if path.is_dir() else [path]:
+        for file in _files(source) if os.path.isdir(source) else [source]:
             with contextlib.suppress(OSError):  # it is just being replaced
-                state = file.stat()
-                found.append((os.fspath(file), state.st_mtime_ns, state.st_size))
+                state = os.stat(file)
+                found.append((file, state.st_mtime_ns, state.st_size))
     return tuple(found)
+
+
+def _files(folder: str) -> list[str]:
+    """What runs are read from below a folder. `rglob` would fail if a folder were moved away meanwhile."""
+    return sorted(
+        os.path.join(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if fnmatch.fnmatch(name, "pepr*.json") or name.endswith(".wandb")
+    )
 
 
 def _records(sources: Source, runs: Runs) -> dict[str, RunRecord]:
@@ -222,7 +232,7 @@ def _columns(table: Runs) -> dict[str, Any]:
         for index, (run_id, source, row) in enumerate(table.select("run_id", "source", "row").iter_rows())
     ]
     return {
-        "key": keys,
+        "key": _unique(keys),
         "model": [str(name) if name is not None else "(no name)" for name in table["model"]],
         "group": table["group"].to_list(),
         "p": _plain(table["performance"]),
@@ -240,6 +250,19 @@ def _columns(table: Runs) -> dict[str, Any]:
         "source": table["source"].to_list(),
         "row": table["row"].to_list(),
     }
+
+
+def _unique(keys: Iterable[str]) -> list[str]:
+    """Each key, with its number among its equals if it is not the first: tables may repeat a run's name."""
+    counts: Counter[str] = Counter()
+    found: dict[str, None] = {}
+    for key in keys:
+        counts[key] += 1
+        name = key if counts[key] == 1 else f"{key}#{counts[key]}"
+        while name in found:  # another run is called so
+            name += "#"
+        found[name] = None
+    return list(found)
 
 
 def _plain(values: pl.Series) -> list[float | None]:
@@ -272,7 +295,7 @@ def _facets(table: Runs, records: Sequence[RunRecord | None]) -> list[dict[str, 
     others = [name for name, dtype in table.schema.items() if name not in COLUMNS and dtype == pl.String]
     for name in ("group", *sorted(others, key=lambda name: name != "type")):
         columns[name] = table[name].to_list()
-    settings = [{} if record is None else record.settings for record in records]
+    settings = [{} if record is None else _facts(record.settings) for record in records]
     for name in dict.fromkeys(name for each in settings for name in each):
         values = [each.get(name) for each in settings]
         if name not in columns and all(isinstance(value, (str, int, float, type(None))) for value in values):
@@ -377,7 +400,7 @@ def _short(value: float | None) -> float | None:
 
 def _devices(record: RunRecord) -> list[list[Any]]:
     return [
-        [key, device.name or key, device.energy_uj, device.error_j, device.quality, device.gain, device.reason]
+        _finite([key, device.name or key, device.energy_uj, device.error_j, device.quality, device.gain, device.reason])
         for key, device in record.devices.items()
     ]
 
@@ -393,10 +416,26 @@ def _findings(runs: Runs, group: str | None) -> list[dict[str, Any]]:
 
 def _provenance(records: Sequence[RunRecord]) -> dict[str, Any]:
     """With what, and on what, the runs were made: each kind with the number of runs."""
-    software = Counter(json.dumps(record.software, sort_keys=True) for record in records)
-    hardware = Counter(json.dumps(record.hardware, sort_keys=True, default=str) for record in records)
-    carbon = Counter(json.dumps(record.carbon, sort_keys=True) for record in records if record.carbon)
-    return {
-        name: [[count, json.loads(text)] for text, count in kinds.most_common(5)]
-        for name, kinds in (("software", software), ("hardware", hardware), ("carbon", carbon))
+    facts = {
+        "software": [_facts(record.software) for record in records],
+        "hardware": [_facts(record.hardware) for record in records],
+        "carbon": [known for record in records if (known := _facts(record.carbon))],
     }
+    kinds = {name: Counter(json.dumps(each, sort_keys=True, default=str) for each in of) for name, of in facts.items()}
+    return {name: [[count, json.loads(text)] for text, count in of.most_common(5)] for name, of in kinds.items()}
+
+
+def _facts(value: object) -> dict[str, Any]:
+    """What a record says of itself, as JSON can hold it; nothing of what is no mapping."""
+    return _finite(value) if isinstance(value, dict) else {}
+
+
+def _finite(value: Any) -> Any:
+    """None for NaN and infinities, of which JSON knows nothing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value

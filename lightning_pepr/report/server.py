@@ -25,9 +25,8 @@ class ReportServer:
     a browser read it), and gives out nothing but the page and its data.
 
     Args:
-        collect: Gives what the page shows; a `ValueError` or `OSError` of it, such as that there is no record yet, is
-            told on the page.
-        fingerprint: What changes when the sources do.
+        collect: Gives what the page shows. What it raises, such as that there is no record yet, is told on the page.
+        fingerprint: What changes when the sources do. What it raises is told too, and it is asked again.
         port: Where to listen; 0 is any free one.
         title: What the page is called.
         command: How it is made.
@@ -95,16 +94,22 @@ class ReportServer:
     def _current(self) -> tuple[dict[str, Any], bytes, str]:
         """The data, as they are now; as JSON; and what tells them from others."""
         with self._lock:
-            found = self._fingerprint()
-            if not self._body or found != self._seen:
-                try:
-                    data = self._collect()
-                except (ValueError, OSError) as error:
-                    data = {**self._data, "notes": [str(error)]} if self._data else nothing_yet(str(error))
-                self._data, self._seen = data, found
-                self._body = to_json(data).encode()
-                self._tag = f'"{hashlib.sha256(to_json({**data, "made": ""}).encode()).hexdigest()[:32]}"'
+            found: object = object()  # like no other, so that one that fails is asked again
+            try:
+                found = self._fingerprint()
+                if not self._body or found != self._seen:
+                    self._take(self._collect())
+            except Exception as error:  # whatever it is: who looks at the page is to know why it stands still
+                known = isinstance(error, (ValueError, OSError)) and str(error)
+                reason = str(error) if known else f"{type(error).__name__}: {error}"
+                self._take({**self._data, "notes": [reason]} if self._data else nothing_yet(reason))
+            self._seen = found
             return self._data, self._body, self._tag
+
+    def _take(self, data: dict[str, Any]) -> None:
+        body = to_json(data).encode()
+        self._tag = f'"{hashlib.sha256(to_json({**data, "made": ""}).encode()).hexdigest()[:32]}"'
+        self._data, self._body = data, body
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         names = (f"{ADDRESS}:{self._http.server_port}", f"localhost:{self._http.server_port}")

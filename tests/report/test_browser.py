@@ -26,6 +26,7 @@ from lightning_pepr.functional import normalize, pepr, pepr_curve
 from lightning_pepr.ranking import rank
 from lightning_pepr.report import contents
 from lightning_pepr.report.page import HERE, write_page
+from lightning_pepr.report.server import ReportServer
 from lightning_pepr.sources import load_runs
 from lightning_pepr.space import ModelSpace
 from tests.report.browser import Browser, launch
@@ -264,6 +265,70 @@ def test_two_models_are_pinned_and_compared_in_a_sentence(browser: Browser, page
     browser.run("document.querySelector('#compare-cards button').click()")
     assert browser.text("#compare-sentence") == "A is small. Pin another to compare."
     assert browser.errors() == []
+
+
+def test_energies_of_two_boards_are_told_apart_only_beyond_their_gain(browser: Browser, tmp_path: Path) -> None:
+    """Sensors of one board are wrong alike; those of two need not be."""
+    names = ["one", "beside", "elsewhere", "far", "blurred"]
+    table = pl.DataFrame(
+        {
+            "model": names,
+            "performance": [0.8] * 5,
+            "energy_kwh": [1.0, 1.05, 1.05, 1.5, 1.3],
+            "energy_kwh_error": [0.001, 0.001, 0.001, 0.001, 0.4],
+            "gain": [0.05] * 5,
+            "boards": ["x", "x", "y", "y", "x"],
+        }
+    )
+    browser.open(write_page(table, tmp_path / "boards.html"))
+    pin = "document.querySelector(`#runs button[data-run='${arguments[0]}']`).click()"
+    told = {}
+    browser.run(pin, 0)
+    for other in names[1:]:
+        browser.run(pin, names.index(other))
+        told[other] = browser.text("#compare-sentence")
+        browser.run(pin, names.index(other))
+    without = "Their energy differs by less than the errors of both"
+    assert without not in told["beside"]
+    assert told["elsewhere"].endswith(f"{without} with those of their sensors, which are on different boards.")
+    assert without not in told["far"]
+    assert told["blurred"].endswith(f"{without}.")
+    assert browser.errors() == []
+
+
+def test_a_model_of_several_runs_is_told_by_its_means(browser: Browser, tmp_path: Path) -> None:
+    """As its rank is, and not by its first seed."""
+    a, b = [0.950, 0.682, 0.636], [0.7, 0.74]
+    table = pl.DataFrame(
+        {"model": ["a"] * 3 + ["b"] * 2, "performance": a + b, "energy_kwh": [1.0, 1.0, 1.0, 2.0, 2.0]}
+    )
+    browser.open(write_page(table, tmp_path / "best.html"))
+    assert browser.text("#headline").startswith("a has the best PePR-E (0.756) and the best P (0.756).")
+    table = pl.DataFrame(
+        {"model": list("aabb"), "performance": [0.95, 0.65, 0.9, 0.86], "energy_kwh": [1.0, 2.0, 5.0, 3.0]}
+    )
+    browser.open(write_page(table, tmp_path / "keeps.html"))
+    score = (0.95 + 0.65 / 1.25) / 2
+    assert (
+        browser.text("#headline")
+        .replace("\u00a0", " ")
+        .startswith(
+            f"a has the best PePR-E ({decimal(score)}): it keeps 90.9 % of the performance of b, the best by P (0.880) "
+            "at 38 % of its energy."
+        )
+    )
+    assert browser.errors() == []
+
+
+def test_a_run_is_pinned_and_no_other_of_its_name(browser: Browser, tmp_path: Path) -> None:
+    tables = [
+        pl.DataFrame({"model": [name], "performance": [p], "energy_kwh": [1.0]}) for name, p in (("a", 0.9), ("b", 0.8))
+    ]
+    browser.open(write_page(tables, tmp_path / "two.html"))
+    browser.run("document.querySelectorAll('#runs button[data-run]')[1].click()")
+    assert browser.text("#compare-sentence") == "A is b. Pin another to compare."
+    browser.run("document.querySelectorAll('#runs button[data-run]')[0].click()")
+    assert browser.text("#compare-sentence").startswith("B (a) reaches")
 
 
 def test_curves_are_those_of_pepr_curve(browser: Browser, page: Path, runs: Path) -> None:
@@ -526,6 +591,64 @@ def test_a_running_study_is_followed(browser: Browser, tmp_path: Path) -> None:
             server.send_signal(signal.SIGINT)
             errors = server.communicate(timeout=20)[1]
         assert (server.returncode, errors.strip()) == (0, b"")
+
+
+def test_new_records_leave_the_page_of_the_table_and_the_zoom(browser: Browser) -> None:
+    runs = [make_run(f"m{k:02}", 1e6 * (1 + k), epochs=1) for k in range(80)]
+    zoom = """
+        Plotly.relayout("profile", {
+          "xaxis.range[0]": 0.2, "xaxis.range[1]": 0.6, "yaxis.range[0]": 0.5, "yaxis.range[1]": 0.9 });
+    """
+    drawn = """
+        const { xaxis, yaxis } = document.getElementById("profile")._fullLayout;
+        return [...xaxis.range, ...yaxis.range];
+    """
+    with ReportServer(lambda: contents.collect(runs), lambda: len(runs), port=0) as server:
+        browser.open(server.url)
+        home = browser.run(drawn)
+        browser.find("#next").click()
+        assert browser.text("#page") == "Page 2 of 4"
+        browser.run(zoom)
+        browser.settle()
+        runs.append(make_run("new", 40e6, epochs=1))
+        browser.wait(lambda: browser.text("#subtitle") == "81 runs of 81 models")
+        browser.settle()
+        assert browser.text("#page") == "Page 2 of 4"
+        assert browser.run(drawn) == pytest.approx([0.2, 0.6, 0.5, 0.9])
+        browser.find("#next").click()
+        assert browser.text("#page") == "Page 3 of 4"
+        del runs[30:]
+        browser.wait(lambda: browser.text("#subtitle") == "30 runs of 30 models")
+        browser.settle()
+        assert browser.text("#page") == "Page 2 of 2", "the last that there is"
+        assert browser.run(drawn) == pytest.approx([0.2, 0.6, 0.5, 0.9])
+        browser.choose("T")
+        assert browser.text("#page") == "Page 1 of 2", "another resource is another table"
+        assert browser.run(drawn)[:2] == pytest.approx(home[:2])
+        assert browser.errors() == []
+
+
+def test_a_server_that_answers_again_is_not_told_to_be_silent(browser: Browser) -> None:
+    runs = [make_run("small"), make_run("large", 16e6)]
+    silent = "The server does not answer; this is what it last said."
+    with ReportServer(lambda: contents.collect(runs), lambda: len(runs), port=0) as server:
+        browser.open(server.url)
+        browser.run("window.asked = window.fetch; window.fetch = () => Promise.reject(new TypeError('down'));")
+        browser.wait(lambda: browser.text("#live") == silent)
+        browser.run("window.fetch = window.asked;")
+        browser.wait(lambda: browser.text("#live") == "")
+        browser.run("""
+            window.drew = Plotly.react;
+            Plotly.react = () => { window.failed = true; throw new Error("cannot draw"); };
+        """)
+        runs.append(make_run("medium", 4e6))
+        browser.wait(lambda: browser.run("return window.failed"))
+        assert browser.text("#live") != silent, "it is the page that failed"
+        assert any("cannot draw" in error for error in browser.errors()), "and it says so where one looks"
+        browser.run("Plotly.react = window.drew;")
+        runs.append(make_run("huge", 64e6))
+        browser.wait(lambda: browser.text("#live").startswith("Updated "))
+        assert browser.text("#subtitle") == "4 runs of 4 models", "it went on asking"
 
 
 def test_a_zoom_shows_what_was_left_out(browser: Browser, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -136,6 +138,52 @@ def test_a_fingerprint_changes_with_the_records(tmp_path: Path) -> None:
     (runs / "new" / "pepr.json").unlink()
     assert fingerprint([runs]) == before
     assert fingerprint([tmp_path / "nowhere"]) == ()
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_through_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = save_runs(tmp_path / "runs", seeds=1)
+    before = fingerprint([runs])
+    scandir = os.scandir
+
+    def moved_away(path: Any = ".") -> Any:
+        if Path(path).name == "medium-0":
+            os.rename(path, tmp_path / "aside")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", moved_away)
+        found = fingerprint([runs])
+    assert found == tuple(file for file in before if "medium" not in file[0])
+    assert len(found) == 2
+
+
+def test_what_is_not_finite_or_no_mapping_in_what_a_record_says_of_itself_is_left_out() -> None:
+    runs = [make_run("a", 1e6), make_run("b", 4e6), make_run("c", 2e6)]
+    runs[0].hardware = {"host": "node", "clock": float("nan"), "more": [{"a": float("inf")}, 2.0]}
+    runs[0].software = ["torch"]  # type: ignore[assignment]
+    runs[0].settings = ["seed"]  # type: ignore[assignment]
+    runs[1].settings = {"seed": 1, "lr": float("nan")}
+    runs[2].settings = {"seed": 2, "lr": 0.1}
+    runs[2].devices["cpu:node"].error_j = float("nan")
+    data = collect(runs)
+    json.dumps(data, allow_nan=False)
+    assert [1, {"host": "node", "clock": None, "more": [{"a": None}, 2.0]}] in data["provenance"]["hardware"]
+    assert [1, {}] in data["provenance"]["software"]
+    facets = {facet["name"]: facet["of"] for facet in data["facets"]}
+    assert facets["seed"] == [None, 0, 1]
+    assert "lr" not in facets, "one value, and one that is not known"
+
+
+def test_no_two_runs_have_the_same_key() -> None:
+    table = pl.DataFrame({"model": ["a"], "performance": [0.5], "energy_kwh": [1.0]})
+    assert len(set(collect([table, table])["runs"]["key"])) == 2
+    names = ["x", "x#2", "x", "y", "x"]
+    table = pl.DataFrame({"model": list("abcde"), "performance": [0.5] * 5, "energy_kwh": [1.0] * 5, "run_id": names})
+    keys = collect(table)["runs"]["key"]
+    assert len(set(keys)) == 5
+    assert (keys[0], keys[1], keys[3]) == ("x", "x#2", "y"), "the first of a name keeps it"
 
 
 def test_a_page_without_runs_waits() -> None:

@@ -509,9 +509,12 @@
         : "The intervals of their performances overlap: on so few samples chance may have made the difference.");
     }
     const errors = runs.error[letter];
-    if (errors && cost(a) !== null && cost(b) !== null && cost(a) !== cost(b) && errors[a] && errors[b]
-        && !apart((i) => cost(i) - errors[i], (i) => cost(i) + errors[i])) {
-      parts.push(`Their ${of} differs by less than the errors of both.`);
+    if (errors && cost(a) !== null && cost(b) !== null && cost(a) !== cost(b)) {
+      const within = (error) => !apart((i) => cost(i) - error(i), (i) => cost(i) + error(i));
+      const own = (i) => errors[i] || 0;
+      const gained = (i) => own(i) + (runs.gain[i] || 0) * cost(i); // as `rank` does where sensors differ
+      if (within(own)) parts.push(`Their ${of} differs by less than the errors of both.`);
+      else if (runs.boards[a] !== runs.boards[b] && within(gained)) parts.push(`Their ${of} differs by less than the errors of both with those of their sensors, which are on different boards.`);
     }
     return parts.join(" ");
   }
@@ -738,6 +741,20 @@
     $("notes").replaceChildren(...data.notes.map((note) => make("p", {}, note)));
   }
 
+  // Of each model its first run, and the means of all of its runs.
+  function meansOf(known, letter) {
+    const models = new Map();
+    for (const i of known) {
+      const same = data.runs.same[i];
+      if (!models.has(same)) models.set(same, { run: i, count: 0, p: 0, cost: 0 });
+      const each = models.get(same);
+      each.count += 1;
+      each.p += (data.runs.p[i] - each.p) / each.count;
+      each.cost += (data.runs.cost[letter][i] - each.cost) / each.count;
+    }
+    return models;
+  }
+
   function drawHeadline() {
     const { known } = view;
     const letter = state.resource;
@@ -750,18 +767,20 @@
       $("headline").textContent = view.range === null && space ? `This space has no ${word(letter)}; choose another resource or space.` : `No run here has both a performance and a measured ${word(letter)}.`;
       return;
     }
-    const pick = view.order[0];
-    const best = bestBy(known, (i) => data.runs.p[i]);
-    const { score, worst, rank } = view.of.get(pick);
+    const models = meansOf(known, letter);
+    const first = models.get(data.runs.same[view.order[0]]);
+    const top = bestBy([...models.values()], (each) => each.p);
+    const [pick, best] = [first.run, top.run];
+    const { mean: score, worst, rank } = view.of.get(pick);
     const rivals = worst - rank;
     const open = rivals ? ` As far as the errors tell, ${rivals} ${rivals === 1 ? "other" : "others"} may score higher.` : "";
     const one = known.length === 1;
     const flatRange = view.range[0] === view.range[1] ? ` All have cost the same ${word(letter)} in this space, so R is 0 and PePR is P.` : "";
-    if (one) $("headline").textContent = `${model(pick)} reaches P = ${decimal(data.runs.p[pick])} for ${amount(letter, data.runs.cost[letter][pick])}: PePR-${letter} is ${decimal(score)}.${flatRange}`;
-    else if (pick === best) $("headline").textContent = `${model(pick)} has the best PePR-${letter} (${decimal(score)}) and the best P (${decimal(data.runs.p[pick])}).${open}${flatRange}`;
+    if (one) $("headline").textContent = `${model(pick)} reaches P = ${decimal(first.p)} for ${amount(letter, first.cost)}: PePR-${letter} is ${decimal(score)}.${flatRange}`;
+    else if (pick === best) $("headline").textContent = `${model(pick)} has the best PePR-${letter} (${decimal(score)}) and the best P (${decimal(first.p)}).${open}${flatRange}`;
     else {
-      const share = data.runs.cost[letter][best] > 0 ? ` at ${percent(data.runs.cost[letter][pick] / data.runs.cost[letter][best])} of its ${word(letter)}` : "";
-      $("headline").textContent = `${model(pick)} has the best PePR-${letter} (${decimal(score)}): it keeps ${percent(data.runs.p[pick] / data.runs.p[best])} of the performance of ${model(best)}, the best by P (${decimal(data.runs.p[best])})${share}.${open}${flatRange}`;
+      const share = top.cost > 0 ? ` at ${percent(first.cost / top.cost)} of its ${word(letter)}` : "";
+      $("headline").textContent = `${model(pick)} has the best PePR-${letter} (${decimal(score)}): it keeps ${percent(first.p / top.p)} of the performance of ${model(best)}, the best by P (${decimal(top.p)})${share}.${open}${flatRange}`;
     }
   }
 
@@ -804,14 +823,15 @@
     later(drawCurves, drawCosts);
   }
 
+  // Draws all anew. After a choice the pictures and the table begin anew as well, unless `changes` says where.
   function change(changes) {
     const began = performance.now();
     const focused = document.activeElement;
-    Object.assign(state, changes, { zoom: null, page: 0 });
+    Object.assign(state, { zoom: null, page: 0 }, changes);
     const space = spaceNow();
     if (!measured(state.resource) || (space && !(state.resource in space.ranges))) {
       const usable = data.resources.find(({ letter }) => measured(letter) && (!space || letter in space.ranges));
-      if (usable) state.resource = usable.letter;
+      if (usable) Object.assign(state, { resource: usable.letter, zoom: null });
     }
     drawControls();
     if (focused && focused.name === "resource") {
@@ -852,28 +872,37 @@
 
   // A study that runs ------------------------------------------------------------------------------------------------
 
+  // What was chosen stays chosen, and the page and the zoom with it, as long as it is the same that is drawn.
+  function renew(news) {
+    const [before, { space }] = [data.runs.key.length, state];
+    data = news;
+    if (before) settle();
+    else choose();
+    if (state.colour && !data.facets.some((facet) => facet.name === state.colour)) state.colour = "";
+    drawProvenance();
+    change({ page: state.page, zoom: state.space === space ? state.zoom : null });
+  }
+
   function follow() {
     let tag = data.tag;
+    let updated = "";
+    const tell = (text) => { if ($("live").textContent !== text) $("live").textContent = text; }; // else it is read out again
     const look = async () => {
+      let answer = null;
+      let news = null;
       try {
-        const answer = await fetch("data.json", { headers: { "If-None-Match": tag }, cache: "no-store" });
-        if (answer.status === 200) {
-          tag = answer.headers.get("ETag");
-          const before = data.runs.key.length;
-          data = await answer.json();
-          if (before) settle();
-          else choose();
-          if (state.colour && !data.facets.some((facet) => facet.name === state.colour)) state.colour = "";
-          const { zoom, page } = state;
-          drawProvenance();
-          change({});
-          Object.assign(state, { zoom, page });
-          $("live").textContent = `Updated ${new Date().toLocaleTimeString()}.`;
-        }
+        answer = await fetch("data.json", { headers: { "If-None-Match": tag }, cache: "no-store" });
+        if (answer.status === 200) news = await answer.json(); // the rest of what was fetched
       } catch {
-        $("live").textContent = "The server does not answer; this is what it last said.";
+        answer = null;
       }
       window.setTimeout(look, 2000);
+      if (news !== null) {
+        tag = answer.headers.get("ETag");
+        renew(news);
+        updated = `Updated ${new Date().toLocaleTimeString()}.`;
+      }
+      tell(answer === null ? "The server does not answer; this is what it last said." : updated);
     };
     window.setTimeout(look, 2000);
   }

@@ -1,0 +1,99 @@
+"""The server of a page, without a browser; test_browser.py follows a study with one."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import pytest
+
+from lightning_pepr.report.contents import collect
+from lightning_pepr.report.server import ReportServer
+from tests.report.runs import make_run
+
+
+class Study:
+    """Sources that fail when they are told to."""
+
+    def __init__(self) -> None:
+        self.runs = [make_run("a", 1e6)]
+        self.fails: dict[str, Exception] = {}
+        self.collected = 0
+
+    def collect(self) -> dict[str, Any]:
+        self.collected += 1
+        if "collect" in self.fails:
+            raise self.fails["collect"]
+        return collect(self.runs)
+
+    def fingerprint(self) -> object:
+        if "fingerprint" in self.fails:
+            raise self.fails["fingerprint"]
+        return len(self.runs)
+
+
+def ask(server: ReportServer, path: str = "/data.json") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://").rstrip("/"), timeout=20)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def data_of(server: ReportServer) -> dict[str, Any]:
+    status, body = ask(server)
+    assert status == 200
+    return dict(json.loads(body))
+
+
+FAILURES = [
+    (FileNotFoundError(2, "No such file", "runs/.incoming-1"), "[Errno 2] No such file: 'runs/.incoming-1'"),
+    (ValueError("no pepr.json in it"), "no pepr.json in it"),
+    (AttributeError("no attribute 'items'"), "AttributeError: no attribute 'items'"),
+    (ValueError(), "ValueError: "),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), FAILURES, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("where", ["collect", "fingerprint"])
+def test_what_fails_is_told_on_the_page_that_stays(
+    error: Exception, told: str, where: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    study = Study()
+    study.fails[where] = error
+    with ReportServer(study.collect, study.fingerprint, port=0) as server:
+        waiting = data_of(server)
+        assert (waiting["notes"], waiting["runs"]["model"]) == ([told], [])
+        study.fails.clear()
+        study.runs.append(make_run("b", 4e6))
+        assert data_of(server)["runs"]["model"] == ["a", "b"]
+        study.fails[where] = error
+        study.runs.append(make_run("c", 4e6))
+        kept = data_of(server)
+        assert (kept["notes"], kept["runs"]["model"]) == ([told], ["a", "b"])
+        status, page = ask(server, "/")
+        assert status == 200
+        assert b"<h1" in page
+    assert capfd.readouterr().err == ""
+
+
+def test_a_fingerprint_that_failed_is_taken_anew() -> None:
+    study = Study()
+    with ReportServer(study.collect, study.fingerprint, port=0) as server:
+        data_of(server)
+        data_of(server)
+        assert study.collected == 1, "nothing has changed"
+        study.fails["fingerprint"] = OSError("gone")
+        assert data_of(server)["notes"] == ["gone"]
+        study.fails.clear()
+        assert data_of(server)["notes"] == [], "it is as before the failure, and yet read again"
+
+
+def test_data_that_json_cannot_hold_are_told() -> None:
+    study = Study()
+    with ReportServer(lambda: {**collect(study.runs), "baseline": float("nan")}, study.fingerprint, port=0) as server:
+        (note,) = data_of(server)["notes"]
+    assert "not JSON compliant" in note
