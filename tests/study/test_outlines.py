@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,12 +124,24 @@ def test_the_cache_is_keyed_by_content(tmp_path: Path) -> None:
     assert len(list(cache.iterdir())) == 4
 
 
-def test_a_broken_or_unwritable_cache_does_no_harm(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[:100],
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:60] + bytes(200) + whole[260:],  # the first array, within the zip file
+    ],
+    ids=["cut", "empty", "half", "zeroed"],
+)
+def test_a_broken_or_unwritable_cache_does_no_harm(spoil: Callable[[bytes], bytes], tmp_path: Path) -> None:
     database = write_database(tmp_path / "one.sqlite", [(1, 0.0, True, square(20))])
     expected = load_outlines(32, database=database, cache=tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
-    file.write_bytes(file.read_bytes()[:100])
+    whole = file.read_bytes()
+    file.write_bytes(spoil(whole))
     assert (load_outlines(32, database=database, cache=tmp_path / "cache").images == expected.images).all()
+    assert len(file.read_bytes()) == len(whole)  # and is there again
     (tmp_path / "a_file").write_text("")
     assert (load_outlines(32, database=database, cache=tmp_path / "a_file").images == expected.images).all()
 
