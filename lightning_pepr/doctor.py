@@ -21,6 +21,7 @@ from lightning_pepr.meters import HostMeter, Reading
 from lightning_pepr.meters.estimate import watts_per_core
 from lightning_pepr.meters.nvml import GAIN, Board, find_boards, within
 from lightning_pepr.meters.rapl import POWERCAP, find_domains
+from lightning_pepr.study.plan import chosen_gpus
 
 SCHEMA = "lightning-pepr/doctor/1"
 LOOK_S = 1.5
@@ -323,8 +324,7 @@ def _ranks(environment: Mapping[str, str], gpus: int, troubles: list[Facts]) -> 
     if launcher == "SLURM" and here is None:
         here = world if _whole(environment.get("SLURM_NNODES")) == 1 else None
     visible = environment.get("CUDA_VISIBLE_DEVICES")
-    boards = gpus if visible is None else len([name for name in visible.split(",") if name.strip()])
-    boards = min(boards, gpus)
+    boards = gpus if visible is None else min(gpus, len(chosen_gpus([""] * gpus, visible)))
     # One board for each rank, chosen by the launcher, is no sharing; more ranks than boards is.
     own = launcher == "SLURM" and visible is not None and "SLURM_GPUS_PER_TASK" in environment
     shared = bool(here and boards and here > boards and not own)

@@ -191,6 +191,19 @@ print(json.dumps(examine(seconds=0, environment=torchrun)))
     assert "4 ranks of this host share 2 GPUs" in told(found)
 
 
+@pytest.mark.parametrize(("visible", "count"), [("-1", 0), ("", 0), ("1,-1,0", 1), ("1, 0", 2), ("7,0", 0)])
+def test_of_the_gpus_those_count_that_cuda_would_see(visible: str, count: int) -> None:
+    """CUDA ignores what comes after the first that it does not know."""
+    found = SimDriver(SimDevice(), SimDevice()).ask(
+        "import json\n"
+        "from lightning_pepr.doctor import examine\n"
+        "torchrun = {'RANK': '0', 'WORLD_SIZE': '2', 'LOCAL_RANK': '0', 'LOCAL_WORLD_SIZE': '2'}\n"
+        f"print(json.dumps(examine(seconds=0, environment={{**torchrun, 'CUDA_VISIBLE_DEVICES': {visible!r}}})))"
+    )
+    assert found["ranks"]["visible_gpus"] == count
+    assert found["ranks"]["shared"] is (count == 1)
+
+
 @pytest.mark.slow
 def test_under_real_torchrun(tmp_path: Path) -> None:
     script = tmp_path / "rank.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lightning_pepr.record import RunRecord
@@ -77,6 +78,8 @@ def study(options: argparse.Namespace) -> int:
     shard, shards = options.shard
     runs = runs[shard::shards]
     folder = StudyFolder.open(options.out, settings, append=options.append, write=not options.dry_run)
+    apart = folder.apart(settings)
+    runs = [replace(run, apart=apart) for run in runs]
     todo, finished = split_runs(runs, folder)
     guess = estimate(todo, found.size, finished)
     if options.dry_run:
@@ -115,13 +118,14 @@ def run_here(
                 with device_lock(run.settings, lambda device: progress.say(f"waiting for another study on {device}")):
                     if is_done(folder.record_of(run)):  # by the study that was waited for
                         continue
+                    if purse.is_empty():  # by now
+                        return failed, purse.verdict(len(todo) - number)
                     progress.begin(number)
-                    record = execute(run, folder.path, _listener(progress, purse.watch(folder.path / run.folder)))
+                    record = execute(run, folder.path, _listener(progress, purse.watch()))
             except OSError as error:
                 if disk_is_full(error):
                     raise _no_space(folder, str(error), done) from error
                 raise
-            purse.add(record)
             progress.say(f"[{number + 1}/{len(todo)}] {summary(run, record)}")
             if record.status == "failed":
                 failed.append((run, record))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from lightning_pepr.study.outlines import INSTALL, WINDOW_MM, Outlines, default_cache, load_outlines
+from lightning_pepr.study.plan import MEDMNIST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -280,7 +282,7 @@ class MedMNISTData(ImageData):
                     images.append(arrays[f"{part}_images"])
                     labels.append(arrays[f"{part}_labels"])
                     parts += [part] * len(labels[-1])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"{file} is no data set of MedMNIST: {error}. Expected an .npz file with train_images, train_labels, "
                 "val_images, … as the package medmnist downloads them."
@@ -427,9 +429,6 @@ def make_data(source: str, image_size: int, batch_size: int = 32, **options: Any
     if source.endswith(".npz"):
         return MedMNISTData(source, image_size, batch_size, **options)
     return FolderData(source, image_size, batch_size, **options)
-
-
-MEDMNIST = "medmnist:"
 
 
 def check_data(data: ImageData, source: str, measure: str = "auroc") -> None:

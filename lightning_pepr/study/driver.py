@@ -25,6 +25,9 @@ LOG_FILE = "log.txt"
 GRACE_S = 60.0
 """How long a run that is interrupted may take to write its record."""
 
+LOCKS = "LIGHTNING_PEPR_LOCKS"
+"""The environment variable that names another folder for the locks of devices."""
+
 Heard = Callable[[dict[str, Any]], None]
 """Told each message of a run: {"event": "progress", "share": 0.5, "epoch": 1, "epochs": 2}, and others."""
 
@@ -188,7 +191,7 @@ def execute(run: Run, out: Path, heard: Heard = lambda message: None) -> RunReco
     error, reason = "", ""
     ctrl_c: KeyboardInterrupt | None = None
     with (folder / LOG_FILE).open("wb") as log:
-        worker = Worker({"task": "train", "run": run.to_dict(), "out": str(out)}, log)
+        worker = Worker({"task": "train", "run": run.to_dict(), "apart": run.apart, "out": str(out)}, log)
         messages = worker.listen()
         while True:
             try:
@@ -290,7 +293,8 @@ def device_lock(settings: Settings, waiting: Callable[[str], None] = lambda devi
     gpus = visible_gpus() if settings.accelerator in ("auto", "gpu", "cuda") else []
     device = gpus[0] if gpus else "cpu"
     name = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in device)
-    path = Path(tempfile.gettempdir()) / f"lightning-pepr-{name}.lock"
+    path = lock_folder() / f"lightning-pepr-{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     for place in (path, path.with_name(f"{path.stem}-{os.getuid()}.lock")):
         lock = FileLock(place)
         try:
@@ -305,6 +309,16 @@ def device_lock(settings: Settings, waiting: Callable[[str], None] = lambda devi
         yield device
     finally:
         lock.release()
+
+
+def lock_folder() -> Path:
+    """Where the locks are: one folder for all of a machine, and so not $TMPDIR, of which each job may have its own."""
+    if named := os.environ.get(LOCKS):
+        return Path(named)
+    return _SHARED if os.name == "posix" and os.access(_SHARED, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
+_SHARED = Path("/tmp")
 
 
 # The study ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import math
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from lightning_pepr.record import FILE_NAME, RunRecord, host_name
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 MEASURES = ("auroc", "acc")
+
+MEDMNIST = "medmnist:"
+"""What stands before the name of a data set of MedMNIST."""
 
 START_S = 15.0
 """Seconds that a run takes before and after it trains, unless finished runs say otherwise: mostly imports."""
@@ -136,6 +139,7 @@ class Run:
         fraction: Share of the training images that it gets, in (0, 1].
         pretrained: Whether it starts from pretrained weights.
         weights: A file with these weights; None takes timm's.
+        apart: How its settings differ from the first of its study, as `StudyFolder.apart` tells it.
     """
 
     settings: Settings
@@ -144,16 +148,19 @@ class Run:
     fraction: float = 1.0
     pretrained: bool = False
     weights: str | None = None
+    apart: str = ""
 
     @property
     def group(self) -> str:
-        """What it is ranked within: the data set, what it starts from, and how much of the data it sees.
+        """What it is ranked within: the data, what it starts from, how much it sees of them, and what sets it apart.
 
         >>> Run(Settings("lidc"), Model("a", "a", 64, 1), fraction=0.1).group
         'lidc, scratch, 10 %'
+        >>> Run(Settings("lidc"), Model("a", "a", 64, 1), apart="1 epoch, lr 0.01").group
+        'lidc, scratch, 100 %, 1 epoch, lr 0.01'
         """
         start = "pretrained" if self.pretrained else "scratch"
-        return f"{_short(self.settings.data)}, {start}, {self.fraction * 100:g} %"
+        return f"{_short(self.settings.data)}, {start}, {self.fraction * 100:g} %{', ' * bool(self.apart)}{self.apart}"
 
     @property
     def title(self) -> str:
@@ -181,6 +188,7 @@ class Run:
         """All that decides what the run does, as plain types."""
         plain = asdict(self)
         del plain["model"]["params"], plain["model"]["mmacs"]  # facts, which another version of timm may count anew
+        del plain["apart"]  # a name for what the settings say
         return plain
 
     def samples(self, size: DataSize) -> tuple[int, int]:
@@ -214,7 +222,8 @@ def make_runs(
     """List the runs of a study, those that take the least work first, so that what is cut off is known.
 
     Raises:
-        ValueError: If a fraction is not in (0, 1], there is no seed, or `weights` names a model that is not trained.
+        ValueError: If a fraction is not in (0, 1], there is no seed, or `weights` names a model that is not trained, or
+            nothing that starts from them.
     """
     weights = weights or {}
     for fraction in fractions:
@@ -226,6 +235,8 @@ def make_runs(
     for name in weights:
         if name not in names:
             raise ValueError(f"--weights names {name!r}, which is none of the models of this study.")
+    if weights and not any(pretrained):
+        raise ValueError("--weights gives pretrained weights, but all runs start from random ones; add --pretrained.")
     runs = [
         Run(settings, model, seed, fraction, start, weights.get(model.name) if start else None)
         for model in models
@@ -330,11 +341,17 @@ def visible_gpus() -> list[str]:
         pynvml.nvmlShutdown()
     except Exception:  # no driver, or no pynvml: then there is no GPU to be told of
         return []
-    if visible is None:
-        return uuids
+    return uuids if visible is None else chosen_gpus(uuids, visible)
+
+
+def chosen_gpus(uuids: Sequence[str], visible: str) -> list[str]:
+    """Those of the GPUs that a value of `CUDA_VISIBLE_DEVICES` shows: up to the first that CUDA does not know.
+
+    >>> chosen_gpus(["GPU-a", "GPU-b"], "1,0"), chosen_gpus(["GPU-a", "GPU-b"], "0,-1,1"), chosen_gpus(["GPU-a"], "-1")
+    (['GPU-b', 'GPU-a'], ['GPU-a'], [])
+    """
     named = {str(index): uuid for index, uuid in enumerate(uuids)}
     chosen = (part.strip() for part in visible.split(","))
-    # CUDA ignores what comes after the first that it does not know: -1 alone hides all.
     known = itertools.takewhile(lambda part: part in named or part.startswith(("GPU-", "MIG-")), chosen)
     return [named.get(part, part) for part in known]
 
@@ -400,6 +417,23 @@ class StudyFolder:
                 write_whole(file, json.dumps({"schema": SCHEMA, "settings": known}, indent=1) + "\n")
         return cls(path, known)
 
+    def apart(self, settings: Settings) -> str:
+        """How settings differ from the first of the study, in words; empty for the first.
+
+        Runs that were trained in another way are no repeats of each other. `space` is left out: it changes no run.
+        """
+        plain, defaults = asdict(settings), {each.name: each.default for each in fields(Settings)}
+        earlier = list(itertools.takewhile(lambda each: each != plain, self.settings))
+        words = []
+        for name, value in plain.items():
+            if name == "data":
+                others = {str(each.get(name, "")) for each in earlier} - {value}
+                if _short(value) in map(_short, others):  # two files of one name
+                    words.append(value)
+            elif name != "space" and earlier and earlier[0].get(name, defaults[name]) != value:
+                words.append(_in_words(name, value))
+        return ", ".join(words)
+
     def record_of(self, run: Run) -> RunRecord | None:
         """The record that a run has left; None if there is none that can be read."""
         try:
@@ -442,11 +476,29 @@ def _shown(value: Any) -> str:
     return "auto" if value is None else str(value)
 
 
+def _in_words(name: str, value: Any) -> str:
+    """A setting as a part of a group's name.
+
+    >>> _in_words("epochs", 1), _in_words("image_size", None), _in_words("measure", "acc"), _in_words("lr", 0.01)
+    ('1 epoch', 'auto px', 'by acc', 'lr 0.01')
+    >>> _in_words("train_samples", None), _in_words("carbon_intensity", None)
+    ('train samples all', 'carbon intensity none')
+    """
+    if name == "epochs":
+        return count(value, "epoch")
+    if name == "image_size":
+        return f"{_shown(value)} px"
+    if name == "measure":
+        return f"by {value}"
+    nothing = "all" if name.endswith("_samples") else "none"
+    return f"{name.replace('_', ' ')} {nothing if value is None else value}"
+
+
 def _short(data: str) -> str:
     """What a data set is called: the name of a file or folder without the way to it.
 
     >>> _short("medmnist:dermamnist"), _short("/data/derma.npz"), _short("lidc")
     ('dermamnist', 'derma', 'lidc')
     """
-    name = data.partition(":")[2] if data.startswith("medmnist:") else data
+    name = data.removeprefix(MEDMNIST)
     return Path(name).stem if name.endswith(".npz") else Path(name).name or name

@@ -117,7 +117,6 @@ def run_on_ray(
                         _keep(folder, run, files, node)
                     found = folder.record_of(run)
                     assert found is not None
-                    purse.add(found)
                     finished += 1
                     progress.begin(min(finished, len(todo) - 1))
                     progress.say(f"[{finished}/{len(todo)}] {summary(run, found)}")
@@ -190,20 +189,20 @@ def _submit(remote: Any, run: Run, node: _Node, purse: Purse) -> Any:
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # Retries are ours: Ray would do them on the node that has died, or not at all.
     options = {"num_cpus": node.cpus, "num_gpus": node.gpus, "max_retries": 0, "scheduling_strategy": there}
-    return remote.options(**options).remote(run.to_dict(), purse.left)
+    return remote.options(**options).remote(run.to_dict(), run.apart, purse.left)
 
 
-def _train_there(plain: dict[str, Any], budget: dict[str, float]) -> dict[str, bytes]:
+def _train_there(plain: dict[str, Any], apart: str, budget: dict[str, float]) -> dict[str, bytes]:
     """Do a run on a node, for no more than a budget.
 
     Returns:
         The files that it leaves, by their path below its folder, without checkpoints.
     """
-    run = run_of(plain)
+    run = run_of(plain, apart)
     with tempfile.TemporaryDirectory(prefix="lightning-pepr-") as out:
         folder = Path(out) / run.folder
         with device_lock(run.settings):
-            execute(run, Path(out), Purse(Path(out), budget).watch(folder))
+            execute(run, Path(out), Purse(Path(out), budget).watch())
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")

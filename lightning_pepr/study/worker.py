@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.study.plan import DataSize, Model, Run, Settings
+from lightning_pepr.study.plan import MEDMNIST, DataSize, Model, Run, Settings
 from lightning_pepr.study.zoo import WILDCARDS, architectures, match_names, timm_name
 
 Tell = Callable[..., None]
@@ -72,7 +72,7 @@ def _train(task: dict[str, Any], tell: Tell) -> None:
     from lightning_pepr.study.data import make_data
     from lightning_pepr.study.runner import Progress, train_model
 
-    run = run_of(task["run"])
+    run = run_of(task["run"], task["apart"])
     _timm()
     tell("ready")  # all that takes long is imported
     settings = run.settings
@@ -117,11 +117,12 @@ def _train(task: dict[str, Any], tell: Tell) -> None:
     tell("finished")
 
 
-def run_of(plain: dict[str, Any]) -> Run:
+def run_of(plain: dict[str, Any], apart: str = "") -> Run:
     """The run of `Run.to_dict`; parameters and multiply-accumulates of its model, which are no part of it, are 0."""
     return Run(
         **{
             **plain,
+            "apart": apart,
             "settings": Settings(**plain["settings"]),
             "model": Model(**{"params": 0, **plain["model"]}),
         }
@@ -134,8 +135,11 @@ def run_of(plain: dict[str, Any]) -> Run:
 def _survey(task: dict[str, Any], tell: Tell) -> None:
     """Find models and data, and refuse what cannot be trained."""
     settings = Settings(**task["settings"])
-    size = survey_data(settings)
+    # MedMNIST has a file for each of some sizes; which are needed is then known when the models are.
+    later = settings.image_size is None and settings.data.startswith(MEDMNIST)
+    size = None if later else survey_data(settings)
     models = survey_models(task["models"], settings.image_size, tell)
+    size = size or survey_data(settings, sorted({model.image_size for model in models}))
     if task["pretrained"]:
         check_weights(models, task["weights"])
     tell(
@@ -145,8 +149,12 @@ def _survey(task: dict[str, Any], tell: Tell) -> None:
     )
 
 
-def survey_data(settings: Settings) -> DataSize:
+def survey_data(settings: Settings, image_sizes: Sequence[int] = ()) -> DataSize:
     """Look at the data, and refuse what no performance can be had of.
+
+    Args:
+        settings: What the runs share.
+        image_sizes: The sizes that its models take, from the smallest, where the settings leave that to the model.
 
     Raises:
         FileNotFoundError: If it is not there.
@@ -155,15 +163,21 @@ def survey_data(settings: Settings) -> DataSize:
     """
     from lightning_pepr.study.data import check_data, make_data
 
-    # Which image is in which part does not depend on their size, so a small one will do.
-    data = make_data(
-        settings.data,
-        32,
-        settings.batch_size,
-        train_samples=settings.train_samples,
-        eval_samples=settings.eval_samples,
+    # Which image is in which part does not depend on their size, so a small one will do, except for MedMNIST's data
+    # sets: each size has its file, and those that the runs will read must be there.
+    sizes = [settings.image_size] if settings.image_size else list(image_sizes)
+    data, *others = (
+        make_data(
+            settings.data,
+            size,
+            settings.batch_size,
+            train_samples=settings.train_samples,
+            eval_samples=settings.eval_samples,
+        )
+        for size in (sizes if sizes and settings.data.startswith(MEDMNIST) else [32])
     )
-    data.prepare_data()
+    for each in (data, *others):
+        each.prepare_data()
     data.setup("fit")
     check_data(data, settings.data, settings.measure)
     return DataSize(data.num_classes, **data.sizes())

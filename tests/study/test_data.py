@@ -259,7 +259,8 @@ def test_files_that_hold_no_classes_of_images_are_refused(
 def test_files_that_are_no_medmnist_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 cut short")
-    for name in ("other", "broken"):
+    (tmp_path / "empty.npz").touch()
+    for name in ("other", "broken", "empty"):
         with pytest.raises(ValueError, match=rf"{name}\.npz is no data set of MedMNIST"):
             make_data(str(tmp_path / f"{name}.npz"), 32).setup()
     with pytest.raises(FileNotFoundError, match="there is no file"):

@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from lightning_pepr import RunRecord, load_runs
+from lightning_pepr.study.driver import LOCKS
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,6 @@ FAMILIES = (  # the smallest, the paper's aliases, and those that take no small 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """Where studies go, with locks of their own: another study on this machine is no matter of these tests."""
-    (tmp_path / "tmp").mkdir()
     yield tmp_path
     for process in psutil.Process().children(recursive=True):
         process.kill()
@@ -52,7 +52,7 @@ def command(place: Path, *arguments: str, models: tuple[str, ...] = SMALL[:1]) -
 
 
 def environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(place / "tmp"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, LOCKS: str(place / "locks"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def study(
@@ -126,7 +126,9 @@ def test_a_study_trains_is_listed_skips_and_grows(place: Path) -> None:
     other = study(place, "--lr", "0.1", "--carbon-intensity", "151", status=2)
     assert "holds another study, with --lr 0.0005 instead of 0.1" in other.stderr
     assert other.stderr.count("\n") == 1
-    assert "1 run of 1 model" in study(place, "--lr", "0.1", "--append", "--dry-run").stdout
+    study(place, "--lr", "0.1", "--carbon-intensity", "151", "--append")
+    groups = sorted(record.group for record in records(place)[SMALL[0]])
+    assert groups == ["digits, scratch, 100 %", "digits, scratch, 100 %, lr 0.1", *["digits, scratch, 50 %"] * 2]
 
 
 def test_killed_in_the_middle_it_goes_on_where_it_was(place: Path) -> None:
@@ -224,7 +226,8 @@ def test_the_budget_ends_it(place: Path) -> None:
 
 
 def test_two_studies_take_turns_on_a_device(place: Path) -> None:
-    with FileLock(place / "tmp" / "lightning-pepr-cpu.lock"):
+    (place / "locks").mkdir()
+    with FileLock(place / "locks" / "lightning-pepr-cpu.lock"):
         process = start(place, models=SMALL[:1], until="waiting for another study on cpu")
         time.sleep(1)
         assert not records(place)
@@ -282,6 +285,7 @@ def test_ten_models_across_families_train_at_the_smallest_size_that_each_accepts
         (["--data", "nowhere"], "--data is 'nowhere', and there is no such file or folder"),
         (["--data", "medmnist:dermamist"], "MedMNIST has no data set 'dermamist'. Did you mean 'dermamnist'"),
         (["--pretrained", "--weights", f"{SMALL[0]}=nowhere.pt"], "there is no such file"),
+        (["--weights", f"{SMALL[0]}=w.pt"], "all runs start from random ones; add --pretrained"),
         (["--weights", "dla34=w.pt"], "--weights names 'dla34', which is none of the models of this study"),
         (["--space", "nowhere"], "nowhere"),
         (["--epochs", "0"], "--epochs is 0; expected at least 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,11 @@ def test_every_combination_is_a_run_and_the_least_work_comes_first() -> None:
     }
 
 
+def test_weights_that_nothing_would_start_from_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"all runs start from random ones; add --pretrained"):
+        make_runs(SETTINGS, [SMALL], SIZE, weights={"small": "file"})
+
+
 def test_only_what_starts_pretrained_has_weights() -> None:
     runs = make_runs(SETTINGS, [SMALL], SIZE, pretrained=[True, False], weights={"small": "file"})
     assert {(run.pretrained, run.weights) for run in runs} == {(True, "file"), (False, None)}
@@ -89,6 +95,7 @@ def test_a_folder_follows_what_a_run_does_and_nothing_else() -> None:
     assert run.folder == Run(SETTINGS, replace(SMALL, params=5, mmacs=1.0)).folder
     assert run.folder != Run(replace(SETTINGS, lr=1e-3), SMALL).folder
     assert run.folder != replace(run, seed=1).folder
+    assert run.folder == replace(run, apart="1 epoch").folder
     assert Run(SETTINGS, Model("hf_hub:a/b", "hf_hub:a/b", 32, 1)).folder.parts[0] == "hf_hub_a_b"
 
 
@@ -143,6 +150,49 @@ def test_a_study_is_recognised_and_another_is_refused(tmp_path: Path) -> None:
     assert len(StudyFolder.open(tmp_path / "runs", other, append=True).settings) == 2
     StudyFolder.open(tmp_path / "runs", other)  # now both are known
     StudyFolder.open(tmp_path / "runs", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("options", "apart"),
+    [
+        (
+            {"epochs": 1, "lr": 0.01, "image_size": 32, "measure": "acc", "batch_size": 8},
+            "32 px, 1 epoch, batch size 8, lr 0.01, by acc",
+        ),
+        ({"image_size": None, "train_samples": 64}, "auto px, train samples 64"),
+        ({"precision": "16-mixed", "carbon_intensity": "DNK"}, "carbon intensity DNK, precision 16-mixed"),
+        ({"data": "digits"}, ""),  # that is told anyway
+        ({"space": "paper"}, ""),
+    ],
+)
+def test_a_group_says_what_sets_runs_apart_from_the_first_of_the_study(
+    options: dict[str, Any], apart: str, tmp_path: Path
+) -> None:
+    other = replace(SETTINGS, **options)
+    assert StudyFolder.open(tmp_path, SETTINGS).apart(SETTINGS) == ""
+    folder = StudyFolder.open(tmp_path, other, append=True)
+    assert sorted(folder.apart(other).split(", ")) == sorted(apart.split(", "))
+    again = StudyFolder.open(tmp_path, replace(SETTINGS, epochs=9), append=True)
+    assert again.apart(SETTINGS) == ""
+    assert again.apart(other) == folder.apart(other)
+    assert Run(other, SMALL, apart="9 epochs").group.endswith(", scratch, 100 %, 9 epochs")
+
+
+def test_two_data_sets_of_one_name_are_no_group(tmp_path: Path) -> None:
+    named = [replace(SETTINGS, data=data) for data in ("lidc", "a/derma.npz", "b/derma.npz", "medmnist:derma")]
+    for settings in named:
+        folder = StudyFolder.open(tmp_path, settings, append=True)
+    groups = [Run(settings, SMALL, apart=folder.apart(settings)).group for settings in named]
+    assert groups == [
+        "lidc, scratch, 100 %",
+        "derma, scratch, 100 %",
+        "derma, scratch, 100 %, b/derma.npz",
+        "derma, scratch, 100 %, medmnist:derma",
+    ]
+
+
+def test_folders_of_finished_runs_are_those_of_earlier_versions() -> None:
+    assert Run(SETTINGS, SMALL, apart="1 epoch").folder.as_posix() == "small/scratch-100%-seed0-07a9a4c1"
 
 
 def test_records_of_no_study_are_refused_unless_appended_to(tmp_path: Path) -> None:

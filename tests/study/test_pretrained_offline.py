@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lightning_pepr import load_runs
+from lightning_pepr.study.driver import LOCKS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained_offline.py"
 
@@ -24,7 +25,7 @@ def test_it_trains_from_real_weights_and_from_none_with_all_and_a_tenth_of_the_d
     few = ["--seeds", "1", "--epochs", "1", "--train-samples", "320", "--eval-samples", "64", "--image-size", "32"]
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), str(tmp_path / "out"), *few, "--accelerator", "cpu"],
-        env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXAMPLE.parents[1])},
+        env={**os.environ, LOCKS: str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXAMPLE.parents[1])},
         capture_output=True,
         text=True,
         timeout=280,

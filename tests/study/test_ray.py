@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from typing import Any
 import pytest
 
 from lightning_pepr import RunRecord, load_runs
-from lightning_pepr.study.plan import DataSize, Model, Settings, StudyFolder, is_done, make_runs
+from lightning_pepr.record import CostEntry
+from lightning_pepr.study.driver import LOCKS, Heard, StopRun
+from lightning_pepr.study.plan import DataSize, Model, Run, Settings, StudyFolder, is_done, make_runs
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'lightning-pepr[ray]'")
 
-from lightning_pepr.study.ray import _assign, _keep, _Node, _text
+from lightning_pepr.study.ray import _assign, _keep, _Node, _text, _train_there
 
 MODEL = "test_resnet.r160_in1k"
 SEEDS = 5
@@ -38,7 +41,7 @@ def cluster(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     for name, value in {
         "RAY_TMPDIR": str(short),
-        "TMPDIR": str(short),  # for the lock of the device: another study on this machine is no matter of this test
+        LOCKS: str(short),  # another study on this machine is no matter of this test
         "RAY_USAGE_STATS_ENABLED": "0",
         "OMP_NUM_THREADS": "1",
     }.items():
@@ -134,7 +137,7 @@ def test_without_a_cluster_it_says_how_to_start_one(tmp_path: Path) -> None:
         text=True,
         timeout=280,
         check=False,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, LOCKS: str(tmp_path)},
     )
     assert done.returncode == 2, done.stderr
     assert "there is no Ray cluster at '127.0.0.1:1'" in done.stderr
@@ -164,3 +167,27 @@ def test_a_record_comes_whole_and_once(tmp_path: Path) -> None:
     _keep(folder, run, {"pepr.json": _text(RunRecord("a", status="finished", test_performance=0.9))}, node)
     (kept,) = records(tmp_path)
     assert (kept.run_id, kept.hardware["ray_node"]) == (first.run_id, "here")
+
+
+def test_on_its_node_a_run_keeps_its_group_and_spends_what_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(Settings("digits", accelerator="cpu"), Model("a", "a", 32, 0), apart="lr 0.1")
+    stopped_at = []
+
+    def execute(run: Run, out: Path, heard: Heard) -> None:
+        for epoch in range(1, 9):
+            RunRecord("a", group=run.group, costs={"data_samples": CostEntry(64.0 * epoch)}).save(
+                out / run.folder / "pepr.json"
+            )
+            try:
+                heard({"event": "progress", "epoch": epoch + 1})
+            except StopRun:
+                stopped_at.append(epoch)
+                return
+
+    monkeypatch.setenv(LOCKS, str(tmp_path))
+    monkeypatch.setattr("lightning_pepr.study.ray.execute", execute)
+    files = _train_there(run.to_dict(), run.apart, {"data_samples": 150.0})
+    assert json.loads(files["pepr.json"])["group"] == "digits, scratch, 100 %, lr 0.1"
+    assert stopped_at == [3]

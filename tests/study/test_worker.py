@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -11,7 +13,8 @@ import torch
 
 from lightning_pepr.study.module import TimmClassifier
 from lightning_pepr.study.plan import Model, Run, Settings
-from lightning_pepr.study.worker import check_weights, run_of, survey_data, survey_models
+from lightning_pepr.study.worker import _survey, check_weights, run_of, survey_data, survey_models
+from tests.study.test_data import medmnist
 
 SMALL = "test_resnet.r160_in1k"
 LITE = "tf_efficientnet_lite0"
@@ -20,6 +23,8 @@ LITE = "tf_efficientnet_lite0"
 def test_a_run_survives_the_way_to_its_process() -> None:
     run = Run(Settings("lidc", lr=0.1), Model("gluon_xception65", "xception65", 32, 0), 3, 0.1, True, "file")
     assert run_of(run.to_dict()) == run
+    apart = replace(run, apart="lr 0.1")
+    assert run_of(apart.to_dict(), apart.apart) == apart
 
 
 def test_any_name_of_timm_is_found_with_its_parameters_and_work() -> None:
@@ -68,6 +73,47 @@ def test_data_is_looked_at_with_its_limits() -> None:
     assert (size.classes, size.train, size.val, size.test) == (10, 300, 100, 100)
     with pytest.raises(ValueError, match=r"the val part of digits .* has none of class"):
         survey_data(Settings("digits", eval_samples=5))
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MedMNIST's folder, into which nothing can be downloaded."""
+    package = pytest.importorskip("medmnist")
+
+    def download(**_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(package.dataset, "DEFAULT_ROOT", str(tmp_path))
+    monkeypatch.setattr(package, "DermaMNIST", download)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("image_size", "name"), [(28, "dermamnist.npz"), (64, "dermamnist_64.npz")])
+def test_of_medmnist_the_file_that_the_runs_will_read_must_be_there(
+    image_size: int, name: str, published: Path
+) -> None:
+    settings = Settings("medmnist:dermamnist", image_size=image_size)
+    medmnist(published / "dermamnist_128.npz")
+    with pytest.raises(FileNotFoundError, match=rf"{name} is not there and cannot be downloaded"):
+        survey_data(settings)
+    (published / "dermamnist_128.npz").rename(published / name)
+    assert survey_data(settings).train == 70
+
+
+def test_of_medmnist_there_must_be_a_file_for_each_size_that_a_model_takes(published: Path) -> None:
+    settings = asdict(Settings("medmnist:dermamnist", image_size=None))
+    task = {"settings": settings, "models": ["adv_inception_v3", "halonet26t"], "pretrained": False}  # 96 and 256 px
+    told: list[dict[str, Any]] = []
+
+    def tell(event: str, **values: Any) -> None:
+        told.append({"event": event, **values})
+
+    medmnist(published / "dermamnist_128.npz")
+    with pytest.raises(FileNotFoundError, match=r"dermamnist_224\.npz is not there"):
+        _survey(task, tell)
+    medmnist(published / "dermamnist_224.npz")
+    _survey(task, tell)
+    assert told[-1]["data"] == [7, 70, 21, 35]
 
 
 # Weights ------------------------------------------------------------------------------------------------------------

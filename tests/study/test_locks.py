@@ -1,0 +1,31 @@
+"""Processes of one machine find the same lock, whatever their temporary folder is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from lightning_pepr.study import driver
+from lightning_pepr.study.driver import LOCKS, device_lock, lock_folder
+from lightning_pepr.study.plan import Settings
+
+
+@pytest.mark.skipif(not Path("/tmp").is_dir(), reason="there is no /tmp")
+def test_the_folder_is_the_machines_and_not_the_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(LOCKS, raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert lock_folder() == Path("/tmp")
+    monkeypatch.setattr(driver, "_SHARED", tmp_path / "nowhere")
+    assert lock_folder() == tmp_path
+
+
+def test_the_variable_names_another_which_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(LOCKS, str(tmp_path / "for" / "all"))
+    with device_lock(Settings("digits", accelerator="cpu")) as device:
+        assert device == "cpu"
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "for" / "all" / "lightning-pepr-cpu.lock").acquire(timeout=0)
