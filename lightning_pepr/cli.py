@@ -196,14 +196,21 @@ def _demo(options: argparse.Namespace) -> int:
     from lightning_pepr.sources import load_runs
 
     table = load_runs(list(runs))
-    ranking = rank(table)
+    metered = table["energy_kwh"].null_count() == 0
+    ranking = rank(table, by="energy" if metered else "time")
     print_ranking(ranking, performance="test AUROC")
-    # Chosen on validation data: the test data tell how good the choice was.
-    print(recommend(ranking, rank(table.with_columns(performance=pl.col("val_performance")))))
-    print(
-        f"Energy is {' and '.join(sorted(set(ranking['quality'].drop_nulls())))}, ±{_uncertainty(runs):.0%}; "
-        f"carbon is that at {CARBON_INTENSITY:g} g CO2e per kWh. R is normalised over these {len(table)} runs."
-    )
+    if metered:
+        # Chosen on validation data: the test data tell how good the choice was.
+        print(recommend(ranking, rank(table.with_columns(performance=pl.col("val_performance")))))
+        print(
+            f"Energy is {' and '.join(sorted(set(ranking['quality'].drop_nulls())))}, ±{_uncertainty(runs):.0%}; "
+            f"carbon is that at {CARBON_INTENSITY:g} g CO2e per kWh. R is normalised over these {len(table)} runs."
+        )
+    else:
+        print(
+            f"Energy could not be measured here (`lightning-pepr doctor` says why), so time ranks the models. R is "
+            f"normalised over these {len(table)} runs."
+        )
     print(
         "The models see outlines that radiologists drew, whose area alone tells much: they are no diagnostic models.\n"
     )
@@ -230,8 +237,7 @@ def _rank(options: argparse.Namespace) -> int:
     from lightning_pepr.sources import load_runs
 
     output: Path | None = options.output
-    if output is not None and output.suffix not in (".csv", ".json"):
-        raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .csv or .json.")
+    _check_output(output, options.paths)
     runs = load_runs(options.paths, columns=parse_columns(options.column))
     by = options.by.split(",")
     how = {"group": options.group, "by": by, "baseline": options.baseline, "at": options.at}
@@ -249,6 +255,18 @@ def _rank(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_output(
+    output: Path | None, paths: Sequence[str], option: str = "--output", endings: tuple[str, ...] = (".csv", ".json")
+) -> None:
+    """Refuse to write what is no table, or over a table that is read."""
+    if output is None:
+        return
+    if output.suffix not in endings:
+        raise ValueError(f"{option} is {str(output)!r}; expected a name that ends in {' or '.join(endings)}.")
+    if output.exists() and any(Path(path).exists() and output.samefile(path) for path in paths):
+        raise ValueError(f"{output} is one of the tables that are read, and stays as it is; expected another name.")
+
+
 def _audit(options: argparse.Namespace) -> int:
     from lightning_pepr.auditing import find
     from lightning_pepr.columns import parse_columns
@@ -257,13 +275,8 @@ def _audit(options: argparse.Namespace) -> int:
 
     output: Path | None = options.output
     drop: Path | None = options.drop
-    if output is not None and output.suffix not in (".csv", ".json"):
-        raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .csv or .json.")
-    if drop is not None and drop.suffix != ".csv":
-        raise ValueError(f"--drop is {str(drop)!r}; expected a name that ends in .csv.")
-    for out in filter(None, (output, drop)):
-        if out.exists() and any(Path(path).exists() and out.samefile(path) for path in options.paths):
-            raise ValueError(f"{out} is one of the tables that are audited, and stays as it is; expected another name.")
+    _check_output(output, options.paths)
+    _check_output(drop, options.paths, "--drop", (".csv",))
     runs = load_runs(options.paths, columns=parse_columns(options.column))
     findings = find(runs, options.group)
     print_findings(findings, runs)

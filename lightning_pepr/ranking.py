@@ -14,7 +14,7 @@ from lightning_pepr.functional import above_baseline
 from lightning_pepr.pareto import add_pareto
 from lightning_pepr.sources import BASELINE, COLUMNS, Runs, arrange, check_runs, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
-from lightning_pepr.uncertainty import Score, check_errors, place_models
+from lightning_pepr.uncertainty import NO_RUN, Score, check_errors, place_models
 
 import polars as pl  # isort: skip, after sources, which says how to install it
 
@@ -250,7 +250,7 @@ def _add_baseline(table: Runs, resources: list[Resource], baseline: float, withi
         *((pl.col(_bounds(resource)[0]) * 0.0).alias(resource.field) for resource in resources),
         model=pl.lit(BASELINE),
         performance=pl.lit(baseline),
-        source=pl.lit("baseline"),
+        source=pl.lit(NO_RUN),
         pareto=pl.lit(False),
         _model=len(table) + pl.int_range(pl.len(), dtype=pl.Int64),
     )
@@ -288,7 +288,7 @@ def _add_places(table: Runs, key: Resource, baseline: float | None, within: list
         how="left",
         maintain_order="left",
     )
-    no_run = pl.col("source").eq_missing("baseline") & (pl.lit(True) if baseline is not None else pl.lit(False))
+    no_run = pl.col("source").eq_missing(NO_RUN) & (pl.lit(True) if baseline is not None else pl.lit(False))
     scored = pl.col(key.score_key).is_not_null()
     table = table.with_columns(pl.when(scored).then(pl.col(name)) for name in names.values())
     return table if suffix else table.with_columns(replication=pl.when(~no_run).then("replication"))

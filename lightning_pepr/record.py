@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
 
 from lightning_pepr.cost import Cost
@@ -241,7 +242,9 @@ class RunRecord:
             plain["devices"] = {name: Device(**device) for name, device in plain["devices"].items()}
             plain["space"] = ModelSpace.from_dict(plain["space"]) if plain.get("space") else None
             known = {f.name for f in fields(cls)}
-            return cls(**{key: value for key, value in plain.items() if key in known})
+            record = cls(**{key: value for key, value in plain.items() if key in known})
+            _check_types(record)
+            return record
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"it is not a whole record: {type(error).__name__}: {error}.") from error
 
@@ -285,6 +288,38 @@ class RunRecord:
             return cls.from_dict(json.loads(source.read_text(encoding="utf-8")))
         except ValueError as error:  # includes JSONDecodeError and UnicodeDecodeError
             raise ValueError(f"{source} is not a record of a run: {error}") from error
+
+
+_TEXTS = ("model", "run_id", "monitor", "status", "started", "updated", "test_monitor", "error", "stopped", "group")
+_NUMBERS = ("params", "val_samples", "test_samples", "test_performance", "baseline")
+_MAPPINGS = ("carbon", "hardware", "software", "settings")
+
+
+def _check_types(record: RunRecord) -> None:
+    """Raise a `TypeError` that names what is not of its type: JSON of another hand may hold anything anywhere."""
+    _expect(record, _TEXTS, str)
+    _expect(record, _NUMBERS, (int, float, NoneType))
+    _expect(record, _MAPPINGS, dict)
+    for entry in record.costs.values():
+        _expect(entry, ("value", "error"), (int, float, NoneType))
+        _expect(entry, ("quality", "reason"), str)
+    for epoch in record.epochs:
+        _expect(epoch, ("epoch", "step"), int)
+        _expect(epoch, ("performance",), (int, float, NoneType))
+        _expect(epoch, ("scores", "forecasts"), dict)
+    for stage in record.stages.values():
+        _expect(stage, ("energy_uj",), (int, NoneType))
+        _expect(stage, ("time_ns",), int)
+    for device in record.devices.values():
+        _expect(device, ("name", "host", "quality", "reason"), str)
+        _expect(device, ("energy_uj", "error_j", "gain"), (int, float, NoneType))
+
+
+def _expect(data: Any, names: tuple[str, ...], kinds: type | tuple[type, ...]) -> None:
+    for name in names:
+        value = getattr(data, name)
+        if not isinstance(value, kinds):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def signature(path: Path) -> tuple[int, int] | None:

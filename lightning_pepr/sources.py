@@ -134,9 +134,9 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
         elif os.path.isdir(source):
             records += _search(Path(source))
         elif Path(source).suffix.lower() == ".json":
-            records.append((RunRecord.load(source), os.fspath(source)))
+            records.append((RunRecord.load(source), _text(source)))
         else:
-            tables.append(_table(_read_csv(Path(source)), os.fspath(source), columns))
+            tables.append(_table(_read_csv(Path(source)), _text(source), columns))
     if not records and not tables:
         raise ValueError("there is nothing to read; expected a folder of records, or a CSV table.")
     frames = ([_records(_latest(records))] if records else []) + tables
@@ -245,6 +245,11 @@ def _flatten(sources: Iterable[Any]) -> Iterator[Any]:
             yield source
 
 
+def _text(path: str | os.PathLike[str]) -> str:
+    """A path as text: a file's name may be any bytes."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def _search(folder: Path) -> list[tuple[RunRecord, str | None]]:
     """The records below a folder; broken ones are named in a warning and left out."""
     found: list[tuple[RunRecord, str | None]] = []
@@ -253,7 +258,7 @@ def _search(folder: Path) -> list[tuple[RunRecord, str | None]]:
     for path in paths:
         try:
             record = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)
-            found.append((record, os.fspath(path)))
+            found.append((record, _text(path)))
         except (OSError, ValueError, ModuleNotFoundError) as error:
             broken.append(str(error))
     if not found:
@@ -322,14 +327,16 @@ def _gain(record: RunRecord) -> float | None:
 def _read_csv(path: Path) -> pl.DataFrame:
     """Read a table; the columns that we know become numbers or text, whatever their first rows look like."""
     known = {**COLUMNS, **dict.fromkeys([*PAPER_COLUMNS, "train_time"], pl.Float64), "dataset": pl.String}
+    # polars takes no name that is not text.
+    file = path if _text(path) == os.fspath(path) else path.read_bytes()
     try:
-        header = pl.read_csv(path, n_rows=0).columns
+        header = pl.read_csv(file, n_rows=0).columns
         types = {name: known[name] for name in header if name in known}
         types |= {name: pl.Float64 for name in header if _TEST.fullmatch(name)}
         try:
-            frame = pl.read_csv(path, schema_overrides=types, infer_schema_length=10_000)
+            frame = pl.read_csv(file, schema_overrides=types, infer_schema_length=10_000)
         except pl.exceptions.ComputeError:  # there is text among the numbers; `_numbers` says where
-            frame = pl.read_csv(path, infer_schema=False)
+            frame = pl.read_csv(file, infer_schema=False)
         return _without_blanks(frame, path)
     except pl.exceptions.NoDataError:
         raise ValueError(f"{path} is empty; expected a table with a header.") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME
 from lightning_pepr.record import RunRecord
-from lightning_pepr.units import in_words
+from lightning_pepr.units import in_words, printable
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,11 @@ def summarize(run: RunRecord, record: Path | None = None) -> str:
         parts.append(f"{'at least ' if entry.lower_bound else ''}{words}{known}")
     best, last = run.best, run.last
     reached = "no performance" if best is None else f"{run.monitor} {best.performance:.3f} at epoch {best.epoch}"
-    scores = [] if last is None else [f"{_letters(key)} {score:.3f}" for key, score in last.scores.items()]
+    when = f" at epoch {last.epoch}" if last is not None and last is not best else ""
+    scores = [] if last is None else [f"{_letters(key)} {score:.3f}{when}" for key, score in last.scores.items()]
     where = [] if record is None else [str(record)]
-    return " · ".join([f"{run.model}: {reached} for {', '.join(parts) or 'nothing measured'}", *scores, *where])
+    told = f"{run.model}: {reached} for {', '.join(parts) or 'nothing measured'}"
+    return printable(" · ".join([told, *scores, *where]))
 
 
 def tell(line: str, quiet: bool = False) -> None:

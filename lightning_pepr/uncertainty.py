@@ -15,6 +15,8 @@ import polars as pl  # isort: skip, after sources, which says how to install it
 
 CONFIDENCE = 0.95
 NOT_REPLICATED = "not replicated"
+NO_RUN = "baseline"
+"""The `source` of the row of a baseline, which was metered on no board."""
 
 Score: TypeAlias = Callable[[pl.Expr, pl.Expr], pl.Expr]
 """The score of a cost and a performance."""
@@ -138,9 +140,10 @@ def _ends(runs: Runs, resource: Resource, score: Score, within: list[str]) -> di
     off = {"": pl.lit(0.0)}
     if resource in _METERED:
         off[""] = pl.col(f"{resource.field}_error").fill_null(0.0)
-        boards = pl.col("boards").n_unique()
-        if runs["gain"].count() and (runs.select(boards.over(within) if within else boards) > 1).to_series().any():
-            off["_apart"] = off[""] + (pl.col("gain") * cost).fill_null(0.0)
+        boards = pl.col("boards").filter(pl.col("source").ne_missing(NO_RUN)).n_unique()
+        several = (boards.over(within) if within else boards) > 1
+        if runs["gain"].count() and runs.select(several).to_series().any():
+            off["_apart"] = off[""] + pl.when(several).then(pl.col("gain") * cost).fill_null(0.0)
     ends = {}
     for suffix, error in off.items():
         dearer, cheaper = cost + error, (cost - error).clip(0.0)

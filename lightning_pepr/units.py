@@ -17,6 +17,15 @@ UNITS: dict[Resource, tuple[tuple[float, str], ...]] = {
 _OF = {CARBON: "CO2e", DATA: "samples", PARAMS: "parameters"}
 
 
+def printable(text: str) -> str:
+    r"""Text as a terminal can take it: what would steer the terminal is replaced. Records come from anywhere.
+
+    >>> printable("resnet\x1b[2J18")
+    'resnet\ufffd[2J18'
+    """
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
+
+
 def unit_for(resource: Resource, largest: float) -> tuple[float, str]:
     """The largest unit in which an amount is at least 1: what to divide by, and its name."""
     units = UNITS[resource]

@@ -45,6 +45,59 @@ def test_rank_prints_a_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[2][-1] == "estimated"
 
 
+@pytest.mark.parametrize("name", ["exp[lr=0.1]", "exp[/lr]", "[bold]x"])
+def test_names_are_text_whatever_marks_are_in_them(
+    runs: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = RunRecord.load(runs / "tiny")
+    record.model = f"{name}\x1b]0;"
+    record.save(runs / "tiny" / "pepr.json")
+    twin = RunRecord.load(runs / "small")
+    twin.model, twin.run_id = name, "twin"
+    twin.save(tmp_path / "runs" / "twin" / "pepr.json")
+    assert main(["rank", str(runs)]) == 0
+    assert main(["audit", str(runs)]) in (0, 1)
+    out = capsys.readouterr().out
+    assert f" {name}\ufffd]0; " in out
+    assert "\x1b" not in out
+
+
+def test_rank_writes_over_no_table_that_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "model,performance,energy_kwh,mine\na,0.5,1,x\nb,0.6,2,y\n"
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    assert main(["rank", str(path), "--output", str(path)]) == 2
+    assert "one of the tables that are read" in capsys.readouterr().err
+    assert path.read_text() == text
+
+
+def test_what_is_not_finished_or_has_no_bound_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, change in (("tiny", {"status": "interrupted"}), ("small", {"status": "finished"})):
+        record = RunRecord.load(runs / name)
+        record.status = change["status"]  # type: ignore[assignment]
+        record.costs["energy_kwh"].error = None if name == "small" else 1e-6
+        record.save(runs / name / "pepr.json")
+    assert main(["rank", str(runs)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Not finished: 2 of 3 runs, such as" in out, "the interrupted one, and one that still runs"
+    assert "Estimated without a bound: the energy of 1 of 3 runs." in out
+
+
+def test_the_demo_ranks_by_time_where_no_energy_can_be_had(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in runs.iterdir():
+        record = RunRecord.load(folder)
+        record.costs["energy_kwh"] = CostEntry(reason="an AMD GPU")
+        record.save(folder / "pepr.json")
+    # What it trains is tested elsewhere, and no host of ours is without an estimate.
+    monkeypatch.setattr("lightning_pepr.study.demo.demo", lambda out: sorted(runs.iterdir()))
+    assert main(["demo", "--out", str(runs)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "PePR-T" in out
+    assert "Energy could not be measured here" in out
+
+
 def test_rank_writes_csv_and_json(runs: Path, tmp_path: Path) -> None:
     assert main(["rank", str(runs), "--output", str(tmp_path / "r.csv")]) == 0
     assert main(["rank", str(runs), "--output", str(tmp_path / "r.json"), "--by", "time"]) == 0

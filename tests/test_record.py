@@ -6,6 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,30 @@ def test_a_file_that_is_not_a_record(tmp_path: Path, text: str, message: str) ->
     path.write_text(text)
     with pytest.raises(ValueError, match=f"(?s){path}.*{message}"):
         RunRecord.load(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("run_id",), ["x"], r"run_id is \['x'\]"),
+        (("group",), 3, "group is 3"),
+        (("settings",), ["x"], r"settings is \['x'\]"),
+        (("epochs", 0, "performance"), "0.9", "performance is '0.9'"),
+        (("epochs", 0, "scores"), None, "scores is None"),
+        (("costs", "energy_kwh", "value"), "abc", "value is 'abc'"),
+        (("stages", "train", "energy_uj"), 0.5, "energy_uj is 0.5"),
+        (("devices", "cpu:host", "energy_uj"), "1", "energy_uj is '1'"),
+    ],
+)
+def test_what_is_not_of_its_type_is_named(place: tuple[Any, ...], value: Any, message: str) -> None:
+    data = example().to_dict()
+    inner = data
+    for key in place[:-1]:
+        inner = inner[key]
+    assert place[-1] in inner
+    inner[place[-1]] = value
+    with pytest.raises(ValueError, match=f"it is not a whole record: TypeError: {message}"):
+        RunRecord.from_dict(data)
 
 
 def test_a_record_with_a_negative_cost_is_refused_when_it_is_used() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -139,6 +140,15 @@ class TestRecords:
         assert set(runs["model"]) == {f"model{i}" for i in range(20) if i not in (3, 7, 9)}
 
     @pytest.mark.slow
+    def test_a_folder_may_be_called_anything(self, tmp_path: Path) -> None:
+        folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")  # Latin-1, which is no UTF-8
+        os.mkdir(folder)
+        make_record("a").save(os.path.join(folder, "pepr.json"))
+        write_table(Path(folder) / "t.csv", "model,performance,energy_kwh\nb,0.5,1\n")
+        runs = load_runs([tmp_path, os.path.join(folder, "t.csv")])
+        assert runs["model"].to_list() == ["a", "b"]
+        assert runs["source"].to_list() == [f"{tmp_path}/caf\ufffd/{name}" for name in ("pepr.json", "t.csv")]
+
     def test_three_broken_records_of_ten_thousand_cost_nothing_else(self, tmp_path: Path) -> None:
         text = json.dumps(make_record().to_dict())
         for i in range(10_000):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_pepr.record import CostEntry
+from lightning_pepr.record import CostEntry, Epoch, RunRecord
 from lightning_pepr.summary import summarize
 from tests.report.runs import make_run
 
@@ -34,6 +34,11 @@ if ranks > 1:
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 """
+
+
+def test_a_score_of_another_epoch_than_the_best_says_so() -> None:
+    run = RunRecord("m", monitor="val_acc", epochs=[Epoch(0, 1, 0.9), Epoch(1, 2, 0.5, scores={"pepr_e": 0.4})])
+    assert summarize(run) == "m: val_acc 0.900 at epoch 0 for nothing measured · PePR-E 0.400 at epoch 1"
 
 
 def in_a_terminal(command: list[str], folder: Path) -> str:

@@ -182,6 +182,24 @@ class TestBoards:
         assert ranked["rank"].to_list() == [1, 2, 3]
         assert ranked["rank_worst"].to_list() == [1, 2, 3]
 
+    def test_the_row_of_a_baseline_is_on_no_board(self) -> None:
+        runs = table(performance=[0.6, 0.7, 0.8], energy_kwh=[1.0, 1.5, 2.0], gain=[0.05] * 3, boards=["x"] * 3)
+        for baseline in (None, 0.0):
+            found = rank(runs, baseline=baseline).filter(pl.col("source").ne_missing("baseline"))
+            assert found["pepr_e_low"].to_list() == found["pepr_e_high"].to_list() == found["pepr_e"].to_list()
+
+    def test_a_group_on_one_board_shares_its_gain_whatever_the_others_are_on(self) -> None:
+        runs = table(
+            group=["a", "a", "b", "b"],
+            performance=[0.8] * 4,
+            energy_kwh=[1.0, 2.0, 1.0, 2.0],
+            gain=[0.05] * 4,
+            boards=["x", "x", "x", "y"],
+        )
+        found = rank(runs, group="group").sort("group", "model")
+        wide = (found["pepr_e_high"] > found["pepr_e_low"]).to_list()
+        assert wide == [False, False, True, True]
+
     def test_repeats_on_several_boards_share_no_gain(self) -> None:
         runs = table(
             model=["a", "a", "b", "b"],

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 from lightning_pepr.auditing import RULES
 from lightning_pepr.cost import Resource
 from lightning_pepr.sources import Runs
+from lightning_pepr.units import printable
 
 import polars as pl  # isort: skip, after sources, which says how to install it
 
@@ -126,7 +127,8 @@ def _print_rule(rule: str, found: pl.DataFrame, console: Console) -> None:
     for finding in shown.iter_rows(named=True):
         place = finding["source"] or "" if finding["row"] is None else str(finding["row"])
         groups = [finding["group"] or ""] if grouped else []
-        table.add_row(finding["confidence"], *groups, place, finding["model"] or "", finding["evidence"])
+        cells = [finding["confidence"], *groups, place, finding["model"] or "", finding["evidence"]]
+        table.add_row(*map(printable, cells))
     console.print(table)
     if len(found) > len(shown):
         console.print(f"  … and {len(found) - len(shown):,} more of {rule}: {_by_group(found)}\n")

@@ -204,8 +204,10 @@ def _models(ranking: Table, resource: Resource, color_by: str | None) -> _Models
 
 def _of_r(r: Array, cost: Array, error: Array) -> Array:
     """The error of R: that of the cost, by as much as R grows with the cost in this table."""
-    known = np.flatnonzero((r > 0) & ~np.isnan(cost))  # the floor is no part of the line
-    known = np.union1d(known, np.flatnonzero((r == 0) & (cost == np.nanmin(np.append(cost, np.inf)))))
+    known = np.flatnonzero((r > 0) & ~np.isnan(cost))  # the floor is no part of the line,
+    if len(set(cost[known])) < 2:  # but the dearest on it is nearest to where it begins
+        floored = np.where((r == 0) & ~np.isnan(cost), cost, -np.inf)
+        known = np.union1d(known, np.flatnonzero((floored == floored.max(initial=-np.inf)) & (floored >= 0)))
     if known.size < 2:
         return np.full(len(r), np.nan)
     cheap, dear = known[cost[known].argmin()], known[cost[known].argmax()]

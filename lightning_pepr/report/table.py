@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, RESOURCES, TIME, Resource
 from lightning_pepr.sources import Runs
-from lightning_pepr.uncertainty import NOT_REPLICATED
-from lightning_pepr.units import three_digits, unit_for
+from lightning_pepr.uncertainty import NO_RUN, NOT_REPLICATED
+from lightning_pepr.units import printable, three_digits, unit_for
 
 import polars as pl  # isort: skip, after sources, which says how to install it
 
@@ -36,9 +36,9 @@ def print_ranking(ranking: Runs, performance: str = "P", file: IO[str] | None = 
         from rich.console import Console
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("printing a table needs rich: pip install 'lightning-pepr[cli]'") from error
-    console = Console(file=file)
+    console = Console(file=file, markup=False)  # names are text, whatever marks are in them
     if not console.is_terminal:  # nobody reads it at a width: do not cut names off
-        console = Console(file=file, width=240)
+        console = Console(file=file, markup=False, width=240)
     console.print(build_table(ranking, performance))
 
 
@@ -98,6 +98,19 @@ def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
         Lines of text; none if there is nothing to say.
     """
     lines = []
+    runs = ranking.filter(pl.col("source").ne_missing(NO_RUN))
+    unfinished = runs.filter(pl.col("status").is_in(["running", "interrupted", "failed"]))
+    if len(unfinished):
+        lines.append(
+            f"Not finished: {len(unfinished)} of {len(runs)} runs, such as {unfinished['model'][0]} "
+            f"({unfinished['status'][0]}). Their P and their costs are those of a part of the run."
+        )
+    exact = runs.filter((pl.col("quality") == "estimated") & pl.col(f"{ENERGY.field}_error").is_null())
+    if len(exact):
+        lines.append(
+            f"Estimated without a bound: the energy of {len(exact)} of {len(runs)} runs. Intervals and ranks take "
+            "it as exact, and it may be off by half."
+        )
     resource = _ranked_by(ranking, "rank")
     if (ranking["rank"] < ranking["rank_worst"]).any():
         lines.append("Ranks such as 2–5: the intervals of the scores leave these places open.")
@@ -122,7 +135,7 @@ def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
             f"{without_it} {row['model']} {row['end']} is {without} instead of {bound} {unit}".rstrip()
             + f"; of the {row['models']} others {row['changed']} then change rank, and {first}."
         )
-    return lines
+    return [printable(line) for line in lines]
 
 
 def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> str:
@@ -170,7 +183,7 @@ def _row(ranking: Runs, run: dict[str, Any]) -> dict[str, Any]:
 
 def _free_places(ranking: Runs, resource: Resource) -> list[str]:
     """Where the free predictor of a baseline would come by the plain score, which does not take the baseline off."""
-    free = ranking.filter(pl.col("source").eq_missing("baseline"))
+    free = ranking.filter(pl.col("source").eq_missing(NO_RUN))
     runs = ranking.join(free, on="model", how="anti").with_columns(
         plain=pl.col("performance") / (1 + pl.col(resource.r_key))
     )
@@ -209,7 +222,7 @@ def _interval(value: tuple[float | None, float | None]) -> str:
 
 
 def _plain(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
 
 
 def _decimal(value: object) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from lightning_pepr.units import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -69,7 +71,7 @@ class StudyProgress:
         self._model = 0
         self._told: tuple[int, int] | None = None  # model and epoch of the last line
         self._bar = Bar(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} % · {task.fields[left]}"),
             console=self.console,
@@ -114,11 +116,11 @@ class StudyProgress:
         if not self.console.is_terminal and self._told != (self._model, progress.epoch):
             self._told = (self._model, progress.epoch)
             parts = [where, f"epoch {progress.epoch} of {progress.epochs}", f"{done:.0%}", left]
-            self.console.print(" · ".join(part for part in parts if part), soft_wrap=True)
+            self.say(" · ".join(part for part in parts if part))
 
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar."""
-        self.console.print(text, soft_wrap=True)
+        self.console.print(printable(text), soft_wrap=True, markup=False)
 
     def _show(self, done: float, description: str, left: str) -> None:
         self._bar.update(self._task, total=1.0, completed=done, description=description, left=left)

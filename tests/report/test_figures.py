@@ -34,6 +34,7 @@ from lightning_pepr.report.figures import (
     violins,
 )
 from lightning_pepr.report.palette import LIGHT
+from lightning_pepr.report.profile import _of_r
 
 BASELINE = Path(__file__).parent / "baseline"
 DPI = 60
@@ -615,6 +616,14 @@ def test_dir_and_unknown_names() -> None:
     assert set(figures.__all__) <= set(dir(figures))
     with pytest.raises(AttributeError, match="no attribute 'pie_chart'"):
         figures.pie_chart
+
+
+def test_the_error_of_r_is_that_of_the_line_and_not_of_its_floor() -> None:
+    space = ModelSpace({"energy_kwh": (0.1, 0.2)})
+    for costs in ([0.01, 0.15, 0.2], [0.1, 0.2, 0.3], [0.01, 0.1, 0.2]):
+        cost = np.array(costs)
+        off = _of_r(np.asarray(space.normalize(cost, "energy")), cost, np.full(3, 0.01))
+        assert off == pytest.approx([0.1] * 3)
 
 
 if __name__ == "__main__":

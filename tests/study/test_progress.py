@@ -35,6 +35,16 @@ def test_a_log_file_gets_a_line_for_each_epoch() -> None:
     ]
 
 
+def test_what_is_said_is_text_whatever_marks_are_in_it() -> None:
+    file = io.StringIO()
+    with StudyProgress(["a[/x]"], console=Console(file=file, force_terminal=False, width=40)) as progress:
+        progress.begin(0)
+        progress.update(Progress(share=0.5, epoch=1, epochs=1))
+        progress.say("OSError: '/data/x[/old]/1.png' [enforce fail at alloc_cpu.cpp]\x1b[2J")
+    assert "model 1 of 1 · a[/x] · epoch 1 of 1" in file.getvalue()
+    assert "OSError: '/data/x[/old]/1.png' [enforce fail at alloc_cpu.cpp]\ufffd[2J" in file.getvalue()
+
+
 def test_a_terminal_gets_a_bar_and_the_lines_that_stay() -> None:
     file = io.StringIO()
     run(Console(file=file, force_terminal=True, width=100, color_system=None))
