@@ -200,7 +200,7 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
-        plain: dict[str, Any] = _finite(self._plain())
+        plain: dict[str, Any] = finite(self._plain())
         return plain
 
     def _plain(self) -> dict[str, Any]:
@@ -260,7 +260,7 @@ class RunRecord:
         try:
             text = _to_json(plain)
         except ValueError:  # something is not finite, which is rare, and dear to look for
-            text = _to_json(_finite(plain))
+            text = _to_json(finite(plain))
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -438,12 +438,12 @@ def _attributes(data: Any) -> dict[str, Any]:
     return {name: getattr(data, name) for name in data.__slots__}
 
 
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinities, which JSON does not have, by None."""
+def finite(value: Any) -> Any:
+    """The same with None for NaN and infinities, which JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

@@ -20,7 +20,7 @@ from lightning_pepr.auditing import find
 from lightning_pepr.cost import CARBON, ENERGY, PARAMS, RESOURCES
 from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline
 from lightning_pepr.published import SETTINGS
-from lightning_pepr.record import Epoch, RunRecord, now
+from lightning_pepr.record import Epoch, RunRecord, finite, now
 from lightning_pepr.report import palette
 from lightning_pepr.sources import COLUMNS, Runs, arrange, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
@@ -400,7 +400,7 @@ def _short(value: float | None) -> float | None:
 
 def _devices(record: RunRecord) -> list[list[Any]]:
     return [
-        _finite([key, device.name or key, device.energy_uj, device.error_j, device.quality, device.gain, device.reason])
+        finite([key, device.name or key, device.energy_uj, device.error_j, device.quality, device.gain, device.reason])
         for key, device in record.devices.items()
     ]
 
@@ -427,15 +427,4 @@ def _provenance(records: Sequence[RunRecord]) -> dict[str, Any]:
 
 def _facts(value: object) -> dict[str, Any]:
     """What a record says of itself, as JSON can hold it; nothing of what is no mapping."""
-    return _finite(value) if isinstance(value, dict) else {}
-
-
-def _finite(value: Any) -> Any:
-    """None for NaN and infinities, of which JSON knows nothing."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return value
+    return finite(value) if isinstance(value, dict) else {}
