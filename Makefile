@@ -16,7 +16,7 @@ help:  ## list the targets
 demo: .venv/installed  ## train, meter and rank seven models on lung nodules (4 minutes on two cores)
 	$(BIN)/lightning-pepr demo
 
-study-131: .venv/installed  ## train each of the paper's 131 architectures for an epoch on 256 nodules (an hour and a half of one core)
+study-131: .venv/installed  ## train each of the paper's 131 architectures for an epoch on 256 nodules (an hour and a quarter of one core, 20 GB)
 	OMP_NUM_THREADS=1 nice $(BIN)/lightning-pepr study --models paper --data lidc --image-size auto --epochs 1 \
 		--train-samples 256 --eval-samples 64 --accelerator cpu --out study-131
 	$(BIN)/python -m benchmarks.results study-131
