@@ -51,8 +51,8 @@ class PePRCallback(Callback):
             `[carbon]`). None: carbon is not measured.
         pue: Power usage effectiveness of the data centre, at least 1: carbon is multiplied by it.
         devices: NVML indices or UUIDs of the GPUs to meter; None: the one this process trains on.
-        record: Whether to write `pepr.json` to `trainer.log_dir`. Of several such callbacks in one Trainer the others
-            write `pepr-<first 8 of its run_id>.json` there.
+        record: Whether to write `pepr.json` to `trainer.log_dir`. Of several such callbacks in one Trainer the
+            first does, and the others write `pepr-<first 8 of its run_id>.json` there.
         prog_bar: Whether to show the scores in the progress bar.
         baseline: P0 in [0, 1), a performance that is to be had for nothing: scores (P - P0) / (1 - P0) instead of P.
 
@@ -479,7 +479,8 @@ class PePRCallback(Callback):
         """Where this callback's record goes. A collective."""
         assert self._run is not None
         folder = _record_folder(trainer)
-        before = itertools.takewhile(lambda each: each is not self, monitors.callbacks_of(trainer))
+        # Each has put itself first, so that the user's first is the last of them.
+        before = itertools.takewhile(lambda each: each is not self, reversed(monitors.callbacks_of(trainer)))
         taken = any(isinstance(each, PePRCallback) and each.write_record for each in before)
         return folder / (record.name_aside(self._run.run_id[:8]) if taken else record.FILE_NAME)
 

@@ -266,6 +266,7 @@ def test_two_callbacks_leave_a_record_each(tmp_path: Path) -> None:
     found = [RunRecord.load(path) for path in tmp_path.rglob("pepr*.json")]
     assert sorted(run.monitor for run in found) == ["val_acc", "val_acc2"]
     assert [run.status for run in found] == ["finished"] * 2
+    assert RunRecord.load(tmp_path).monitor == "val_acc", "the first in the user's list"
     assert [len(run.epochs) for run in found] == [3, 3]
     assert sorted(load_runs(tmp_path)["performance"]) == [0.25, 0.5]
 
