@@ -161,7 +161,8 @@ def draw(runs: pl.DataFrame, folder: Path, title: str) -> None:
 
     drawn = runs.with_columns(params=pl.col("full_params"))
     if drawn["px"].n_unique() > 1:  # what larger images cost would hide the rest
-        drawn, title = in_own_space(drawn.filter(pl.col("px") == 32)), ", ".join(filter(None, (title, "models that take 32 px")))
+        drawn = in_own_space(drawn.filter(pl.col("px") == 32))
+        title = ", ".join(filter(None, (title, "models that take 32 px")))
     drawn = drawn.drop("pepr_e_low", "pepr_e_high")
     save_figure(against_parameters(drawn, color_by="type", title=title), folder / "parameters.png")
     save_figure(
