@@ -293,6 +293,7 @@ class RunRecord:
 _TEXTS = ("model", "run_id", "monitor", "status", "started", "updated", "test_monitor", "error", "stopped", "group")
 _NUMBERS = ("params", "val_samples", "test_samples", "test_performance", "baseline")
 _MAPPINGS = ("carbon", "hardware", "software", "settings")
+_WORDS: dict[type, str] = {str: "text", int: "an integer", float: "a number", dict: "a mapping", NoneType: "null"}
 
 
 def _check_types(record: RunRecord) -> None:
@@ -319,7 +320,8 @@ def _expect(data: Any, names: tuple[str, ...], kinds: type | tuple[type, ...]) -
     for name in names:
         value = getattr(data, name)
         if not isinstance(value, kinds):
-            raise TypeError(f"{name} is {value!r}")
+            expected = kinds if isinstance(kinds, tuple) else (kinds,)
+            raise TypeError(f"{name} is {value!r}; expected {' or '.join(_WORDS[kind] for kind in expected)}")
 
 
 def signature(path: Path) -> tuple[int, int] | None:

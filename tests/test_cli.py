@@ -72,11 +72,11 @@ def test_rank_writes_over_no_table_that_it_reads(tmp_path: Path, capsys: pytest.
 
 
 def test_what_is_not_finished_or_has_no_bound_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, change in (("tiny", {"status": "interrupted"}), ("small", {"status": "finished"})):
-        record = RunRecord.load(runs / name)
-        record.status = change["status"]  # type: ignore[assignment]
-        record.costs["energy_kwh"].error = None if name == "small" else 1e-6
-        record.save(runs / name / "pepr.json")
+    tiny, small = RunRecord.load(runs / "tiny"), RunRecord.load(runs / "small")
+    tiny.status, small.status = "interrupted", "finished"
+    small.costs["energy_kwh"].error = None
+    tiny.save(runs / "tiny" / "pepr.json")
+    small.save(runs / "small" / "pepr.json")
     assert main(["rank", str(runs)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "Not finished: 2 of 3 runs, such as" in out, "the interrupted one, and one that still runs"

@@ -14,6 +14,8 @@ import math
 import os
 import sqlite3
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -134,8 +136,9 @@ def load_outlines(
     key = hashlib.sha256(database.read_bytes())
     key.update(f"{_DRAWING} {image_size} {window_mm!r}".encode())
     file = cache / f"outlines-{image_size}px-{key.hexdigest()[:16]}.npz"
-    # None is there, or it is empty or cut short, which numpy and zipfile have many ways to say: then it is drawn anew.
-    with contextlib.suppress(Exception), np.load(file) as kept:
+    # Of a file that is empty or cut short numpy and zipfile say so in many ways: then it is drawn anew.
+    none_or_damaged = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+    with contextlib.suppress(*none_or_damaged), np.load(file) as kept:
         return Outlines(**{name: kept[name] for name in Outlines.__dataclass_fields__})
     outlines = _draw_all(database, image_size, window_mm)
     with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
