@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from lightning_pepr import RunRecord, load_runs
 from lightning_pepr.record import CostEntry
@@ -73,21 +74,38 @@ def records(out: Path) -> list[RunRecord]:
     return [RunRecord.load(path) for path in out.rglob("pepr.json")]
 
 
+def held(locks: Path) -> bool:
+    """Whether a node is in a run: it then holds the lock of its device."""
+    for path in locks.glob("*.lock"):
+        try:
+            FileLock(path).acquire(timeout=0).lock.release()
+        except Timeout:
+            return True
+    return False
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_node_that_dies_loses_no_run_and_doubles_none(cluster: Any, tmp_path: Path) -> None:
-    lasting, doomed = (cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(2))
+def test_a_node_that_dies_loses_no_run_and_doubles_none(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Hosts of their own share no lock. Were it one, either node could have it again and again, and do all the runs.
+    locks = tmp_path / "lasting", tmp_path / "doomed"
+    nodes = []
+    for folder in locks:
+        monkeypatch.setenv(LOCKS, str(folder))
+        nodes.append(cluster.add_node(num_cpus=1, object_store_memory=100 << 20))
+    lasting, doomed = nodes
     out = tmp_path / "runs"
     log = tmp_path / "log.txt"
     with log.open("w", encoding="utf-8") as file:
         driver = subprocess.Popen(arguments(out, cluster.address), stdout=file, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 400
-        while not any(record.hardware["ray_node"] == doomed.node_id for record in records(out)):
+        while not (any(record.hardware["ray_node"] == doomed.node_id for record in records(out)) and held(locks[1])):
             assert driver.poll() is None, log.read_text(encoding="utf-8")
             assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-            time.sleep(0.5)
-        time.sleep(3)  # the next run has come to it
+            time.sleep(0.1)  # until it has done one run and is in its next
         before = {record.run_id for record in records(out)}
         assert len(before) < SEEDS
         cluster.remove_node(doomed, allow_graceful=False)
