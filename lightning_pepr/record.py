@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from importlib import metadata
@@ -322,6 +322,12 @@ def _expect(data: Any, names: tuple[str, ...], kinds: type | tuple[type, ...]) -
         if not isinstance(value, kinds):
             expected = kinds if isinstance(kinds, tuple) else (kinds,)
             raise TypeError(f"{name} is {value!r}; expected {' or '.join(_WORDS[kind] for kind in expected)}")
+
+
+def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """The files below a folder. `rglob` would fail if a running study moved a folder away meanwhile."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
 
 
 def signature(path: Path) -> tuple[int, int] | None:

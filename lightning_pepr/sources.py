@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from lightning_pepr.cost import RESOURCES
 from lightning_pepr.functional import PERFORMANCE_TOLERANCE
-from lightning_pepr.record import FILE_NAME, RunRecord
+from lightning_pepr.record import FILE_NAME, RunRecord, files_below
 from lightning_pepr.trackers import MLFLOW, find_wandb, read_mlflow, read_wandb
 
 try:
@@ -254,7 +254,7 @@ def _search(folder: Path) -> list[tuple[RunRecord, str | None]]:
     """The records below a folder; broken ones are named in a warning and left out."""
     found: list[tuple[RunRecord, str | None]] = []
     broken: list[str] = []
-    paths = sorted(path for path in folder.rglob("pepr*.json") if _RECORD.fullmatch(path.name)) + find_wandb(folder)
+    paths = sorted(path for path in files_below(folder) if _RECORD.fullmatch(path.name)) + find_wandb(folder)
     for path in paths:
         try:
             record = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)

@@ -18,13 +18,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 from lightning_pepr.cost import RESOURCES, Cost
 from lightning_pepr.functional import PERFORMANCE_TOLERANCE
-from lightning_pepr.record import FILE_NAME, CostEntry, Epoch, RunRecord, Status
+from lightning_pepr.record import FILE_NAME, CostEntry, Epoch, RunRecord, Status, files_below
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -278,7 +279,11 @@ def _environment(**settings: str) -> Iterator[None]:
 
 def find_wandb(folder: Path) -> list[Path]:
     """The logs of W&B runs below a folder that hold no record beside them."""
-    return sorted(path for path in folder.rglob("run-*.wandb") if not (path.parent / "files" / FILE_NAME).exists())
+    return sorted(
+        path
+        for path in files_below(folder)
+        if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
+    )
 
 
 def read_wandb(path: Path) -> RunRecord:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import json
 import math
 import os
@@ -12,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,7 @@ from lightning_pepr.auditing import find
 from lightning_pepr.cost import CARBON, ENERGY, PARAMS, RESOURCES
 from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline
 from lightning_pepr.published import SETTINGS
-from lightning_pepr.record import Epoch, RunRecord, finite, now
+from lightning_pepr.record import Epoch, RunRecord, files_below, finite, now
 from lightning_pepr.report import palette
 from lightning_pepr.sources import COLUMNS, Runs, arrange, load_runs, warn_of_mixtures
 from lightning_pepr.space import ModelSpace
@@ -163,12 +163,9 @@ def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, i
 
 
 def _files(folder: str) -> list[str]:
-    """What runs are read from below a folder. `rglob` would fail if a folder were moved away meanwhile."""
+    """What runs are read from below a folder."""
     return sorted(
-        os.path.join(parent, name)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if fnmatch.fnmatch(name, "pepr*.json") or name.endswith(".wandb")
+        str(path) for path in files_below(folder) if fnmatch(path.name, "pepr*.json") or path.suffix == ".wandb"
     )
 
 

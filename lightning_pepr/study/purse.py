@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from lightning_pepr.cost import Resource
-from lightning_pepr.record import RunRecord, signature
+from lightning_pepr.record import RunRecord, files_below, signature
 from lightning_pepr.study.driver import Heard, StopRun
 from lightning_pepr.study.plan import count
 
@@ -84,7 +83,8 @@ class Purse:
 
 
 def _records(folder: Path) -> Iterator[Path]:
-    """The records below a folder, in which others rename and remove folders meanwhile; `os.walk` takes that calmly."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]  # on their way to where they count
-        yield from (Path(place, name) for name in files if fnmatch(name, "*pepr*.json"))
+    """The records below a folder that count: those in hidden folders are on their way to where they will."""
+    for path in files_below(folder):
+        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        if fnmatch(path.name, "*pepr*.json") and not hidden:
+            yield path
