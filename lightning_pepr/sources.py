@@ -131,6 +131,11 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
             )
         elif os.fspath(source).startswith(MLFLOW):
             records += read_mlflow(os.fspath(source).removeprefix(MLFLOW))
+        elif not os.path.exists(source):
+            raise FileNotFoundError(
+                f"there is no {_text(Path(source))!r}; expected a folder of records, a {FILE_NAME}, a CSV table, or "
+                f"{MLFLOW}EXPERIMENT."
+            )
         elif os.path.isdir(source):
             records += _search(Path(source))
         elif Path(source).suffix.lower() == ".json":

@@ -360,10 +360,9 @@ class TestOwnTable:
             load_runs(path)
 
     def test_a_path_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"none\.csv"):
-            load_runs(tmp_path / "none.csv")
-        with pytest.raises(FileNotFoundError, match=r"none"):
-            load_runs(tmp_path / "none")
+        for name in ("none", "none.csv", "none.json"):
+            with pytest.raises(FileNotFoundError, match=rf"there is no '.*{name}'; expected a folder of records"):
+                load_runs(tmp_path / name)
 
     def test_values_that_cannot_be_true_are_loaded_and_refused_when_asked(self, tmp_path: Path) -> None:
         header = "model,performance,energy_kwh\na,0.5,1\n"

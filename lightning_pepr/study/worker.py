@@ -201,8 +201,8 @@ def survey_models(wanted: Sequence[str], image_size: int | None, tell: Tell = la
     else:
         timm = _timm()
         listed = timm.list_models()
-        # Deprecated names, and names with a tag, which are not listed, are known as well.
-        more = [w for w in wanted if not WILDCARDS & set(w) and _is_model(w)]
+        # Names with a tag and deprecated ones are not listed, but known as well.
+        more = [*timm.list_pretrained(), *(w for w in wanted if not WILDCARDS & set(w) and _is_model(w))]
         names = match_names(wanted, listed, more=more)
     found, refused = [], []
     for number, name in enumerate(names):

@@ -142,7 +142,8 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
         wanted: Names and wildcards.
         known: Names that wildcards are matched against. Those of the paper always are known; a wildcard adds none of
             them for a model that `known` has under its name of today.
-        more: Names that are known, but that no wildcard matches, such as deprecated ones.
+        more: Names that are known besides, such as deprecated ones and those with a tag of weights. Wildcards match
+            them only if they have a dot, as those with a tag do.
 
     Returns:
         Names, each once.
@@ -152,12 +153,14 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
 
     >>> match_names(["resnet1?", "dla34"], ["resnet18", "resnet14t", "vgg11"])
     ['resnet18', 'dla34']
+    >>> match_names(["resnet18.*"], ["resnet18"], more=["resnet18.a1_in1k"])
+    ['resnet18.a1_in1k']
     >>> match_names(["resnet18"], ["resnet14t"])
     Traceback (most recent call last):
     ...
     ValueError: unknown model 'resnet18'. Did you mean 'resnet18d', ...?
     """
-    names = list(dict.fromkeys([*known, *architectures()]))
+    names, more = list(dict.fromkeys([*known, *architectures()])), list(more)
     exact = {*names, *more}
     aliases = {each.name for each in architectures().values() if each.timm.partition(".")[0] != each.name}
     found: dict[str, None] = {}
@@ -165,9 +168,10 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
         if word in exact:
             found[word] = None
         elif WILDCARDS & set(word):
-            hits = [name for name in names if fnmatchcase(name, word) and name not in aliases]
+            pool = more if "." in word else names
+            hits = [name for name in pool if fnmatchcase(name, word) and name not in aliases]
             if not hits:
-                raise ValueError(f"no model of timm matches {word!r}.")
+                raise ValueError(f"no model of timm matches {word!r}. Try a shorter one, such as 'resnet*'.")
             found.update(dict.fromkeys(hits))
         else:
             close = difflib.get_close_matches(word, sorted(exact), n=3, cutoff=0.6)

@@ -91,6 +91,8 @@ def test_wildcards_and_nearest_names() -> None:
     assert match_names(["gluon_resnet34_v1b"], known) == ["gluon_resnet34_v1b"]
     assert match_names(["gluon_*"], ["gluon_x"]) == ["gluon_x"]  # not the paper's names for what timm has as others
     assert match_names(["tagged.in1k"], known, more=["tagged.in1k"]) == ["tagged.in1k"]
+    assert match_names(["q*"], ["q18"], more=["q18.in1k"]) == ["q18"]
+    assert match_names(["q18.*"], ["q18"], more=["q18.in1k"]) == ["q18.in1k"]
     with pytest.raises(ValueError, match=r"unknown model 'resnet35'\. Did you mean 'resnet34'"):
         match_names(["resnet35"], known)
     with pytest.raises(ValueError, match=r"^unknown model 'qqqqqq'\.$"):
