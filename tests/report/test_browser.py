@@ -494,6 +494,29 @@ def test_one_run_alone(browser: Browser, tmp_path: Path) -> None:
     browser.screenshot("report-one-run")
 
 
+def test_runs_of_one_model_are_told_apart_by_group_setting_or_identifier(browser: Browser, tmp_path: Path) -> None:
+    runs = {
+        "alone": make_run("alone"),
+        "again (lr 0.1)": make_run("again", 2e6, 0, settings={"lr": 0.1}),
+        "again (lr 0.2)": make_run("again", 2e6, 1, settings={"lr": 0.2}),
+        "twin (twin-0)": make_run("twin", 3e6, 0),
+        "twin (twin-1)": make_run("twin", 3e6, 1),
+        "there (x)": make_run("there", 4e6, 0, group="x"),
+        "there (y)": make_run("there", 4e6, 1, group="y"),
+    }
+    for number, run in enumerate(runs.values()):
+        run.save(tmp_path / str(number) / "pepr.json")
+    browser.open(write_page(tmp_path, tmp_path / "page.html"))
+    assert browser.errors() == []
+    names = set()
+    for position in range(len(runs)):
+        browser.run("document.querySelectorAll('#runs button[data-run]')[arguments[0]].click()", position)
+        browser.settle()
+        drawn = browser.run("return document.getElementById('curves').data.map((trace) => trace.name)")
+        names |= {name.partition(": ")[2] for name in drawn}  # after the letter of its pin
+    assert names == set(runs)
+
+
 def test_groups_and_findings(browser: Browser, tmp_path: Path) -> None:
     table = tmp_path / "runs.csv"
     lines = ["dataset,model,type,performance,energy_kwh,time_s,params"]

@@ -126,10 +126,18 @@
     return chosen.length ? chosen : view.order.filter(has).slice(0, MOST_SHOWN);
   }
 
+  // A run by its model and by what tells it from others of that model: its group, a setting or, at last, its identifier.
   function label(i) {
-    const twice = data.runs.model.filter((other) => other === data.runs.model[i]).length > 1;
-    const where = twice ? ` (${data.runs.group[i] || data.runs.key[i].slice(0, 8)})` : "";
-    return `${letterOfPin(i) ? `${letterOfPin(i)}: ` : ""}${model(i)}${where}`;
+    const { group, key } = data.runs;
+    const alike = all().filter((other) => other !== i && data.runs.model[other] === data.runs.model[i]);
+    const elsewhere = alike.some((other) => group[other] !== group[i]);
+    const words = elsewhere && group[i] !== null ? [group[i]] : [];
+    const rivals = words.length ? alike.filter((other) => group[other] === group[i]) : alike;
+    if (rivals.length) {
+      const facet = data.facets.find(({ of }) => of[i] !== null && rivals.every((other) => of[other] !== of[i]));
+      words.push(facet ? `${facet.name} ${facet.categories[facet.of[i]]}` : key[i].slice(0, 8));
+    }
+    return `${letterOfPin(i) ? `${letterOfPin(i)}: ` : ""}${model(i)}${words.length ? ` (${words.join(", ")})` : ""}`;
   }
 
   function howOf(i, letter) {
@@ -640,16 +648,17 @@
     const traces = [];
     const rows = [];
     runs.forEach((i, k) => {
+      const name = label(i);
       const curve = data.curves[i];
       const costs = curve[letter] || (letter === "N" ? curve.p.map(() => data.runs.cost.N[i]) : curve.p.map(() => null));
       const scores = curve.p.map((p, n) => (costs[n] === null || view.range === null ? null : Scores.gained(p, data.baseline) / (1 + Scores.normalize(costs[n], view.range))));
       const style = {
-        type: "scatter", mode: curve.p.length > 40 ? "lines" : "lines+markers", name: plain(label(i), 40), legendgroup: String(i),
+        type: "scatter", mode: curve.p.length > 40 ? "lines" : "lines+markers", name: plain(name, 60), legendgroup: String(i),
         line: { color: theme.series[k % theme.series.length], dash: DASHES[k % DASHES.length], width: 2 },
         marker: { symbol: data.symbols[k % data.symbols.length], size: 7 }, hovertemplate: "epoch %{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
       };
       traces.push({ ...style, x: curve.epoch, y: curve.p, yaxis: "y2", showlegend: false }, { ...style, x: curve.epoch, y: scores });
-      curve.epoch.forEach((epoch, n) => rows.push([label(i), epoch, decimal(curve.p[n]), decimal(scores[n]), costs[n] === null ? "–" : amount(letter, costs[n])]));
+      curve.epoch.forEach((epoch, n) => rows.push([name, epoch, decimal(curve.p[n]), decimal(scores[n]), costs[n] === null ? "–" : amount(letter, costs[n])]));
     });
     const latest = Math.max(...runs.map((i) => data.curves[i].epoch[data.curves[i].epoch.length - 1]));
     Plotly.react("curves", traces, layout({
