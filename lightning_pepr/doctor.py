@@ -18,10 +18,10 @@ from typing import Any
 from lightning_pepr import record
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.meters import HostMeter, Reading
+from lightning_pepr.meters.devices import chosen_gpus
 from lightning_pepr.meters.estimate import watts_per_core
 from lightning_pepr.meters.nvml import GAIN, Board, find_boards, within
 from lightning_pepr.meters.rapl import POWERCAP, find_domains
-from lightning_pepr.study.plan import chosen_gpus
 
 SCHEMA = "lightning-pepr/doctor/1"
 LOOK_S = 1.5

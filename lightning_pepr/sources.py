@@ -259,7 +259,8 @@ def _search(folder: Path) -> list[tuple[RunRecord, str | None]]:
     """The records below a folder; broken ones are named in a warning and left out."""
     found: list[tuple[RunRecord, str | None]] = []
     broken: list[str] = []
-    paths = sorted(path for path in files_below(folder) if _RECORD.fullmatch(path.name)) + find_wandb(folder)
+    files = list(files_below(folder))
+    paths = sorted(path for path in files if _RECORD.fullmatch(path.name)) + find_wandb(files)
     for path in paths:
         try:
             record = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)

@@ -15,7 +15,7 @@ import struct
 import tempfile
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from fnmatch import fnmatch
@@ -25,7 +25,7 @@ from urllib.parse import unquote
 
 from lightning_pepr.cost import RESOURCES, Cost
 from lightning_pepr.functional import PERFORMANCE_TOLERANCE
-from lightning_pepr.record import FILE_NAME, CostEntry, Epoch, RunRecord, Status, files_below
+from lightning_pepr.record import FILE_NAME, CostEntry, Epoch, RunRecord, Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -277,12 +277,10 @@ def _environment(**settings: str) -> Iterator[None]:
 # Weights & Biases -----------------------------------------------------------------------------------------------------
 
 
-def find_wandb(folder: Path) -> list[Path]:
-    """The logs of W&B runs below a folder that hold no record beside them."""
+def find_wandb(files: Iterable[Path]) -> list[Path]:
+    """Those of files that are logs of W&B runs and have no record beside them."""
     return sorted(
-        path
-        for path in files_below(folder)
-        if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
+        path for path in files if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
     )
 
 

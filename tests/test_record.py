@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lightning_pepr import Cost, ModelSpace, RunRecord
+from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs
 from lightning_pepr.forecast import Forecast
-from lightning_pepr.record import SCHEMA, CostEntry, Device, Epoch, Stage, make_way
+from lightning_pepr.record import SCHEMA, CostEntry, Device, Epoch, Stage, files_below, make_way
+from lightning_pepr.report.contents import fingerprint
+from lightning_pepr.study.purse import Purse
 
 
 def example() -> RunRecord:
@@ -187,3 +190,32 @@ def test_others_may_read_it(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert (tmp_path / "pepr.json").stat().st_mode & 0o777 == 0o644 & ~mask
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (lambda folder: {path.parent.name for path in files_below(folder)}, {"a", "c"}),
+        (lambda folder: set(load_runs(folder)["model"]), {"a", "c"}),
+        (lambda folder: {Path(name).parent.name for name, *_ in fingerprint([folder])}, {"a", "c"}),
+        (lambda folder: Purse(folder, {"data_samples": 1.0}).look(), {"data_samples": 101.0}),
+    ],
+    ids=["files", "runs", "fingerprint", "purse"],
+)
+def test_a_folder_that_is_moved_away_while_it_is_looked_through_is_left_out(
+    read: Callable[[Path], Any], expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, samples in {"a": 1.0, "b": 10.0, "c": 100.0}.items():
+        costs = {"data_samples": CostEntry(samples)}
+        RunRecord(name, run_id=name, costs=costs).save(tmp_path / "runs" / name / "pepr.json")
+    scandir = os.scandir
+
+    def moved_away(path: Any = ".") -> Any:
+        if Path(path).name == "b":
+            os.rename(path, tmp_path / "aside")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", moved_away)
+        found = read(tmp_path / "runs")
+    assert found == expected

@@ -164,23 +164,6 @@ class TestRecords:
             assert str(Path(f"{i % 100}", f"{i}", "pepr.json")) in str(warning.message)
         assert {int(run.partition("-")[0]) for run in runs["run_id"]} == set(range(10_000)) - {3, 4_711, 9_999}
 
-    def test_a_folder_that_is_moved_away_meanwhile_is_left_out(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("a", "b", "c"):
-            RunRecord(name).save(tmp_path / "runs" / name / "pepr.json")
-        scandir = os.scandir
-
-        def moved_away(path: Any = ".") -> Any:
-            if Path(path).name == "b":
-                os.rename(path, tmp_path / "aside")
-            return scandir(path)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "scandir", moved_away)
-            runs = load_runs(tmp_path / "runs")
-        assert sorted(runs["model"]) == ["a", "c"]
-
     def test_a_folder_without_a_run(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"holds no run \(no pepr\.json in it\); expected the records"):
             load_runs(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,3 +160,30 @@ def _cuda_in_use(torch: Any) -> list[int]:
     if not torch.cuda.is_initialized():
         return visible
     return [index for index in visible if torch.cuda.memory_reserved(index) > 0] or visible
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that a process started here may use: UUIDs, or as `CUDA_VISIBLE_DEVICES` has them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        pynvml.nvmlShutdown()
+    except Exception:  # no driver, or no pynvml: then there is no GPU to be told of
+        return []
+    return uuids if visible is None else chosen_gpus(uuids, visible)
+
+
+def chosen_gpus(uuids: Sequence[str], visible: str) -> list[str]:
+    """Those of the GPUs that a value of `CUDA_VISIBLE_DEVICES` shows: up to the first that CUDA does not know.
+
+    >>> chosen_gpus(["GPU-a", "GPU-b"], "1,0"), chosen_gpus(["GPU-a", "GPU-b"], "0,-1,1"), chosen_gpus(["GPU-a"], "-1")
+    (['GPU-b', 'GPU-a'], ['GPU-a'], [])
+    """
+    named = {str(index): uuid for index, uuid in enumerate(uuids)}
+    chosen = (part.strip() for part in visible.split(","))
+    known = itertools.takewhile(lambda part: part in named or part.startswith(("GPU-", "MIG-")), chosen)
+    return [named.get(part, part) for part in known]

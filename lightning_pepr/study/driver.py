@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lightning_pepr.meters.devices import visible_gpus
 from lightning_pepr.record import FILE_NAME, RunRecord, describe_hardware, now
-from lightning_pepr.study.plan import DataSize, Model, Run, Settings, StudyFolder, is_done, visible_gpus
+from lightning_pepr.study.plan import DataSize, Model, Run, Settings, StudyFolder, is_done
 
 LOG_FILE = "log.txt"
 """What a run has printed, beside its record."""

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.record import FILE_NAME, RunRecord, host_name
+from lightning_pepr.meters.devices import visible_gpus
+from lightning_pepr.record import FILE_NAME, RunRecord, files_below, host_name
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 MEASURES = ("auroc", "acc")
@@ -329,33 +330,6 @@ def _may_use_gpu(runs: Sequence[Run]) -> bool:
     return bool(visible_gpus())
 
 
-def visible_gpus() -> list[str]:
-    """The NVIDIA GPUs that a process started here may use: UUIDs, or as `CUDA_VISIBLE_DEVICES` has them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-        pynvml.nvmlShutdown()
-    except Exception:  # no driver, or no pynvml: then there is no GPU to be told of
-        return []
-    return uuids if visible is None else chosen_gpus(uuids, visible)
-
-
-def chosen_gpus(uuids: Sequence[str], visible: str) -> list[str]:
-    """Those of the GPUs that a value of `CUDA_VISIBLE_DEVICES` shows: up to the first that CUDA does not know.
-
-    >>> chosen_gpus(["GPU-a", "GPU-b"], "1,0"), chosen_gpus(["GPU-a", "GPU-b"], "0,-1,1"), chosen_gpus(["GPU-a"], "-1")
-    (['GPU-b', 'GPU-a'], ['GPU-a'], [])
-    """
-    named = {str(index): uuid for index, uuid in enumerate(uuids)}
-    chosen = (part.strip() for part in visible.split(","))
-    known = itertools.takewhile(lambda part: part in named or part.startswith(("GPU-", "MIG-")), chosen)
-    return [named.get(part, part) for part in known]
-
-
 # The study's folder ------------------------------------------------------------------------------------------------
 
 STUDY_FILE = "study.json"
@@ -395,7 +369,7 @@ class StudyFolder:
         known: list[dict[str, Any]] = []
         if file.is_file():
             known = _read_study(file)
-        elif not append and path.is_dir() and next(path.rglob(FILE_NAME), None) is not None:
+        elif not append and path.is_dir() and any(each.name == FILE_NAME for each in files_below(path)):
             raise ValueError(
                 f"{path} holds records of runs that are no study's; choose another folder for --out, or give --append "
                 "to add to them."
