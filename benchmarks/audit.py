@@ -17,7 +17,7 @@ import polars as pl
 
 from benchmarks.table import table
 from lightning_pepr import audit, load_runs, rank
-from tests.clean import copy_reading, make_clean, put, scale
+from tests.helpers.tables import copy_reading, make_clean, put, scale
 
 Spoil = Callable[[pl.DataFrame, int], pl.DataFrame]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.table import table
 from lightning_pepr.cost import Cost
-from lightning_pepr.record import CostEntry, Device, Epoch, RunRecord, Stage
+from lightning_pepr.record import CostEntry, DeviceEntry, Epoch, RunRecord, Stage
 
 EPOCHS = 20
 LETTERS = "TMNCDE"
@@ -55,8 +55,8 @@ def make_runs(count: int, epochs: int = EPOCHS, seed: int = 1) -> list[RunRecord
             "other": Stage(whole - train - validate, 10**7),
         }
         run.devices = {
-            "gpu:GPU-5f": Device("NVIDIA A100-SXM4-80GB", "node", whole * 3 // 4, 1.0, "counter", 0.05),
-            "cpu:node": Device("AMD EPYC 7543", "node", whole - whole * 3 // 4, 1.0, "counter", 0.05),
+            "gpu:GPU-5f": DeviceEntry("NVIDIA A100-SXM4-80GB", "node", whole * 3 // 4, 1.0, "counter", 0.05),
+            "cpu:node": DeviceEntry("AMD EPYC 7543", "node", whole - whole * 3 // 4, 1.0, "counter", 0.05),
         }
         runs.append(run)
     return runs
@@ -70,7 +70,7 @@ def main() -> None:
     counts, repetitions = ((1, 100), 1) if chosen.quick else ((1, 100, 1000, 10_000), chosen.repetitions)
 
     from lightning_pepr.report.page import write_page
-    from tests.report.browser import find, launch
+    from tests.helpers.browser import find, launch
 
     if find() is None:
         raise SystemExit("There is no Chromium with its driver here: apt-get install chromium chromium-driver.")

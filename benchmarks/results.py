@@ -15,7 +15,7 @@ from scipy import stats
 
 from benchmarks.table import table
 from lightning_pepr import ModelSpace, RunRecord, pepr, rank
-from lightning_pepr.study.zoo import architectures
+from lightning_pepr.paper.architectures import architectures
 
 RESAMPLES = 2000
 
@@ -157,7 +157,7 @@ def by_seed(runs: pl.DataFrame) -> str:
 
 
 def draw(runs: pl.DataFrame, folder: Path, title: str) -> None:
-    from lightning_pepr.report.figures import against_parameters, save_figure, score_profile
+    from lightning_pepr.figures import against_parameters, save_figure, score_profile
 
     drawn = runs.with_columns(params=pl.col("full_params"))
     if drawn["px"].n_unique() > 1:  # what larger images cost would hide the rest

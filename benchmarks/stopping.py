@@ -23,7 +23,7 @@ from lightning_pepr import ModelSpace, RunRecord, pepr
 from lightning_pepr.functional import above_baseline
 
 if TYPE_CHECKING:
-    from lightning_pepr.study.data import ImageData
+    from lightning_pepr.study.data.modules import ImageData
 
 MODELS = ("dla46_c", "mobilevitv2_050", "pvt_v2_b0", "convnext_atto", "ghostnet_100")
 SEEDS = (0, 1, 2)
@@ -38,8 +38,8 @@ def train(out: Path) -> None:
     """Train each model with each seed on both data sets; what is finished is skipped."""
     import torch
 
-    from lightning_pepr.study.data import DigitsData, NoduleData
-    from lightning_pepr.study.runner import train_model
+    from lightning_pepr.study.data.modules import DigitsData, NoduleData
+    from lightning_pepr.study.training import train_model
 
     torch.set_num_threads(1)  # CPU time that is spent waiting for other threads would count as energy
     data: dict[str, ImageData] = {"digits": DigitsData(32, 64), "lidc": NoduleData(32, 64)}

@@ -24,11 +24,12 @@ SEEDS = 8  # of 131 models: 1,048 runs
 
 def dry_run(out: Path, finish: bool) -> dict[str, float]:
     """Plan a study in this process, having let all of its runs be finished first, and tell its peak memory."""
+    from lightning_pepr.cli import study as command
+    from lightning_pepr.cli.study_options import parse, settings_of
     from lightning_pepr.record import CostEntry, Epoch, RunRecord
-    from lightning_pepr.study import command, driver
-    from lightning_pepr.study.options import parse, settings_of
-    from lightning_pepr.study.plan import StudyFolder, make_runs
-    from lightning_pepr.study.zoo import read_names
+    from lightning_pepr.study import local as driver
+    from lightning_pepr.study.models import read_names
+    from lightning_pepr.study.settings import StudyFolder, make_runs
 
     wanted = {"--models": "paper", "--data": "digits", "--image-size": "auto", "--seeds": str(SEEDS), "--out": str(out)}
     options = parse(["--dry-run", *(word for pair in wanted.items() for word in pair)])
@@ -58,8 +59,8 @@ def seconds_to_import() -> float:
 
 def seconds_to_start() -> float:
     """Until a run has all that it needs, from when the driver starts its process."""
-    from lightning_pepr.study.driver import Worker
-    from lightning_pepr.study.plan import Model, Run, Settings
+    from lightning_pepr.study.local import Worker
+    from lightning_pepr.study.settings import Model, Run, Settings
 
     run = Run(Settings("digits", image_size=32, epochs=1, accelerator="cpu"), Model("dla46_c", "dla46_c", 32, 1))
     with tempfile.TemporaryDirectory() as out, (Path(out) / "log.txt").open("wb") as log:

@@ -12,9 +12,8 @@ from pathlib import Path
 import polars as pl
 from scipy import stats
 
-from lightning_pepr import rank
+from lightning_pepr import figures, rank
 from lightning_pepr.auditing import drop_condemned
-from lightning_pepr.report import figures
 
 # For each setting with all training data, its name with 10 % of them. All start from pretrained weights.
 SIZES = {"derma_pt": "derma_small", "lidc": "lidc_small", "pneumonia": "pneumonia_small"}

@@ -8,38 +8,38 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lightning_pepr._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from lightning_pepr.auditing import audit as audit
-    from lightning_pepr.budget import CostBudget as CostBudget
-    from lightning_pepr.callback import PePRCallback as PePRCallback
+    from lightning_pepr.callbacks.budget import CostBudget as CostBudget
+    from lightning_pepr.callbacks.pepr import PePRCallback as PePRCallback
     from lightning_pepr.cost import Cost as Cost
+    from lightning_pepr.curve import pepr_curve as pepr_curve
     from lightning_pepr.functional import normalize as normalize
     from lightning_pepr.functional import pareto_front as pareto_front
     from lightning_pepr.functional import pepr as pepr
-    from lightning_pepr.functional import pepr_curve as pepr_curve
     from lightning_pepr.meters import open_meter as open_meter
     from lightning_pepr.metric import PePR as PePR
     from lightning_pepr.ranking import rank as rank
     from lightning_pepr.record import RunRecord as RunRecord
-    from lightning_pepr.sources import load_runs as load_runs
+    from lightning_pepr.runs.load import load_runs as load_runs
     from lightning_pepr.space import ModelSpace as ModelSpace
-
-__version__ = "0.1.0"
 
 _MODULE_OF = {
     "Cost": "cost",
-    "CostBudget": "budget",
+    "CostBudget": "callbacks.budget",
     "ModelSpace": "space",
     "PePR": "metric",
-    "PePRCallback": "callback",
+    "PePRCallback": "callbacks.pepr",
     "RunRecord": "record",
     "audit": "auditing",
-    "load_runs": "sources",
+    "load_runs": "runs",
     "normalize": "functional",
     "open_meter": "meters",
     "pareto_front": "functional",
     "pepr": "functional",
-    "pepr_curve": "functional",
+    "pepr_curve": "curve",
     "rank": "ranking",
 }
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-    from lightning_pepr.cost import Cost, Resource
-    from lightning_pepr.space import ModelSpace
 
 ArrayT = TypeVar("ArrayT")
 
@@ -140,81 +136,6 @@ def check_cost(cost: ArrayT) -> ArrayT:
     return _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)  # type: ignore[no-any-return]
 
 
-class PePRCurve(NamedTuple):
-    """How the score of one run went, evaluation by evaluation.
-
-    Attributes:
-        resource: R at each evaluation, shape (n,), without a unit, never falling.
-        score: PePR at each evaluation, shape (n,), in [0, 1].
-        best: The largest score.
-        best_index: At which evaluation it was first reached, from 0.
-        area: The integral over R from 0 to 1 of the best score so far, in [0, 1]; before the first evaluation
-            the best so far is 0. Spending more cannot raise it unless the score rises.
-    """
-
-    resource: NDArray[np.float64]
-    score: NDArray[np.float64]
-    best: float
-    best_index: int
-    area: float
-
-
-def pepr_curve(
-    performance: ArrayLike,
-    cost: Sequence[float | Cost] | ArrayLike,
-    space: ModelSpace,
-    resource: str | Resource = "energy",
-) -> PePRCurve:
-    """Score every evaluation of one run: what had been reached, for what had been spent by then.
-
-    Args:
-        performance: P after each evaluation, shape (n,), each in [0, 1].
-        cost: All that was spent up to each evaluation, shape (n,): numbers in the resource's unit, or a list
-            of `Cost`s.
-        space: The space over which the cost is normalised.
-        resource: Which resource: its name, letter or field ("energy", "E", "energy_kwh").
-
-    Returns:
-        R and score at each evaluation, the best score and where it is, and the area under the best so far.
-
-    Raises:
-        ValueError: If the two differ in length or are empty, a cost falls from one evaluation to the next or
-            was not measured, or a value is out of its range.
-
-    >>> from lightning_pepr import ModelSpace
-    >>> curve = pepr_curve([0.6, 0.9, 0.91], [0.1, 0.2, 0.4], ModelSpace.budget(energy_kwh=0.4))
-    >>> curve.best_index, round(curve.best, 3), round(curve.area, 3)
-    (1, 0.6, 0.42)
-    """
-    if isinstance(cost, (list, tuple)):  # the only ones that can hold a `Cost`
-        cost = [space.amount(value, resource) for value in cost]
-    scores_of, costs = _to_numpy(performance), _to_numpy(cost)
-    if scores_of.ndim != 1 or scores_of.shape != costs.shape or scores_of.size == 0:
-        raise ValueError(
-            f"performance has shape {scores_of.shape} and cost {costs.shape}; expected two sequences of the "
-            "same length, one value for each evaluation, and at least one."
-        )
-    falls = np.flatnonzero(np.diff(costs) < 0)
-    if falls.size:
-        at = int(falls[0])
-        raise ValueError(
-            f"cost falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at evaluation {at + 1}; "
-            "expected all that was spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
-        )
-    r = space.normalize(costs, resource)
-    score = pepr(scores_of, r)
-    best_so_far = np.maximum.accumulate(score)
-    edges = np.clip(np.append(r, max(1.0, r[-1])), 0.0, 1.0)
-    best = float(score.max())
-    return PePRCurve(
-        resource=r,
-        score=score,
-        best=best,
-        best_index=int(score.argmax()),
-        area=min(float(np.sum(best_so_far * np.diff(edges))), best),  # rounding aside
-    )
-
-
 def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
     """Find the models that no other beats: at least as good, at most as dear, and better in one of both.
 
@@ -231,7 +152,7 @@ def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
     >>> pareto_front([0.9, 0.8, 0.95, 0.8], [1.0, 2.0, 3.0, 0.5])
     array([ True, False,  True,  True])
     """
-    p, c = _to_numpy(performance), _to_numpy(cost)
+    p, c = to_numpy(performance), to_numpy(cost)
     if p.ndim != 1 or p.shape != c.shape:
         raise ValueError(
             f"performance has shape {p.shape} and cost {c.shape}; expected two sequences of the same length."
@@ -264,7 +185,7 @@ def check_range(low: float, high: float) -> tuple[float, float]:
 def _check(values: Any, name: str, expected: str, low: float, high: float) -> Any:
     """Return the values, fit for arithmetic, or raise a `ValueError` that names the first that is not."""
     if isinstance(values, (list, tuple)):
-        values = _to_numpy(values)
+        values = to_numpy(values)
     if isinstance(values, (int, float)):
         if not (low <= values <= high and math.isfinite(values)):
             raise ValueError(f"{name} is {float(values)!r}; expected {expected}.")
@@ -272,7 +193,7 @@ def _check(values: Any, name: str, expected: str, low: float, high: float) -> An
     if values is None or isinstance(values, (str, bytes)):  # which numpy would read as numbers
         raise ValueError(f"{name} is {values!r}; expected {expected}.")
     try:
-        array = _to_numpy(values)
+        array = to_numpy(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is {values!r}; expected {expected}.") from error
     bad = ~((array >= low) & (array <= high) & np.isfinite(array))
@@ -283,7 +204,7 @@ def _check(values: Any, name: str, expected: str, low: float, high: float) -> An
     return _widen(values)
 
 
-def _to_numpy(values: Any) -> NDArray[np.float64]:
+def to_numpy(values: Any) -> NDArray[np.float64]:
     """Copy an array of any library, on any device, into numpy's double precision."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().double()  # numpy has no bfloat16

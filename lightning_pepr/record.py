@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-import socket
-import sys
-import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
 from lightning_pepr.cost import Cost
 from lightning_pepr.space import ModelSpace
+from lightning_pepr.utilities.environment import now
+from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
+from lightning_pepr.utilities.json import finite, to_json
 
 SCHEMA = "lightning-pepr/run/1"
-FILE_NAME = "pepr.json"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -87,7 +83,7 @@ class Stage:
 
 
 @dataclass(slots=True)
-class Device:
+class DeviceEntry:
     """One device that was metered.
 
     Attributes:
@@ -145,12 +141,12 @@ class RunRecord:
     monitor: str = ""
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     status: Status = "running"
-    started: str = field(default_factory=lambda: now())
-    updated: str = field(default_factory=lambda: now())
+    started: str = field(default_factory=now)
+    updated: str = field(default_factory=now)
     costs: dict[str, CostEntry] = field(default_factory=dict)
     epochs: list[Epoch] = field(default_factory=list)
     stages: dict[str, Stage] = field(default_factory=dict)
-    devices: dict[str, Device] = field(default_factory=dict)
+    devices: dict[str, DeviceEntry] = field(default_factory=dict)
     val_samples: int | None = None
     test_samples: int | None = None
     test_performance: float | None = None
@@ -239,7 +235,7 @@ class RunRecord:
             plain["costs"] = {name: CostEntry(**entry) for name, entry in plain["costs"].items()}
             plain["epochs"] = [Epoch(**{**e, "cost": Cost(**e["cost"])}) for e in plain["epochs"]]
             plain["stages"] = {name: Stage(**stage) for name, stage in plain["stages"].items()}
-            plain["devices"] = {name: Device(**device) for name, device in plain["devices"].items()}
+            plain["devices"] = {name: DeviceEntry(**device) for name, device in plain["devices"].items()}
             plain["space"] = ModelSpace.from_dict(plain["space"]) if plain.get("space") else None
             known = {f.name for f in fields(cls)}
             record = cls(**{key: value for key, value in plain.items() if key in known})
@@ -255,23 +251,12 @@ class RunRecord:
             OSError: If it cannot be written (disk full, read-only); an older record is still whole then.
         """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         plain = self._plain()
         try:
-            text = _to_json(plain)
+            text = to_json(plain)
         except ValueError:  # something is not finite, which is rare, and dear to look for
-            text = _to_json(finite(plain))
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644 & ~_umask())  # mkstemp makes it 0600, which a team could not read
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            text = to_json(finite(plain))
+        write_whole(target, text)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RunRecord:
@@ -324,22 +309,7 @@ def _expect(data: Any, names: tuple[str, ...], kinds: type | tuple[type, ...]) -
             raise TypeError(f"{name} is {value!r}; expected {' or '.join(_WORDS[kind] for kind in expected)}")
 
 
-def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """The files below a folder. `rglob` would fail if a running study moved a folder away meanwhile."""
-    for place, _, names in os.walk(folder):
-        yield from (Path(place, name) for name in names)
-
-
-def signature(path: Path) -> tuple[int, int] | None:
-    """What tells a file from one that was put in its place: its inode and when it was written; None if it is gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def make_way(target: Path, run_id: str) -> None:
+def move_aside(target: Path, run_id: str) -> None:
     """Rename the record of another run that is in the way, so that it is never overwritten."""
     if not target.exists():
         return
@@ -357,101 +327,6 @@ def make_way(target: Path, run_id: str) -> None:
     target.rename(aside)
 
 
-def name_aside(which: str) -> str:
-    """What a record is called that cannot be `pepr.json`, since there is another one in its folder."""
-    return f"{Path(FILE_NAME).stem}-{which}{Path(FILE_NAME).suffix}"
-
-
-def now() -> str:
-    """This moment, ISO 8601 with time zone, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def host_name() -> str:
-    """The name of this host."""
-    return socket.gethostname()
-
-
-def describe_software() -> dict[str, str]:
-    """Versions of Python and of the packages that take part in a run, where installed."""
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in (
-        "lightning-pepr",
-        "torch",
-        "lightning",
-        "torchmetrics",
-        "timm",
-        "codecarbon",
-        "nvidia-ml-py",
-    ):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def describe_hardware() -> dict[str, Any]:
-    """This host: its name, processor, cores, memory in GB, and the CUDA devices if torch uses them."""
-    import psutil
-
-    hardware: dict[str, Any] = {
-        "host": host_name(),
-        "cpu": processor_name(),
-        "cores": psutil.cpu_count(logical=True),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "gpus": [],
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():  # to ask would start CUDA, in a training on the CPU too
-        hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return hardware
-
-
-def processor_name() -> str:
-    """The name of this host's processor, which Linux tells only in /proc."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _umask() -> int:
-    # There is no way to read it without setting it.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _to_json(plain: dict[str, Any]) -> str:
-    """A record as JSON with a line for each epoch, cost, …: as easy to read as with `indent`, and ten times as fast."""
-    dumps = json.JSONEncoder(allow_nan=False).encode
-    lines = []
-    for key, value in plain.items():
-        if isinstance(value, list) and value:
-            text = "[\n  " + ",\n  ".join(map(dumps, value)) + "\n ]"
-        elif isinstance(value, dict) and value:
-            text = "{\n  " + ",\n  ".join(f"{dumps(str(name))}: {dumps(item)}" for name, item in value.items()) + "\n }"
-        else:
-            text = dumps(value)
-        lines.append(f" {dumps(key)}: {text}")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
 def _attributes(data: Any) -> dict[str, Any]:
     """The fields of a dataclass: `asdict`, which copies ever so deeply, takes eight times as long."""
     return {name: getattr(data, name) for name in data.__slots__}
-
-
-def finite(value: Any) -> Any:
-    """The same with None for NaN and infinities, which JSON does not have."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value

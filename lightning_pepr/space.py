@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
-from lightning_pepr.published import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
+from lightning_pepr.paper.spaces import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
 
 if TYPE_CHECKING:
-    from lightning_pepr.columns import Columns
-    from lightning_pepr.sources import Source
+    from lightning_pepr.runs.columns import Columns
+    from lightning_pepr.runs.load import Source
 
 ArrayT = TypeVar("ArrayT")
 
@@ -165,7 +165,7 @@ class ModelSpace:
             FileNotFoundError: If a path does not exist.
             ValueError: If there is no run, none with a cost, or a cost is negative or not finite.
         """
-        from lightning_pepr.sources import check_runs, load_runs, warn_of_mixtures
+        from lightning_pepr.runs.load import check_runs, load_runs, warn_of_mixtures
 
         table = load_runs(runs, columns=columns)
         check_runs(table, scored=False)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -77,7 +76,7 @@ def test_audit_finds_nothing_where_nothing_is_wrong():
 
 
 def test_report_opens_pages_of_several_sizes():
-    from tests.report.browser import WITHOUT, find
+    from tests.helpers.browser import WITHOUT, find
 
     if find() is None:
         pytest.skip(WITHOUT)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import lightning_pepr
-
-ROOT = Path(lightning_pepr.__file__).parents[1]
+from tests.helpers.paths import ROOT
 
 PUBLIC = {
     "Cost",
@@ -82,17 +80,16 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("forecast", HEAVY - {"numpy"}),
         ("record", HEAVY - {"numpy", "psutil"}),
         ("meters", {"lightning", "pytorch_lightning", "torchmetrics", "pandas", "polars"}),
-        ("sources", TORCH_SIDE | {"pandas", "matplotlib", "mlflow", "wandb"}),
-        ("trackers", HEAVY - {"numpy"}),
+        ("runs", TORCH_SIDE | {"pandas", "matplotlib", "mlflow", "wandb"}),
         ("auditing", TORCH_SIDE | {"pandas", "matplotlib"}),
-        ("report.contents", TORCH_SIDE | {"pandas", "matplotlib", "jinja2", "mlflow", "wandb", "rich"}),
+        ("report.data", TORCH_SIDE | {"pandas", "matplotlib", "jinja2", "mlflow", "wandb", "rich"}),
         ("report.page", TORCH_SIDE | {"pandas", "matplotlib", "jinja2", "mlflow", "wandb", "rich"}),
         ("report.notebook", HEAVY),
-        ("summary", HEAVY - {"numpy"}),
+        ("callbacks._summary", HEAVY - {"numpy"}),
         ("doctor", HEAVY - {"numpy", "psutil"}),
         ("ranking", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("cli", TORCH_SIDE | {"pandas", "matplotlib"}),
-        ("study.command", HEAVY - {"numpy", "psutil"}),
+        ("cli.study", HEAVY - {"numpy", "psutil"}),
         ("study.ray", HEAVY - {"numpy", "psutil"}),
         ("study.worker", HEAVY - {"numpy", "psutil"}),
         pytest.param(

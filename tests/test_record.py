@@ -13,9 +13,10 @@ import pytest
 
 from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs
 from lightning_pepr.forecast import Forecast
-from lightning_pepr.record import SCHEMA, CostEntry, Device, Epoch, Stage, files_below, make_way
-from lightning_pepr.report.contents import fingerprint
-from lightning_pepr.study.purse import Purse
+from lightning_pepr.record import SCHEMA, CostEntry, DeviceEntry, Epoch, Stage, move_aside
+from lightning_pepr.report.data import fingerprint
+from lightning_pepr.study.budget import Purse
+from lightning_pepr.utilities.files import files_below
 
 
 def example() -> RunRecord:
@@ -38,7 +39,7 @@ def example() -> RunRecord:
         ],
         stopped="CostBudget ends the training after epoch 2: …",
         stages={"train": Stage(10, 20)},
-        devices={"cpu:host": Device("cpu", "host", 10, 0.1, "estimated")},
+        devices={"cpu:host": DeviceEntry("cpu", "host", 10, 0.1, "estimated")},
         space=ModelSpace.budget(energy_kwh=1.0),
     )
 
@@ -173,15 +174,15 @@ def test_a_write_that_fails_leaves_the_old_record_whole(tmp_path: Path, monkeypa
 def test_another_runs_record_is_renamed_never_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "pepr.json"
     first, second = example(), example()
-    make_way(target, first.run_id)
+    move_aside(target, first.run_id)
     first.save(target)
-    make_way(target, first.run_id)
+    move_aside(target, first.run_id)
     assert target.exists(), "its own is in nobody's way"
-    make_way(target, second.run_id)
+    move_aside(target, second.run_id)
     second.save(target)
     assert RunRecord.load(tmp_path / f"pepr-{first.run_id[:8]}.json") == first
     target.write_text("garbage")
-    make_way(target, first.run_id)
+    move_aside(target, first.run_id)
     assert (tmp_path / "pepr-unreadable.json").read_text() == "garbage"
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 EXAMPLE = ROOT / "examples" / "reproduce_paper.py"
 PUBLISHED = ROOT.parent / "shared" / "paper"
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from lightning_pepr import Cost, ModelSpace, normalize
 from lightning_pepr.cost import RESOURCES, Resource
-from lightning_pepr.published import MODELS, SETTINGS
+from lightning_pepr.paper.spaces import MODELS, SETTINGS
+from tests.helpers.paths import PAPER
 
-PAPER = Path(__file__).parents[2] / "shared" / "paper"
 needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the published measurements are not part of the project")
 
 pairs = st.tuples(st.floats(0.0, 1e6), st.floats(0.0, 1e6)).map(lambda pair: (min(pair), max(pair)))

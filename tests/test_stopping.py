@@ -33,9 +33,9 @@ from benchmarks.stopping import (
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback
 from lightning_pepr.cost import Cost
 from lightning_pepr.record import CostEntry, Epoch, RunRecord
-from tests.models import Worker, WorkMeter, trainer
+from tests.helpers.paths import ROOT
+from tests.helpers.training import Worker, WorkMeter, trainer
 
-ROOT = Path(__file__).parents[1]
 PAPER = ROOT.parent / "shared" / "paper" / "results_131x8.csv"
 P = (0.5, 0.7, 0.65, 0.72, 0.71, 0.725, 0.72, 0.71, 0.73, 0.73, 0.72, 0.7)
 BASELINE = 0.4

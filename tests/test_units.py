@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_pepr.cost import ENERGY, MEMORY, RESOURCES, TIME
-from lightning_pepr.units import UNITS, in_words, unit_for
+from lightning_pepr.cost import ENERGY, MEMORY, RESOURCES, TIME, UNITS, in_words, unit_for
 
 
 @given(st.floats(1e-12, 1e12), st.sampled_from(RESOURCES))

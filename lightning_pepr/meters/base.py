@@ -152,7 +152,7 @@ class Reading:
         )
 
 
-class Source(Protocol):
+class EnergySource(Protocol):
     """One kind of hardware that tells the cumulative energy of its devices. A `HostMeter` reads several.
 
     It counts from its first mark. No method raises for a trouble of the hardware: a device that cannot be read gives

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from lightning_pepr.meters.base import Part, Quality, Source
+from lightning_pepr.meters.base import EnergySource, Part, Quality
 
 
 class TorchDevice(Protocol):
@@ -51,7 +51,7 @@ class Unavailable:
         """There is nothing to let go of."""
 
 
-def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None) -> list[Source]:
+def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None) -> list[EnergySource]:
     """Open a source for the GPUs that are meant, and one for the processor.
 
     Args:
@@ -62,7 +62,7 @@ def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None)
         ValueError: If `devices` names a GPU that is not there.
     """
     nvidia, others = find_devices(devices)
-    sources: list[Source] = [Unavailable(f"gpu:{name}", reason) for name, reason in others.items()]
+    sources: list[EnergySource] = [Unavailable(f"gpu:{name}", reason) for name, reason in others.items()]
     if nvidia:
         from lightning_pepr.meters.nvml import NvmlSource
 
@@ -71,7 +71,7 @@ def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None)
     return sources
 
 
-def _processor(powercap: Path | None) -> Source:
+def _processor(powercap: Path | None) -> EnergySource:
     """The processor's counters if they can be read, else an estimate."""
     from lightning_pepr.meters.rapl import POWERCAP, RaplSource, find_domains
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lightning_pepr.meters.base import Part, Reading, Source
+from lightning_pepr.meters.base import EnergySource, Part, Reading
 from lightning_pepr.meters.devices import Device, open_sources
 
 REMEMBERED = 4096
@@ -46,7 +46,7 @@ class HostMeter:
         self._lock = threading.RLock()
         self._unsettled: OrderedDict[float, float] = OrderedDict()  # time_s of a reading: its boundary
         self._final: OrderedDict[float, Reading] = OrderedDict()
-        self._sources: list[Source] = open_sources(self._devices, self._powercap)
+        self._sources: list[EnergySource] = open_sources(self._devices, self._powercap)
         self._opened = self._last = time.monotonic()
         for source in self._sources:
             source.mark(self._opened)

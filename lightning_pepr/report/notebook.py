@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from lightning_pepr.cost import ENERGY, RESOURCES
-from lightning_pepr.units import in_words
+from lightning_pepr.cost import ENERGY, RESOURCES, in_words
 
 if TYPE_CHECKING:
     from lightning_pepr.record import RunRecord
-    from lightning_pepr.sources import Runs
+    from lightning_pepr.runs.load import Runs
 
 _LEFT = "text-align:left;vertical-align:top;white-space:nowrap"
 _RIGHT = "text-align:right;vertical-align:top;white-space:nowrap"

@@ -9,13 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_pepr import __version__
-from lightning_pepr.report import palette
-from lightning_pepr.report.contents import collect
+from lightning_pepr._version import __version__
+from lightning_pepr.figures import palette
+from lightning_pepr.report.data import collect
 
 if TYPE_CHECKING:
-    from lightning_pepr.columns import Columns
-    from lightning_pepr.sources import Source
+    from lightning_pepr.runs.columns import Columns
+    from lightning_pepr.runs.load import Source
     from lightning_pepr.space import ModelSpace
 
 HERE = Path(__file__).parent

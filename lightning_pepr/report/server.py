@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from lightning_pepr.report.contents import nothing_yet
+from lightning_pepr.report.data import nothing_yet
 from lightning_pepr.report.page import TITLE, render, to_json
 
 ADDRESS = "127.0.0.1"

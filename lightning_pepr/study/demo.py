@@ -82,8 +82,8 @@ def demo(
     finished: list[Path] = []
     with StudyProgress(models, [DEMO_MODELS.get(name, 10.0) for name in models]) as progress:
         try:
-            from lightning_pepr.study.data import NoduleData
-            from lightning_pepr.study.runner import train_model
+            from lightning_pepr.study.data.modules import NoduleData
+            from lightning_pepr.study.training import train_model
 
             if data is None:
                 data = NoduleData(IMAGE_SIZE, BATCH_SIZE)
@@ -120,9 +120,9 @@ def draw(runs: Sequence[Path], path: Path) -> None:
     """
     import polars as pl
 
+    from lightning_pepr.figures import save_score_profile
     from lightning_pepr.ranking import rank
-    from lightning_pepr.report.figures import save_score_profile
-    from lightning_pepr.sources import load_runs
+    from lightning_pepr.runs.load import load_runs
     from lightning_pepr.space import ModelSpace
 
     table = load_runs(list(runs))

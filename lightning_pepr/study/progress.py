@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lightning_pepr.units import printable
+from lightning_pepr.utilities.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_pepr.record import FILE_NAME, RunRecord, now
-from lightning_pepr.study.driver import StudyError, device_lock, execute, put_aside
-from lightning_pepr.study.plan import Estimate, Run, StudyFolder, is_done, summary
+from lightning_pepr.record import RunRecord
+from lightning_pepr.study.budget import Purse
+from lightning_pepr.study.local import StudyError, device_lock, execute, put_aside
 from lightning_pepr.study.progress import StudyProgress
-from lightning_pepr.study.purse import Purse
+from lightning_pepr.study.settings import Estimate, Run, StudyFolder, is_done, summary
 from lightning_pepr.study.worker import run_of
+from lightning_pepr.utilities.environment import now
+from lightning_pepr.utilities.files import FILE_NAME
 
 INSTALL = "pip install 'lightning-pepr[ray]'"
 

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.study.plan import MEDMNIST, DataSize, Model, Run, Settings
-from lightning_pepr.study.zoo import WILDCARDS, architectures, match_names, timm_name
+from lightning_pepr.paper.architectures import architectures, timm_name
+from lightning_pepr.study.models import WILDCARDS, match_names
+from lightning_pepr.study.settings import MEDMNIST, DataSize, Model, Run, Settings
 
 Tell = Callable[..., None]
 
@@ -69,8 +70,8 @@ def _end_with_the_driver() -> None:
 def _train(task: dict[str, Any], tell: Tell) -> None:
     """Train one run; `out` and `run` say which and where to."""
     from lightning_pepr.space import ModelSpace
-    from lightning_pepr.study.data import make_data
-    from lightning_pepr.study.runner import Progress, train_model
+    from lightning_pepr.study.data.modules import make_data
+    from lightning_pepr.study.training import Progress, train_model
 
     run = run_of(task["run"], task["apart"])
     _timm()
@@ -161,7 +162,7 @@ def survey_data(settings: Settings, image_sizes: Sequence[int] = ()) -> DataSize
         ModuleNotFoundError: If what reads it is not installed.
         ValueError: If its labels are not classes, or a part lacks some.
     """
-    from lightning_pepr.study.data import check_data, make_data
+    from lightning_pepr.study.data.modules import check_data, make_data
 
     # Which image is in which part does not depend on their size, so a small one will do, except for MedMNIST's data
     # sets: each size has its file, and those that the runs will read must be there.

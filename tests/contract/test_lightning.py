@@ -1,4 +1,4 @@
-"""What `lightning_pepr.callback` relies on in Lightning, as tests of Lightning itself.
+"""What `lightning_pepr.callbacks.pepr` relies on in Lightning, as tests of Lightning itself.
 
 None of these touches our code. One that fails after an upgrade names the assumption that broke.
 """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lightning_pepr import ModelSpace, pepr
-from tests.contract.cells import BUDGET_KWH, CELLS, SCHEDULES, performance, run_cell
+from tests.helpers.cells import BUDGET_KWH, CELLS, SCHEDULES, performance, run_cell
 
 # A training metric is known when the training epoch ends; with these schedules the others act before that.
 UNSERVED = {("training_step", "twice"), ("training_step", "every_other")}
@@ -25,7 +25,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [*command, "-m", "tests.contract.cells", str(target)], cwd=root, capture_output=True, text=True, timeout=280
+        [*command, "-m", "tests.helpers.cells", str(target)], cwd=root, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(target.read_text())

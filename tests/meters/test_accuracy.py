@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.meters.accuracy import CASES, measure
+from benchmarks.meter_accuracy import CASES, measure
 
 BOUNDS = {  # of the bias, the standard deviation, and the median of the stated error
     "counter, 1 s": (0.005, 0.018, 0.10),

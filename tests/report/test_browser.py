@@ -22,15 +22,16 @@ from hypothesis import strategies as st
 
 from lightning_pepr.auditing import audit
 from lightning_pepr.cost import RESOURCES, Resource
-from lightning_pepr.functional import normalize, pepr, pepr_curve
+from lightning_pepr.curve import pepr_curve
+from lightning_pepr.functional import normalize, pepr
 from lightning_pepr.ranking import rank
-from lightning_pepr.report import contents
+from lightning_pepr.report import data as contents
 from lightning_pepr.report.page import HERE, write_page
 from lightning_pepr.report.server import ReportServer
-from lightning_pepr.sources import load_runs
+from lightning_pepr.runs.load import load_runs
 from lightning_pepr.space import ModelSpace
-from tests.report.browser import Browser, launch
-from tests.report.runs import make_run, save_runs
+from tests.helpers.browser import Browser, launch
+from tests.helpers.records import make_run, save_runs
 
 pytestmark = pytest.mark.slow
 

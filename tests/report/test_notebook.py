@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lightning_pepr.cost import ENERGY
+from lightning_pepr.cost import ENERGY, in_words
 from lightning_pepr.ranking import rank
 from lightning_pepr.record import CostEntry, RunRecord
 from lightning_pepr.report.notebook import show
-from lightning_pepr.sources import load_runs
-from lightning_pepr.units import in_words
-from tests.report.runs import make_run, save_runs
+from lightning_pepr.runs.load import load_runs
+from tests.helpers.records import make_run, save_runs
 
 
 class Reader(HTMLParser):

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from benchmarks.report import make_runs
 from lightning_pepr.cli import main
-from lightning_pepr.report import contents
-from lightning_pepr.report.contents import collect, fingerprint, nothing_yet
+from lightning_pepr.report import data as contents
+from lightning_pepr.report.data import collect, fingerprint, nothing_yet
 from lightning_pepr.report.page import HERE, SCRIPTS, render, to_json, write_page
 from lightning_pepr.space import ModelSpace
-from tests.report.runs import make_run, save_runs
+from tests.helpers.records import make_run, save_runs
 
 PLOTLY = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
 

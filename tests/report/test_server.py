@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lightning_pepr.report.contents import collect
+from lightning_pepr.report.data import collect
 from lightning_pepr.report.server import ReportServer
-from tests.report.runs import make_run
+from tests.helpers.records import make_run
 
 
 class Study:

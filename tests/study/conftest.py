@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Subset
 
-from lightning_pepr.study.data import NoduleData
-from lightning_pepr.study.outlines import Outlines, load_outlines
+from lightning_pepr.study.data.modules import NoduleData
+from lightning_pepr.study.data.outlines import Outlines, load_outlines
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 import timm
 
 from lightning_pepr import RunRecord, rank
-from lightning_pepr.study.data import NoduleData
+from lightning_pepr.study.data.modules import NoduleData
 from lightning_pepr.study.demo import DEMO_MODELS, FIGURE, IMAGE_SIZE, demo, draw
 
 SMALL = ("test_resnet.r160_in1k", "test_convnext.r160_in1k")
@@ -52,7 +52,7 @@ def test_it_trains_tells_and_draws(few: NoduleData, tmp_path: Path, capsys: pyte
 def test_ctrl_c_keeps_what_is_finished(cache: Path, tmp_path: Path) -> None:
     """A real signal to a real process, in the second model."""
     code = (
-        "from pathlib import Path; from lightning_pepr.study.data import NoduleData\n"
+        "from pathlib import Path; from lightning_pepr.study.data.modules import NoduleData\n"
         "from lightning_pepr.study.demo import demo\n"
         f"data = NoduleData(32, 64, cache=Path({str(cache)!r}))\n"
         f"print('kept', demo(Path({str(tmp_path)!r}), models={(SMALL[0], SMALL[1], SMALL[1])!r}, epochs=1,"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from lightning_pepr.study import driver
-from lightning_pepr.study.driver import LOCKS, device_lock, lock_folder
-from lightning_pepr.study.plan import Settings
+from lightning_pepr.study import local as driver
+from lightning_pepr.study.local import LOCKS, device_lock, lock_folder
+from lightning_pepr.study.settings import Settings
 
 
 @pytest.mark.skipif(not Path("/tmp").is_dir(), reason="there is no /tmp")

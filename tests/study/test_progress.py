@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from lightning_pepr.study.progress import StudyProgress
-from lightning_pepr.study.runner import Progress
+from lightning_pepr.study.training import Progress
 
 
 def run(console: Console) -> None:

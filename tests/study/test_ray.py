@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from lightning_pepr import RunRecord, load_runs
 from lightning_pepr.record import CostEntry
-from lightning_pepr.study.driver import LOCKS, Heard, StopRun
-from lightning_pepr.study.plan import DataSize, Model, Run, Settings, StudyFolder, is_done, make_runs
+from lightning_pepr.study.local import LOCKS, Heard, StopRun
+from lightning_pepr.study.settings import DataSize, Model, Run, Settings, StudyFolder, is_done, make_runs
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'lightning-pepr[ray]'")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_pepr.study.options import parse
+from lightning_pepr.cli.study_options import parse
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "slurm.sh"
 BASH = shutil.which("bash")

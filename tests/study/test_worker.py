@@ -11,10 +11,10 @@ import pytest
 import timm
 import torch
 
-from lightning_pepr.study.module import TimmClassifier
-from lightning_pepr.study.plan import Model, Run, Settings
+from lightning_pepr.study.classifier import TimmClassifier
+from lightning_pepr.study.settings import Model, Run, Settings
 from lightning_pepr.study.worker import _survey, check_weights, run_of, survey_data, survey_models
-from tests.study.test_data import medmnist
+from tests.study.data.test_data import medmnist
 
 SMALL = "test_resnet.r160_in1k"
 LITE = "tf_efficientnet_lite0"

@@ -1,0 +1,1 @@
+"""What a run has spent: by stage, over ranks, over fits."""

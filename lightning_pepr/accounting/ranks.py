@@ -1,0 +1,118 @@
+"""Merges what the ranks of a run have measured: each device and each host counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lightning_pepr.accounting.stages import Spent
+from lightning_pepr.meters.base import Part, Quality
+
+
+@dataclass(frozen=True, slots=True)
+class RankReport:
+    """What one rank knows of the run, or what all of them know together.
+
+    Attributes:
+        host: The name of the rank's host; empty in a merged report.
+        stages: What each stage has cost.
+        total: What they have cost together.
+        data_samples: Training samples seen; None if they cannot be counted.
+        memory_gb: Peak memory in GB; None if unknown.
+        performance: The monitored value, where this rank has a fresh one.
+        evaluated: Of how many samples it is; None if that could not be counted.
+        keys: The keys that this rank has logged.
+        names: What the devices are called, by the keys of the parts.
+    """
+
+    host: str
+    stages: Mapping[str, Spent]
+    total: Spent
+    data_samples: int | None = None
+    memory_gb: float | None = None
+    performance: float | None = None
+    evaluated: int | None = None
+    keys: frozenset[str] = field(default_factory=frozenset)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def gather(report: RankReport) -> list[RankReport]:
+    """The reports of all ranks, in their order. A collective: every rank must call it.
+
+    Without `torch.distributed`, or before it is initialised, there is this rank alone.
+    """
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return [report]
+    reports: list[RankReport | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(reports, report)
+    return [each for each in reports if each is not None]
+
+
+def merge(reports: Sequence[RankReport]) -> RankReport:
+    """One report of the whole run.
+
+    Energy is summed over distinct devices and hosts, time and memory are those of the largest rank, samples are
+    summed, and performance is averaged over the ranks that have one, whose samples are summed.
+    """
+    keepers = _keepers(reports)
+    slowest = max(reports, key=lambda report: report.total.time_ns)
+    stages = {}
+    for stage in dict.fromkeys(stage for report in reports for stage in report.stages):
+        at_stage = [report.stages.get(stage, Spent()) for report in reports]
+        stages[stage] = Spent(_merge_parts(keepers, at_stage), slowest.stages.get(stage, Spent()).time_ns)
+    total = Spent(_merge_parts(keepers, [report.total for report in reports]), slowest.total.time_ns)
+    performances = [report.performance for report in reports if report.performance is not None]
+    evaluated = [r.evaluated for r in reports if r.performance is not None and r.evaluated is not None]
+    samples = [report.data_samples for report in reports if report.data_samples is not None]
+    return RankReport(
+        host="",
+        stages=stages,
+        total=total,
+        data_samples=sum(samples) if len(samples) == len(reports) else None,
+        memory_gb=max((r.memory_gb for r in reports if r.memory_gb is not None), default=None),
+        performance=sum(performances) / len(performances) if performances else None,
+        evaluated=sum(evaluated) if evaluated and len(evaluated) == len(performances) else None,
+        keys=frozenset[str]().union(*(report.keys for report in reports)),
+        names={device_key(report.host, key): name for report in reports for key, name in report.names.items()},
+    )
+
+
+def device_key(host: str, key: str) -> str:
+    """The name of a part in the whole run: a simulated or virtual device may bear the same UUID on two hosts."""
+    return key if key.endswith(f":{host}") else f"{host}/{key}"
+
+
+def _keepers(reports: Sequence[RankReport]) -> dict[str, list[tuple[int, str]]]:
+    """Which ranks' parts make up each device: (rank, key) pairs.
+
+    A counter sees the whole device, whichever rank reads it, so one rank is kept: the best measured, then the one
+    that saw the most. An estimate sees the processes of its own rank alone, so all of them are summed. The choice is
+    made once, by the totals, so that stages still add up.
+    """
+    offers: dict[str, list[tuple[int, str, Part]]] = {}
+    for rank, report in enumerate(reports):
+        for key, part in report.total.parts.items():
+            offers.setdefault(device_key(report.host, key), []).append((rank, key, part))
+    order = list(Quality)
+    keepers = {}
+    for name, candidates in offers.items():
+        if all(part.quality is Quality.ESTIMATED for _, _, part in candidates):
+            keepers[name] = [(rank, key) for rank, key, _ in candidates]
+        else:
+            rank, key, _ = min(
+                candidates, key=lambda c: (order.index(c[2].quality), c[2].losses, -(c[2].energy_uj or 0))
+            )
+            keepers[name] = [(rank, key)]
+    return keepers
+
+
+def _merge_parts(keepers: Mapping[str, Iterable[tuple[int, str]]], spent: Sequence[Spent]) -> dict[str, Part]:
+    merged: dict[str, Part] = {}
+    for name, chosen in keepers.items():
+        for rank, key in chosen:
+            part = spent[rank].parts.get(key)
+            if part is not None:
+                merged = dict(Spent(merged).plus(Spent({name: part})).parts)
+    return merged

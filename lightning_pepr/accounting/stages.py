@@ -1,0 +1,200 @@
+"""Splits what a meter reads among the stages of a run, so that the stages add up to the whole exactly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from lightning_pepr.meters.base import Meter, Part, Quality, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Energy and time of one stage, or of several together.
+
+    Attributes:
+        parts: The energy of each device.
+        time_ns: Wall time in nanoseconds.
+    """
+
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    time_ns: int = 0
+
+    @property
+    def reading(self) -> Reading:
+        """The energy as one reading, which knows its sum, error and quality."""
+        return Reading(parts=self.parts, time_s=self.time_ns / 1e9)
+
+    @property
+    def energy_uj(self) -> int | None:
+        """Energy of all devices in microjoules; None if there is none, or one was not measured."""
+        known = [part.energy_uj for part in self.parts.values()]
+        if not known or None in known:
+            return None
+        return sum(energy for energy in known if energy is not None)
+
+    @property
+    def reason(self) -> str:
+        """What was lost or could not be measured, in any part; empty where there is nothing to tell."""
+        return "; ".join(dict.fromkeys(part.reason for part in self.parts.values() if part.reason))
+
+    def plus(self, later: Spent, joined: bool = False) -> Spent:
+        """Both together.
+
+        Args:
+            later: What was spent afterwards.
+            joined: Whether it began at the very boundary where this one ended, whose uncertainty then cancels.
+        """
+        parts = dict(self.parts)
+        for key, part in later.parts.items():
+            parts[key] = _add(parts[key], part, joined) if key in parts else part
+        return Spent(parts, self.time_ns + later.time_ns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for a checkpoint."""
+        parts = {key: {**asdict(part), "quality": part.quality.value} for key, part in self.parts.items()}
+        return {"parts": parts, "time_ns": self.time_ns}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Spent:
+        """What `to_dict` gave."""
+        parts = {key: Part(**{**part, "quality": Quality(part["quality"])}) for key, part in data["parts"].items()}
+        return cls(parts, int(data["time_ns"]))
+
+
+@dataclass(slots=True)
+class _Boundary:
+    at_ns: int
+    reading: Reading
+
+
+@dataclass(slots=True)
+class _Window:
+    stage: str
+    begin: _Boundary
+    end: _Boundary
+    joined: bool  # to the window before it
+
+    def spent(self) -> Spent:
+        return Spent((self.end.reading - self.begin.reading).parts, self.end.at_ns - self.begin.at_ns)
+
+
+class Ledger:
+    """Reads a meter wherever a stage ends and the next begins: one reading, shared by both.
+
+    A boundary does not wait for the next tick: it is settled at a later one, and until then its uncertainty is in the
+    error.
+
+    Args:
+        meter: What is read. If it raises, what it had read so far is kept and the loss is marked.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._stage: str | None = None
+        self._last: _Boundary | None = None
+        self._windows: list[_Window] = []  # those that are not settled yet
+        self._stages: dict[str, Spent] = {}
+        self._total = Spent()
+        self._counting = False  # whether the window before was counted, so that the next one joins it
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that is running; None while nothing is counted."""
+        return self._stage
+
+    def switch_stage(self, stage: str | None, wait: bool = False) -> None:
+        """End the running stage here and begin another.
+
+        Args:
+            stage: The stage that begins; None to count nothing from here on.
+            wait: Whether to wait until the reading at this boundary is final.
+        """
+        boundary = self._read(wait)
+        if self._stage is not None and self._last is not None:
+            self._windows.append(_Window(self._stage, self._last, boundary, joined=self._counting))
+            self._counting = True
+        else:
+            self._counting = False
+        self._stage, self._last = stage, boundary
+        self._fold()
+
+    def leave_out(self) -> None:
+        """Count nothing of what has been since the last boundary; the running stage goes on."""
+        stage, self._stage = self._stage, None
+        self.switch_stage(stage)
+
+    def stages(self) -> dict[str, Spent]:
+        """What each stage has cost up to the last boundary."""
+        stages = dict(self._stages)
+        for window in self._windows:
+            stages[window.stage] = stages.get(window.stage, Spent()).plus(window.spent())
+        return stages
+
+    def total(self) -> Spent:
+        """What all stages together have cost up to the last boundary."""
+        total = self._total
+        for window in self._windows:
+            total = total.plus(window.spent(), joined=window.joined)
+        return total
+
+    def _read(self, wait: bool) -> _Boundary:
+        at_ns = time.monotonic_ns()
+        try:
+            reading = self._meter.read(wait=wait)
+        except Exception as error:
+            # A user's own meter may raise; training must not feel it.
+            parts = self._last.reading.parts if self._last else {"meter": Part(None, Quality.UNAVAILABLE)}
+            reason = f"the meter raised {type(error).__name__}: {error}"
+            reading = Reading({k: replace(p, losses=p.losses + 1, reason=reason) for k, p in parts.items()})
+        if self._last is not None and reading.parts.keys() != self._last.reading.parts.keys():
+            reading = _aligned(reading, self._last.reading)
+        return _Boundary(at_ns, reading)
+
+    def _fold(self) -> None:
+        """Settle what can be settled by now, and add it to the totals."""
+        while self._windows:
+            window = self._windows[0]
+            for boundary in (window.begin, window.end):
+                if not boundary.reading.settled:
+                    boundary.reading = self._settled(boundary.reading)
+            if not (window.begin.reading.settled and window.end.reading.settled):
+                return
+            spent = window.spent()
+            self._stages[window.stage] = self._stages.get(window.stage, Spent()).plus(spent)
+            self._total = self._total.plus(spent, joined=window.joined)
+            del self._windows[0]
+
+    def _settled(self, reading: Reading) -> Reading:
+        try:
+            settled = self._meter.settle(reading, wait=False)
+        except Exception:
+            # The uncertainty of the edge stays in the error; there is nothing more to be had.
+            return Reading({k: replace(p, settled=True) for k, p in reading.parts.items()}, reading.time_s)
+        return settled if settled.parts.keys() == reading.parts.keys() else reading
+
+
+def _add(first: Part, second: Part, joined: bool) -> Part:
+    known = first.energy_uj is not None and second.energy_uj is not None
+    return Part(
+        energy_uj=(first.energy_uj or 0) + (second.energy_uj or 0) if known else None,
+        quality=Quality.worst(first.quality, second.quality),
+        begin_j=first.begin_j if joined else first.begin_j + second.begin_j,
+        end_j=second.end_j if joined else first.end_j + second.end_j,
+        drift_j=first.drift_j + second.drift_j,
+        losses=first.losses + second.losses,
+        reason=second.reason or first.reason,
+        gain=max(first.gain, second.gain),
+        settled=first.settled and second.settled,
+    )
+
+
+def _aligned(reading: Reading, before: Reading) -> Reading:
+    """Give a reading the parts of the one before it: what is gone was lost, what is new counts from here."""
+    parts = {}
+    for key, part in before.parts.items():
+        gone = replace(part, losses=part.losses + 1, reason="the meter no longer reports it")
+        parts[key] = reading.parts.get(key, gone)
+    return replace(reading, parts=parts)

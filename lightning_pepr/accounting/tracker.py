@@ -1,0 +1,289 @@
+"""What a run has spent so far: by this rank in this fit, by all ranks, and with the fits before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lightning_pepr.accounting.ranks import RankReport, gather, merge
+from lightning_pepr.accounting.stages import Ledger, Spent
+from lightning_pepr.carbon import Intensity, carbon_g
+from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, TIME
+from lightning_pepr.meters import Meter, open_meter
+from lightning_pepr.meters.memory import MemoryMeter
+from lightning_pepr.record import CostEntry, DeviceEntry, RunRecord, Stage
+from lightning_pepr.utilities.environment import host_name, processor_name
+
+UJ_PER_KWH = 3.6e12
+J_PER_KWH = 3.6e6
+
+NO_INTENSITY = (
+    "the carbon intensity of the electricity is not known; give PePRCallback(…, carbon_intensity=…), in g CO2e per kWh "
+    'or as a country such as "DNK"'
+)
+NO_BATCH_SIZE = "no tensor was found in a batch, whose first dimension would tell its size"
+LAZY_PARAMETERS = "the model's parameters are not initialised when the fit begins"
+CUT_OFF = "the run was cut off; what other ranks spent after the last evaluation is missing"
+
+
+class CostTracker:
+    """Adds up what a run spends, on all ranks, over its fits.
+
+    Args:
+        own_meter: A user's meter, which is read but never closed; None opens one for each fit.
+        devices: The GPUs to meter, as `open_meter` takes them; None is the device that is given to `open`.
+    """
+
+    def __init__(self, own_meter: Meter | None, devices: Sequence[int | str] | None) -> None:
+        self._own_meter = own_meter
+        self._devices = devices
+        self._let_go()
+        self.reset_run()
+
+    def reset_run(self) -> None:
+        """Begin a new run."""
+        self._before = RankReport("", {}, Spent(), data_samples=0)
+        self.reset_fit()
+
+    def reset_fit(self) -> None:
+        """Begin a fit of the run."""
+        self._samples: int | None = 0
+        self._least_peak_gb = 0.0  # the peak of memory when something was left out
+        self._own: RankReport | None = None  # this rank's latest report in this fit,
+        self._ranks: list[RankReport] = []  # that of each rank,
+        self._merged: RankReport | None = None  # and all of them together
+
+    def _let_go(self) -> None:
+        self._meter: Meter | None = None
+        self._ledger: Ledger | None = None
+        self._memory: MemoryMeter | None = None
+        self._device: torch.device | None = None
+        self._names: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave handles behind: they mean nothing in another process."""
+        return {**self.__dict__, "_meter": None, "_ledger": None, "_memory": None}
+
+    # One rank -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a meter to read."""
+        return self._ledger is not None
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that is running."""
+        return None if self._ledger is None else self._ledger.stage
+
+    def open(self, device: torch.device) -> None:
+        """Open the meters for the device that this process trains on: the other ranks read theirs."""
+        self.close()
+        self._device = device
+        self._meter = self._own_meter or open_meter([device] if self._devices is None else self._devices)
+        self._ledger = Ledger(self._meter)
+        self._names = self._name_devices()
+        self._memory = MemoryMeter([device.index or 0] if device.type == "cuda" else [])
+
+    def start(self) -> None:
+        """Begin to look at the memory."""
+        if self._memory is not None:
+            self._memory.start()
+
+    def close(self) -> None:
+        """Let go of the meters; may be called twice."""
+        if self._memory is not None:
+            self._memory.stop()
+        if self._meter is not None and self._meter is not self._own_meter:
+            self._meter.close()
+        self._let_go()
+
+    def why_no_energy(self) -> str:
+        """Why energy cannot be measured here; empty if it can."""
+        if self._meter is None:
+            return "no meter is open"
+        look = Ledger(self._meter)  # apart from the run's own
+        look.switch_stage("look")
+        look.switch_stage(None)
+        spent = look.total()
+        return "" if spent.energy_uj is not None else spent.reason or "no meter could measure it"
+
+    def switch_stage(self, stage: str | None, wait: bool = False) -> None:
+        """End the running stage here and begin another; None counts nothing from here on."""
+        if self._ledger is None:
+            return
+        if self._device is not None and self._device.type == "cuda":
+            # Work that is queued belongs to the stage that queued it. A broken device is for Lightning to report.
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.synchronize(self._device)
+        self._ledger.switch_stage(stage, wait)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether a stage is running in which no sample has been counted since the last gathering."""
+        return self.stage is not None and self._own is not None and self._own.data_samples == self._samples
+
+    def leave_out(self) -> None:
+        """Count nothing of what has been since the last gathering, as if the fit had stood still."""
+        if self._ledger is None:
+            return
+        if self._device is not None and self._device.type == "cuda":
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.synchronize(self._device)
+        self._ledger.leave_out()
+        self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
+        self.start()  # the memory's peak begins anew
+
+    def count(self, samples: int | None) -> None:
+        """Count training samples; None, if a batch does not tell how many it has."""
+        if self._samples is not None:
+            self._samples = None if samples is None else self._samples + samples
+
+    def _report(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
+        peak = None if self._memory is None else self._memory.peak_bytes()
+        return RankReport(
+            host=host_name(),
+            stages={} if self._ledger is None else self._ledger.stages(),
+            total=Spent() if self._ledger is None else self._ledger.total(),
+            data_samples=self._samples,
+            memory_gb=None if peak is None else max(peak / 1e9, self._least_peak_gb),
+            performance=None if performance is None else float(performance),
+            evaluated=evaluated,
+            keys=frozenset(keys),
+            names=self._names,
+        )
+
+    def _name_devices(self) -> dict[str, str]:
+        """What this rank's devices are called: its processor, and its GPU as torch names it."""
+        names = {f"cpu:{host_name()}": processor_name()}
+        if self._device is not None and self._device.type == "cuda" and self._meter is not None:
+            with contextlib.suppress(Exception):  # a user's own meter may raise; training must not feel it
+                gpus = [key for key in self._meter.read(wait=False).parts if key.startswith("gpu:")]
+                if len(gpus) == 1 and self._devices is None:
+                    names[gpus[0]] = torch.cuda.get_device_name(self._device)
+        return names
+
+    # All ranks ------------------------------------------------------------------------------------------------------
+
+    def gather(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
+        """What all ranks have spent in this fit. A collective.
+
+        Args:
+            performance: This rank's monitored value, a number or a tensor of one, if it has a fresh one.
+            keys: What this rank has logged.
+            evaluated: Of how many samples the value is, if that is known.
+        """
+        self._own = self._report(performance, keys, evaluated)
+        self._ranks = gather(self._own)
+        self._merged = merge(self._ranks)
+        return self._merged
+
+    def cut_off(self, rank: int, ranks: int) -> None:
+        """Take this rank's last report without asking the others, who may be gone."""
+        self._ranks = self._ranks or [RankReport("", {}, Spent(), data_samples=0) for _ in range(ranks)]
+        self._ranks[rank] = self._report()
+        self._merged = merge(self._ranks)
+
+    def whole(self) -> RankReport:
+        """What the run has spent up to the last gathering, with earlier fits."""
+        return self._before if self._merged is None else _plus(self._before, self._merged)
+
+    def finish(self) -> None:
+        """End a fit: what it has spent is from now on an earlier fit's."""
+        self._before, self._ranks, self._merged = self.whole(), [], None
+
+    def write_to(self, run: RunRecord, intensity: Intensity | None) -> None:
+        """Write what the run has spent into its record."""
+        whole = self.whole()
+        run.costs = self._entries(whole, run.params, intensity)
+        tested = {name: stage for name, stage in run.stages.items() if name == "test"}
+        run.stages = {name: stage_of(spent) for name, spent in whole.stages.items()} | tested
+        run.devices = {
+            key: DeviceEntry(
+                name=whole.names.get(key, ""),
+                host=key.partition("/")[0] if "/" in key else key.partition(":")[2],
+                energy_uj=part.energy_uj,
+                error_j=None if part.energy_uj is None else part.error_j,
+                quality=part.quality.value,
+                gain=part.gain,
+                reason=part.reason,
+            )
+            for key, part in whole.total.parts.items()
+        }
+
+    def _entries(self, whole: RankReport, params: int | None, intensity: Intensity | None) -> dict[str, CostEntry]:
+        spent, reading = whole.total, whole.total.reading
+        if spent.energy_uj is None:
+            energy = CostEntry(reason=spent.reason or "no meter could measure it")
+        else:
+            quality, lost = reading.quality.value, reading.lower_bound
+            reason = spent.reason if lost else ""
+            energy = CostEntry(spent.energy_uj / UJ_PER_KWH, reading.error_j / J_PER_KWH, quality, lost, reason)
+        if intensity is None:
+            carbon = CostEntry(reason=NO_INTENSITY)
+        else:
+            grams, error = carbon_g(energy.value, intensity), carbon_g(energy.error, intensity)
+            carbon = CostEntry(grams, error, energy.quality, energy.lower_bound, energy.reason)
+        on_gpu = self._device is not None and self._device.type == "cuda"
+        return {
+            ENERGY.field: energy,
+            CARBON.field: carbon,
+            TIME.field: CostEntry(spent.time_ns / 1e9, 0.0, "counter"),
+            # torch counts its own memory; what is sampled can miss a peak.
+            MEMORY.field: CostEntry(reason="no memory could be read")
+            if whole.memory_gb is None
+            else CostEntry(whole.memory_gb, 0.0 if on_gpu else None, "counter" if on_gpu else "estimated"),
+            DATA.field: _counted(whole.data_samples, NO_BATCH_SIZE),
+            PARAMS.field: _counted(params, LAZY_PARAMETERS),
+        }
+
+    # Checkpoints ----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the run has spent up to the last gathering, as plain types."""
+        whole = self.whole()
+        return {
+            "stages": {stage: spent.to_dict() for stage, spent in whole.stages.items()},
+            "total": whole.total.to_dict(),
+            "data_samples": whole.data_samples,
+            "memory_gb": whole.memory_gb,
+            "names": dict(whole.names),
+        }
+
+    def resume(self, data: Mapping[str, Any]) -> None:
+        """Go on from what `to_dict` gave."""
+        self._before = RankReport(
+            host="",
+            stages={stage: Spent.from_dict(spent) for stage, spent in data["stages"].items()},
+            total=Spent.from_dict(data["total"]),
+            data_samples=data["data_samples"],
+            memory_gb=data["memory_gb"],
+            names=data["names"],
+        )
+
+
+def stage_of(spent: Spent) -> Stage:
+    """What a record keeps of a stage."""
+    return Stage(energy_uj=spent.energy_uj, time_ns=spent.time_ns)
+
+
+def _counted(number: int | None, reason: str) -> CostEntry:
+    return CostEntry(reason=reason) if number is None else CostEntry(float(number), 0.0, "counter")
+
+
+def _plus(before: RankReport, fit: RankReport) -> RankReport:
+    """What earlier fits of a run and this one have spent together."""
+    names = dict.fromkeys([*before.stages, *fit.stages])
+    known = [gb for gb in (before.memory_gb, fit.memory_gb) if gb is not None]
+    counted = before.data_samples is not None and fit.data_samples is not None
+    return RankReport(
+        host="",
+        stages={name: before.stages.get(name, Spent()).plus(fit.stages.get(name, Spent())) for name in names},
+        total=before.total.plus(fit.total),
+        data_samples=(before.data_samples or 0) + (fit.data_samples or 0) if counted else None,
+        memory_gb=max(known, default=None),
+        names={**before.names, **fit.names},
+    )

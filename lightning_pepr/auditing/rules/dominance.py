@@ -1,0 +1,110 @@
+"""The rule about one model that sets the high of a space alone."""
+
+from __future__ import annotations
+
+import warnings
+
+import polars as pl
+
+from lightning_pepr.auditing.rules.cohorts import FEW, MANY, positive, rounded
+from lightning_pepr.auditing.rules.values import rankable
+from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME, Resource
+
+_DOMINANT = 3.0  # times the second
+_BEYOND = 2.0  # times the highest intensity of the others
+_MEASURED = (ENERGY, CARBON, TIME, MEMORY)
+
+
+def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
+    """The one model that sets the high of its space alone, and the ranking without it.
+
+    Args:
+        runs: The prepared runs.
+        table: The same as `load_runs` returned them, to rank.
+        doubted: Runs whose costs do not fit each other.
+    """
+    dominant = (
+        pl.concat([_largest(runs, resource) for resource in _MEASURED])
+        .group_by("group", "_model", maintain_order=True)
+        .agg(pl.first("at"), pl.col("_told", "_field"))
+    )
+    without = [
+        _without(runs, table, group, Resource.of(fields[0]))
+        for group, fields in dominant.select("group", "_field").iter_rows()
+    ]
+    # A model that takes as long as it is dear may well be what it says.
+    fits = pl.col("_power").is_not_null() & ~pl.col("at").is_in(doubted["at"].implode())
+    return dominant.join(runs.select("at", "_power"), on="at", maintain_order="left").select(
+        "at",
+        evidence=pl.format(
+            "it alone sets the high of {}{}",
+            pl.col("_told").list.join(", "),
+            pl.Series("_without", without, dtype=pl.String),
+        ),
+        confidence=pl.when(fits).then(pl.lit("low")).otherwise(pl.lit("medium")),
+    )
+
+
+def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
+    """Of each group in which one model's largest cost is three times the next model's, the run that has it."""
+    models = (
+        runs.with_columns(_amount=positive(pl.col(resource.field)))
+        .drop_nulls("_amount")
+        .group_by("group", "_model")
+        .agg(
+            pl.col("_amount", "_energy", "_intensity").max(), pl.col("at").sort_by("_amount").last(), pl.first("model")
+        )
+        .sort("_amount")
+    )
+    largest = models.group_by("group", maintain_order=True).agg(
+        pl.last("at", "_model"),
+        _models=pl.len(),
+        _first=pl.last("_amount"),
+        _second=pl.col("_amount").get(-2, null_on_oob=True),
+        _next=pl.col("model").get(-2, null_on_oob=True),
+        **{f"{name}_first": pl.last(name) for name in ("_energy", "_intensity")},
+        **{f"{name}_others": pl.col(name).slice(0, pl.len() - 1).max() for name in ("_energy", "_intensity")},
+    )
+    times = pl.col("_first") / pl.col("_second")
+    if resource is CARBON:
+        # When a run was made, and with it the intensity within what the others have, is no property of its model.
+        by_grid = (pl.col("_energy_first") < _DOMINANT * pl.col("_energy_others")) & (
+            (pl.col("_intensity_first") < _BEYOND * pl.col("_intensity_others")) | (pl.col("_models") < MANY)
+        )
+        largest = largest.filter(~by_grid.fill_null(False))
+    return largest.filter((pl.col("_models") >= FEW) & (times >= _DOMINANT)).select(
+        "at",
+        "group",
+        "_model",
+        _field=pl.lit(resource.field),
+        _told=pl.format(
+            f"{resource.name} ({{}} {resource.unit}, {{}} times the {{}} of {{}})",
+            rounded(pl.col("_first")),
+            rounded(times),
+            rounded(pl.col("_second")),
+            pl.col("_next").fill_null("the next"),
+        ),
+    )
+
+
+def _without(runs: pl.DataFrame, table: pl.DataFrame, group: str | None, resource: Resource) -> str:
+    """What the ranking of a group would be without the model that sets its high; empty if it cannot be ranked."""
+    from lightning_pepr.ranking import leverage
+
+    at = runs.filter(pl.col("group").eq_missing(pl.lit(group, dtype=pl.String)), rankable())["at"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ends = leverage(table[at].with_columns(group=pl.lit(group, dtype=pl.String)), by=resource)
+    except ValueError:  # there is no performance to rank by
+        return ""
+    high = ends.filter(end="high")
+    if high.is_empty():
+        return ""
+    end = high.row(0, named=True)
+    changed, models, key = end["changed"], end["models"], f"PePR-{resource.letter}"
+    if end["first"] == end["first_without"]:
+        first = f"{end['first']} would be first as before"
+    else:
+        first = f"{end['first_without']} would be first of the others, not {end['first']}"
+    return f"; without it {first} by {key}, and {changed} of the {models} others would change places"

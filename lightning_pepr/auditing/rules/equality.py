@@ -1,0 +1,169 @@
+"""Rules about equal values: readings that are another run's, and runs that are in the table twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from lightning_pepr.auditing.rules.chance import repeated
+from lightning_pepr.auditing.rules.cohorts import COHORT, MANY, normal_power, rounded
+from lightning_pepr.auditing.rules.values import COSTS, PERFORMANCES
+
+_JOULES = (1.0, 3.6e6)  # a kWh in the units in which energy is written
+
+
+def duplicates(runs: pl.DataFrame) -> pl.DataFrame:
+    """Runs of one model that are equal in all that was measured, or have one `run_id`; all but the first."""
+    measured = runs.filter(pl.col("_key").is_duplicated())
+    measured = measured.filter(pl.any_horizontal(pl.col("_energy", "_time").is_not_null()))
+    same = ["_key", *COSTS, *PERFORMANCES]
+    text = "its costs and its performance are all, to the last digit, those of {}: it is the same run"
+    confidence = "high"
+    if not _have_repeats(measured):
+        # With few digits two runs may be equal by chance, where a model has several runs.
+        same += ["quality", "device", "boards", "_rest"]
+        text, confidence = "it is the same as {} in every column, and no other model has two runs", "medium"
+        if measured.unique(same)["_key"].is_duplicated().any():
+            measured = measured.clear()
+    ids = runs.drop_nulls("run_id")
+    found = [_copies(measured, same, text, confidence), _copies(ids, ["run_id"], "its run_id is that of {}", "medium")]
+    return pl.concat(found).unique("at", keep="first", maintain_order=True)
+
+
+def _copies(runs: pl.DataFrame, same: list[str], text: str, confidence: str) -> pl.DataFrame:
+    first = [pl.col(name).first().over(same).alias(f"_{name}_first") for name in ("at", "_place")]
+    return (
+        runs.with_columns(first)
+        .filter(pl.col("_at_first") != pl.col("at"))
+        .select("at", evidence=pl.format(text, "__place_first"), confidence=pl.lit(confidence))
+    )
+
+
+def _have_repeats(runs: pl.DataFrame) -> bool:
+    """Whether some runs of one model in one group share a time or an energy by more than chance."""
+    times = runs.drop_nulls("_time")
+    if repeated(times["_time"], times["_key"]).any():
+        return True
+    energies = runs.drop_nulls("_energy")
+    # Energy that was computed from time says nothing that time does not.
+    independent = times.is_empty() or _is_varied(energies["_power"])
+    return independent and bool(repeated(energies["_energy"], energies["_key"], _JOULES).any())
+
+
+def _is_varied(power: pl.Series) -> bool:
+    """Whether power was measured, rather than a constant by which time was multiplied."""
+    known = power.drop_nulls()
+    return known.round_sig_figs(9).n_unique() > len(known) / 2
+
+
+def repeats(runs: pl.DataFrame) -> pl.DataFrame:
+    """Readings of energy, or of carbon where energy is unknown, that are those of another run.
+
+    Of the runs that share one, those of implausible power are condemned. A single one that remains has it by right;
+    of several it cannot be told.
+    """
+    only_carbon = runs.filter(pl.col("_energy").is_null()).drop_nulls("_carbon")
+    shared = pl.concat(
+        [_shared(runs.drop_nulls("_energy"), "_energy", _JOULES), _shared(only_carbon, "_carbon", (1.0,))]
+    )
+    own = runs.join(shared, on="at", how="anti").drop_nulls("_power")
+    normal = normal_power(own, runs.select("at", *COHORT))
+    tied = _judge(runs.join(shared, on="at", maintain_order="left").join(normal, on="at", maintain_order="left"))
+    found = tied.filter(pl.col("_wrong") | (pl.col("_candidates") > 1))
+    return found.select(
+        "at",
+        evidence=_whose() + "; " + pl.when("_wrong").then(_too_far()).otherwise(_either()),
+        confidence=pl.when("_wrong").then(pl.lit("high")).otherwise(pl.lit("low")),
+    )
+
+
+def _shared(runs: pl.DataFrame, reading: str, units: Sequence[float]) -> pl.DataFrame:
+    """The runs that share a reading, by more than chance; `_tie` is the first of them."""
+    same = [reading]
+    mask = repeated(runs[reading], None, units)
+    if not mask.any():
+        same.append("_model")
+        mask = repeated(runs[reading], runs["_model"], units)
+    shared = runs.filter(mask).with_columns(
+        _tie=pl.col("at").first().over(same),
+        _carbon_too=pl.col("carbon_g").is_not_null() & (pl.col("carbon_g").n_unique().over(same) == 1),
+    )
+    if len(shared) and not repeated(runs["_time"].drop_nulls()).any():
+        # Times are equal by chance, and where energy was computed from time, so are energies.
+        shared = shared.filter(pl.col("_time").drop_nulls().n_unique().over("_tie") != 1)
+    return shared.select("at", "_tie", "_carbon_too")
+
+
+def _judge(tied: pl.DataFrame) -> pl.DataFrame:
+    """Tell of each run that shares a reading whether its power is plausible, and of each another that shares it."""
+    floor = pl.when(pl.col("_n") >= MANY).then(math.log(1.4)).otherwise(math.log(2.0))
+    low = pl.col("_mid") - pl.max_horizontal(floor, 6 * pl.col("_down"))
+    high = pl.min_horizontal(pl.col("_mid") + pl.max_horizontal(floor, 6 * pl.col("_up")), pl.col("_limit").log())
+    tied = tied.with_columns(
+        _plausible=pl.col("_power").log().is_between(low, high), _lowest=low.exp(), _highest=high.exp()
+    )
+    wrong, at = pl.col("_plausible").not_().fill_null(False), pl.col("at")
+    tied = tied.with_columns(
+        _wrong=wrong,
+        _candidates=(~wrong).sum().over("_tie"),
+        _runs=pl.len().over("_tie"),
+        # The first two, those before that may have it by right.
+        _first=at.sort_by(wrong, at).first().over("_tie"),
+        _second=at.sort_by(wrong, at).get(1).over("_tie"),
+    )
+    other = pl.when(pl.col("_first") == at).then("_second").otherwise("_first")
+    others = tied.select(
+        _other="at",
+        _other_place=pl.col("_place") + pl.col("_where"),
+        _other_model="model",
+        _other_power="_power",
+        _other_time="_time",
+    )
+    return tied.with_columns(_other=other).join(others, on="_other", how="left", maintain_order="left")
+
+
+def _whose() -> pl.Expr:
+    """The reading, and who else has it."""
+    energy = pl.col("_energy").is_not_null()
+    same_model = pl.col("_other_model").eq_missing(pl.col("model"))
+    return pl.format(
+        "its {} of {}, {}{}",
+        pl.when(energy & pl.col("_carbon_too"))
+        .then(pl.format("energy ({} kWh) and its carbon are, to the last digit, those", "_energy"))
+        .when(energy)
+        .then(pl.format("energy ({} kWh) is, to the last digit, that", "_energy"))
+        .otherwise(pl.format("carbon ({} g) is, to the last digit, that", "_carbon")),
+        pl.when(same_model).then(pl.lit("the same model")).otherwise(pl.col("_other_model").fill_null("another model")),
+        "_other_place",
+        pl.when(pl.col("_runs") > 2).then(pl.format(", and {} more", pl.col("_runs") - 2)).otherwise(pl.lit("")),
+    )
+
+
+def _too_far() -> pl.Expr:
+    """Why the power is not plausible."""
+    nowhere = pl.lit("; it is plausible in none of them")
+    return pl.format(
+        "over {} s that makes {} W, where {} to {} W would be plausible ({} runs with a reading of their own have {} "
+        "W in the median){}",
+        rounded(pl.col("_time")),
+        rounded(pl.col("_power")),
+        rounded(pl.col("_lowest")),
+        rounded(pl.col("_highest")),
+        "_n",
+        rounded(pl.col("_mid").exp()),
+        pl.when(pl.col("_candidates") == 0).then(nowhere).otherwise(pl.lit("")),
+    )
+
+
+def _either() -> pl.Expr:
+    """Why it cannot be told whose the reading is."""
+    power, other = rounded(pl.col("_power")), rounded(pl.col("_other_power"))
+    return (
+        pl.when(pl.any_horizontal(pl.col("_plausible", "_other_power").is_null()))
+        .then(pl.lit("whether the power that follows is plausible is not known, so that either may be its own"))
+        .when(pl.col("_time") == pl.col("_other_time"))
+        .then(pl.format("their times are equal, too, and the power is plausible ({} W)", power))
+        .otherwise(pl.format("their times differ, and both {} W here and {} W there are plausible", power, other))
+    )

@@ -1,0 +1,1 @@
+"""All that knows Lightning's Trainer: `PePRCallback`, `CostBudget` and their parts."""

@@ -1,0 +1,85 @@
+"""The paper's 131 architectures, and what they are called in timm today.
+
+Neither torch nor timm is needed here: what is known of the 131 is in `architectures.csv`, which a test checks against
+timm.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One of the paper's architectures.
+
+    Attributes:
+        name: The paper's name.
+        timm: Today's name in timm.
+        kind: "CNN" or "Other", as in the paper.
+        efficient: Whether the paper counts it to those that were designed to be efficient.
+        params: Trainable parameters with 1000 classes and 3 channels.
+        image_size: The smallest multiple of 32 that it accepts as the side of an image, in pixels.
+        step: From there on, it accepts multiples of this.
+        mmacs: Multiply-accumulates of a forward pass over one image of `image_size`, in millions.
+    """
+
+    name: str
+    timm: str
+    kind: Literal["CNN", "Other"]
+    efficient: bool
+    params: int
+    image_size: int
+    step: int
+    mmacs: float
+
+    def accepts(self, image_size: int) -> bool | None:
+        """Whether it takes images of this size; None if that has to be tried: only multiples of 32 to 256 have been."""
+        if image_size % 32 or image_size > 256:
+            return None
+        return image_size >= self.image_size and image_size % self.step == 0
+
+    def mmacs_at(self, image_size: int) -> float:
+        """Multiply-accumulates at another size, in millions: they grow with the number of pixels, nearly."""
+        return self.mmacs * (image_size / self.image_size) ** 2
+
+
+@functools.cache
+def architectures() -> dict[str, Architecture]:
+    """The paper's 131 architectures by name, from the fewest to the most parameters.
+
+    Source:
+        Selvan et al., PePR, NLDL 2025 (arXiv 2403.12562), and its repository: names, parameters, kind, efficient.
+
+    >>> len(architectures()), architectures()["gluon_xception65"].timm
+    (131, 'xception65')
+    """
+    text = resources.files("lightning_pepr.paper").joinpath("architectures.csv").read_text(encoding="utf-8")
+    found = [
+        Architecture(
+            name=row["name"],
+            timm=row["timm"],
+            kind="CNN" if row["type"] == "CNN" else "Other",
+            efficient=row["efficient"] == "1",
+            params=int(row["params"]),
+            image_size=int(row["image_size"]),
+            step=int(row["step"]),
+            mmacs=float(row["mmacs"]),
+        )
+        for row in csv.DictReader(text.splitlines())
+    ]
+    return {each.name: each for each in sorted(found, key=lambda each: (each.params, each.name))}
+
+
+def timm_name(name: str) -> str:
+    """Today's name in timm of one of the paper's architectures; any other name stays as it is.
+
+    >>> timm_name("gluon_resnet34_v1b"), timm_name("vit_tiny_patch16_224")
+    ('resnet34.gluon_in1k', 'vit_tiny_patch16_224')
+    """
+    known = architectures().get(name)
+    return known.timm if known else name

@@ -1,0 +1,1 @@
+"""What every other package may use: files, the environment, optional imports, text, statistics."""

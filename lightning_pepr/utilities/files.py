@@ -1,0 +1,70 @@
+"""Files that are never half written, and what the record of a run is called."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+FILE_NAME = "pepr.json"
+"""The name of a run's record."""
+
+_RECORD = re.compile(r"pepr(-[0-9a-f]{8}(-\d+)?)?\.json")  # the second form is of a run that shares its folder
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is a run's record, by its name.
+
+    >>> [is_record(Path(name)) for name in ("pepr.json", "pepr-0a1b2c3d.json", "pepr-unreadable.json", "space.json")]
+    [True, True, False, False]
+    """
+    return _RECORD.fullmatch(path.name) is not None
+
+
+def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """The files below a folder. `rglob` would fail if a running study moved a folder away meanwhile."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+
+
+def signature(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that was put in its place: its inode and when it was written; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def name_aside(which: str) -> str:
+    """What a record is called that cannot be `pepr.json`, since there is another one in its folder."""
+    return f"{Path(FILE_NAME).stem}-{which}{Path(FILE_NAME).suffix}"
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a file beside its place and rename it, so that it is never half written.
+
+    Raises:
+        OSError: If it cannot be written (disk full, read-only); an older file is still whole then.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644 & ~_umask())  # mkstemp makes it 0600, which a team could not read
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    # There is no way to read it without setting it.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,41 @@
+"""Packages that come with an extra, and what to do where one is missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+
+def require(package: str, extra: str, purpose: str) -> Any:
+    """Import a package that comes with an extra.
+
+    Args:
+        package: The module to import: "polars".
+        extra: The extra of lightning-pepr that installs it: "cli".
+        purpose: What needs it, as the subject of a sentence: "reading runs".
+
+    Returns:
+        The module.
+
+    Raises:
+        ModuleNotFoundError: If it is not installed; names the line that installs it.
+
+    >>> require("nowhere", "cli", "reading runs")
+    Traceback (most recent call last):
+    ...
+    ModuleNotFoundError: reading runs needs nowhere: pip install 'lightning-pepr[cli]'
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] != package.partition(".")[0]:
+            raise  # the package is there, and something that it needs is not
+        raise ModuleNotFoundError(
+            f"{purpose} needs {package.partition('.')[0]}: pip install 'lightning-pepr[{extra}]'", name=package
+        ) from error
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,89 @@
+"""A run that is cut off by a real signal keeps what it measured, and a resumed one goes on counting."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.paths import ROOT
+from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ
+
+pytestmark = pytest.mark.slow
+
+EPOCH_UJ = 4 * TRAIN_UJ + 3 * VALIDATE_UJ
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning_pepr import ModelSpace, PePRCallback
+from tests.helpers.training import Worker, WorkMeter, trainer
+
+root, number, at_step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+
+class Struck(Worker):
+    def training_step(self, batch, index):
+        if self.global_step == at_step:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)  # so that Python sees the signal within this step
+        return super().training_step(batch, index)
+
+module = Struck()
+callback = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1e-5), meter=WorkMeter(module))
+saving = ModelCheckpoint(root / "ckpt", save_last=True, every_n_epochs=1, save_on_train_epoch_end=True)
+last = root / "ckpt" / "last.ckpt"
+trainer(callback, saving, root=root, max_epochs=4, enable_checkpointing=True).fit(
+    module, ckpt_path=str(last) if last.exists() else None)
+"""
+
+
+def train(folder: Path, number: int, at_step: int) -> int:
+    script = folder / "train.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), str(folder), str(number), str(at_step)]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=120).returncode
+
+
+def load(folder: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((folder / "pepr.json").read_text())
+    return data
+
+
+def spent(data: dict[str, Any]) -> int:
+    return sum(stage["energy_uj"] or 0 for stage in data["stages"].values())
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "SIGTERM")])
+def test_signals_that_can_be_caught(tmp_path: Path, number: int, name: str) -> None:
+    train(tmp_path, number, at_step=9)  # with SIGTERM Lightning exits with status 0
+    cut = load(tmp_path)
+    assert cut["status"] == "interrupted"
+    assert name in cut["error"]
+    assert [e["epoch"] for e in cut["epochs"]] == [0, 1]
+    assert spent(cut) in (2 * EPOCH_UJ + TRAIN_UJ, 2 * EPOCH_UJ + 2 * TRAIN_UJ), "what was done up to the signal"
+
+
+def test_sigkill_then_resume(tmp_path: Path) -> None:
+    assert train(tmp_path, signal.SIGKILL, at_step=9) == -signal.SIGKILL
+    cut = load(tmp_path)
+    assert cut["status"] == "running"
+    assert [e["epoch"] for e in cut["epochs"]] == [0, 1], "the file is whole; at most the running epoch is lost"
+    assert spent(cut) == 2 * EPOCH_UJ
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".pepr")] == []
+
+    assert train(tmp_path, signal.SIGKILL, at_step=-1) == 0
+    whole = load(tmp_path)
+    assert whole["run_id"] == cut["run_id"]
+    assert whole["status"] == "finished"
+    assert [e["epoch"] for e in whole["epochs"]] == [0, 1, 2, 3]
+    assert spent(whole) == 4 * EPOCH_UJ, "the gap costs nothing"
+    assert not whole["costs"]["energy_kwh"]["lower_bound"]
+    assert sorted(path.name for path in tmp_path.glob("pepr*.json")) == ["pepr.json"], "it goes on in its own record"

@@ -1,0 +1,562 @@
+"""The callback wherever people start a training: LightningCLI, pytorch_lightning, Fabric, Optuna, Lightning's Tuner."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.tuner import Tuner
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_pepr import ModelSpace, PePRCallback, RunRecord, load_runs, pareto_front, pepr
+from lightning_pepr.meters import Meter, Part, Quality, Reading
+from lightning_pepr.utilities.files import FILE_NAME
+from tests.helpers.paths import ROOT
+from tests.helpers.training import TEST_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
+
+SPACE = ModelSpace.budget(energy_kwh=1e-5)
+EPOCH_UJ = 4 * TRAIN_UJ + 3 * VALIDATE_UJ
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+# LightningCLI ---------------------------------------------------------------------------------------------------------
+
+
+class Configured(Worker):
+    """A model whose arguments a configuration file can give."""
+
+    def __init__(self, width: int = 1) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+
+class Clockwork(Meter):
+    """A user's meter: each look at it is some joules. jsonargparse asks for the protocol's signatures to the letter."""
+
+    def __init__(self, step_j: float = 1.0) -> None:
+        self.step_uj, self.looks = int(step_j * 1e6), 0
+
+    def read(self, wait: bool = True) -> Reading:
+        self.looks += 1
+        return Reading(
+            {"clock": Part(self.step_uj * self.looks, Quality.COUNTER)}, float(self.looks), float(self.looks)
+        )
+
+    def settle(self, reading: Reading, wait: bool = True) -> Reading:
+        return reading
+
+    def close(self) -> None: ...
+
+
+def configuration(folder: Path, *callbacks: dict[str, Any], **options: Any) -> Path:
+    """A configuration file as somebody writes it."""
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": str(folder / "logs")}}
+    plan = {"accelerator": "cpu", "max_epochs": 2, "logger": logger, **quiet, **options}
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {**plan, "callbacks": list(callbacks)}}))
+    return path
+
+
+def ours(**arguments: Any) -> dict[str, Any]:
+    return {"class_path": "lightning_pepr.PePRCallback", "init_args": {"monitor": "val_acc", **arguments}}
+
+
+def launch(*arguments: str, **options: Any) -> tuple[PePRCallback, RunRecord]:
+    """What `python app.py fit …` does."""
+    cli = LightningCLI(Configured, args=["fit", *arguments], **options)
+    (callback,) = (c for c in cli.trainer.callbacks if isinstance(c, PePRCallback))
+    return callback, RunRecord.load(cli.trainer.log_dir)
+
+
+BY_HAND = {"ranges": {"energy_kwh": [0.0, 0.1], "time_s": [1, 60]}, "source": "our lab"}
+
+
+@pytest.mark.parametrize("space", [BY_HAND, {"class_path": "lightning_pepr.ModelSpace", "init_args": BY_HAND}])
+def test_a_space_in_the_configuration(tmp_path: Path, space: dict[str, Any]) -> None:
+    callback, record = launch("--config", str(configuration(tmp_path, ours(space=space))))
+    assert callback.space == record.space == ModelSpace({"energy_kwh": (0, 0.1), "time_s": (1, 60)}, source="our lab")
+    assert set(record.epochs[-1].scores) == {"pepr_e", "pepr_t"}
+
+
+def test_a_space_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SPACE.save(tmp_path / "space.json")
+    monkeypatch.chdir(tmp_path)
+    for path in (str(tmp_path / "space.json"), "space.json"):
+        _, record = launch("--config", str(configuration(tmp_path, ours(space=path))))
+        assert record.space == SPACE
+
+
+def test_a_published_space_by_its_name(tmp_path: Path) -> None:
+    _, record = launch("--config", str(configuration(tmp_path, ours(space="derma_small:clean"))))
+    assert record.space == ModelSpace.published("derma_small", clean=True)
+
+
+def test_a_space_goes_by_its_name_or_file_in_python_too(tmp_path: Path) -> None:
+    SPACE.save(tmp_path / "space.json")
+    for path in (tmp_path / "space.json", str(tmp_path / "space.json")):
+        assert PePRCallback("val_acc", space=path).space == SPACE
+    assert PePRCallback("val_acc", space="lidc").space == ModelSpace.published("lidc")
+    with pytest.raises(FileNotFoundError, match=r"no file 'spice.json' .* those are derma, "):
+        PePRCallback("val_acc", space="spice.json")
+
+
+def test_a_space_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no file 'spice.json' .* and no published space of that name"):
+        launch("--config", str(configuration(tmp_path, ours(space="spice.json"))))
+
+
+def test_no_space(tmp_path: Path) -> None:
+    for arguments in ({}, {"space": None}):
+        callback, record = launch("--config", str(configuration(tmp_path, ours(**arguments))))
+        assert callback.space is None
+        assert record.epochs[-1].scores == {}
+
+
+def test_every_argument_from_the_configuration(tmp_path: Path) -> None:
+    arguments = {
+        "space": BY_HAND,
+        "resources": ["energy", "T"],
+        "test_monitor": "test_auroc",
+        "meter": {"class_path": "tests.callbacks.test_launchers.Clockwork", "init_args": {"step_j": 2.5}},
+        "carbon_intensity": 151,
+        "pue": 1.2,
+        "devices": [0, "GPU-5f"],
+        "record": True,
+        "prog_bar": False,
+        "baseline": 0.1,
+    }
+    callback, record = launch("--config", str(configuration(tmp_path, ours(**arguments))))
+    assert [resource.name for resource in callback.named] == ["energy", "time"]
+    assert (record.test_monitor, record.baseline) == ("test_auroc", 0.1)
+    assert record.carbon == {"g_per_kwh": 151.0, "pue": 1.2, "source": "given"}
+    joules = record.costs["energy_kwh"].value * 3.6e6
+    assert joules >= 10 * 2.5
+    assert joules % 2.5 == pytest.approx(0, abs=1e-6)
+    assert not callback.prog_bar
+
+
+def test_a_budget_from_the_configuration(tmp_path: Path) -> None:
+    limits = {"energy_kwh": 1e3, "time_s": 1e-6, "on": "predicted", "min_epochs": 1, "every_n_steps": 5}
+    budget = {"class_path": "lightning_pepr.CostBudget", "init_args": limits}
+    path = configuration(tmp_path, ours(), budget, max_epochs=5)  # options go to the last one
+    callback, record = launch("--config", str(path))
+    assert len(record.epochs) == 1
+    assert record.stopped.startswith("CostBudget ends the training after epoch 0: ")
+    _, larger = launch("--config", str(path), "--trainer.callbacks.time_s=1e6")
+    assert len(larger.epochs) == 5
+    saved = (Path(callback._target or "").parent / "config.yaml").read_text()
+    assert "lightning_pepr.CostBudget" in saved
+
+
+def test_the_configuration_that_is_saved_beside_the_record_trains_the_same_again(tmp_path: Path) -> None:
+    first, record = launch("--config", str(configuration(tmp_path, ours(space=BY_HAND, carbon_intensity=50.0))))
+    saved = tmp_path / "logs" / "lightning_logs" / "version_0" / "config.yaml"
+    (written,) = yaml.safe_load(saved.read_text())["trainer"]["callbacks"]
+    assert written["init_args"]["space"]["init_args"]["ranges"]["energy_kwh"] == [0.0, 0.1]
+    assert written["init_args"]["resources"] is None
+    again, repeated = launch("--config", str(saved))
+    assert again.space == first.space
+    assert repeated.carbon == record.carbon
+    assert repeated.run_id != record.run_id, "but another run"
+
+
+def test_options_on_the_command_line(tmp_path: Path) -> None:
+    SPACE.save(tmp_path / "space.json")
+    _, record = launch(
+        "--config", str(configuration(tmp_path)),
+        "--trainer.callbacks+=lightning_pepr.PePRCallback",
+        "--trainer.callbacks.monitor=val_acc",
+        f"--trainer.callbacks.space={tmp_path / 'space.json'}",
+        "--trainer.callbacks.resources=[energy]",
+        "--trainer.callbacks.devices=[0]",
+    )  # fmt: skip
+    assert record.space == SPACE
+
+
+def test_an_app_that_always_meters(tmp_path: Path) -> None:
+    """As Lightning's documentation has it for callbacks that are not to be left out."""
+
+    class Metered(LightningCLI):
+        def add_arguments_to_parser(self, parser: Any) -> None:
+            parser.add_lightning_class_args(PePRCallback, "pepr")
+            parser.set_defaults({"pepr.monitor": "val_acc"})
+
+    arguments = ["fit", "--config", str(configuration(tmp_path)), "--pepr.space=derma_pt", "--pepr.baseline=0.1"]
+    cli = Metered(Configured, args=arguments)
+    record = RunRecord.load(cli.trainer.log_dir)
+    assert record.space == ModelSpace.published("derma_pt")
+    assert record.baseline == 0.1
+
+
+def test_a_callback_that_the_app_was_given(tmp_path: Path) -> None:
+    callback = PePRCallback("val_acc", space=SPACE)
+    found, record = launch("--config", str(configuration(tmp_path)), trainer_defaults={"callbacks": [callback]})
+    assert found is callback
+    assert record.space == SPACE
+
+
+def test_help_tells_what_the_arguments_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        LightningCLI(Configured, args=["fit", "--trainer.callbacks.help=lightning_pepr.PePRCallback"])
+    text = " ".join(capsys.readouterr().out.split())
+    for argument in ("monitor", "space", "resources", "test_monitor", "carbon_intensity", "devices", "baseline"):
+        assert f".{argument} " in text
+    assert "The key of the performance: in [0, 1]" in text
+
+
+# Lightning's Tuner ----------------------------------------------------------------------------------------------------
+
+
+class Tunable(Worker):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lr, self.batch_size = 1e-3, 4
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(TensorDataset(torch.ones(14, 2)), batch_size=self.batch_size)
+
+
+def check_tuned(module: Tunable, run: RunRecord, epochs: int = 3) -> None:
+    """The run has counted itself alone."""
+    batches = -(-14 // module.batch_size)
+    assert {name: stage.energy_uj for name, stage in run.stages.items()} == {
+        "other": 0,
+        "train": epochs * batches * TRAIN_UJ,
+        "validate": epochs * 3 * VALIDATE_UJ,
+    }
+    assert run.costs["energy_kwh"].value == epochs * (batches * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
+    assert run.costs["data_samples"].value == epochs * 14
+    assert [(e.epoch, e.step) for e in run.epochs] == [(n, (n + 1) * batches - 1) for n in range(epochs)]
+    assert run.status == "finished"
+
+
+SEARCHES: dict[str, Any] = {
+    "lr_find": lambda tuner, module: tuner.lr_find(module, num_training=12),
+    "power": lambda tuner, module: tuner.scale_batch_size(module, init_val=2, max_trials=2),
+    "binsearch": lambda tuner, module: tuner.scale_batch_size(module, mode="binsearch", init_val=2, max_trials=2),
+    "of validation": lambda tuner, module: tuner.scale_batch_size(module, method="validate", max_trials=2),
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_what_the_tuner_searches_is_no_run(tmp_path: Path, search: str) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    run = trainer(callback, root=tmp_path, logger=CSVLogger(tmp_path))
+    SEARCHES[search](Tuner(run), module)
+    assert module.work_uj > 0
+    assert callback.run is None
+    assert not list(tmp_path.rglob("*.json"))
+    run.fit(module)
+    check_tuned(module, RunRecord.load(run.log_dir))
+    assert len(list(tmp_path.rglob("*.json"))) == 1, "only its own record"
+
+
+def test_all_searches_one_after_the_other_and_between_fits(tmp_path: Path) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    run = trainer(callback, root=tmp_path)
+    for search in SEARCHES.values():
+        search(Tuner(run), module)
+    run.fit(module)
+    first = callback.run.to_dict()
+    check_tuned(module, callback.run)
+    SEARCHES["lr_find"](Tuner(run), module)
+    assert callback.run.to_dict() == first, "a search after a fit changes nothing"
+    run.fit_loop.max_epochs = 4
+    run.fit(module)
+    assert callback.run.run_id == first["run_id"]
+    check_tuned(module, RunRecord.load(tmp_path), epochs=4)
+
+
+def test_a_search_after_a_failed_fit_leaves_it_failed(tmp_path: Path) -> None:
+    module = Tunable()
+    module.fail_at, module.error = 2, RuntimeError("out of patience")
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    run = trainer(callback, root=tmp_path)
+    with pytest.raises(RuntimeError, match="out of patience"):
+        run.fit(module)
+    module.error = None
+    SEARCHES["power"](Tuner(run), module)
+    assert (callback.run.status, callback.run.error) == ("failed", "RuntimeError: out of patience")
+    assert callback.run.stages["train"].energy_uj == 2 * TRAIN_UJ
+
+
+def test_a_test_after_a_search(tmp_path: Path) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    run = trainer(callback, root=tmp_path)
+    run.fit(module)
+    Tuner(run).scale_batch_size(module, method="test", max_trials=2)
+    run.test(module, verbose=False)
+    record = RunRecord.load(tmp_path)
+    assert record.test_performance == 0.6875
+    assert record.stages.pop("test").energy_uj == 3 * TEST_UJ
+    check_tuned(module, record)
+
+
+class AtMilestones(LearningRateFinder):
+    """Searches again in a later epoch, as Lightning's documentation shows."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            self.lr_find(trainer, pl_module)
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize(
+    "finder",
+    [
+        lambda: LearningRateFinder(num_training_steps=12),
+        lambda: BatchSizeFinder(init_val=2, max_trials=2),
+    ],
+)
+def test_a_search_by_a_callback_is_no_cost_of_the_run(tmp_path: Path, finder: Any, order: str) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    callbacks = [callback, finder()] if order == "before" else [finder(), callback]
+    trainer(*callbacks, root=tmp_path).fit(module)
+    check_tuned(module, RunRecord.load(tmp_path))
+    assert module.work_uj > 3 * EPOCH_UJ, "though it has worked"
+
+
+def test_a_search_in_a_later_epoch_is_no_cost_either(tmp_path: Path) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, AtMilestones(num_training_steps=3), root=tmp_path, max_epochs=2).fit(module)
+    run = RunRecord.load(tmp_path)
+    assert run.stages["train"].energy_uj == 2 * 4 * TRAIN_UJ
+    assert run.costs["data_samples"].value == 2 * 14
+
+
+class RollBack(Callback):
+    """Takes the training back by two batches, once."""
+
+    done = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        path = Path(trainer.default_root_dir) / "saved.ckpt"
+        if trainer.global_step == 1:
+            trainer.save_checkpoint(path)
+        if trainer.global_step == 3 and not self.done:
+            self.done = True
+            trainer._checkpoint_connector._restore_modules_and_callbacks(path)
+
+
+def test_what_was_trained_and_taken_back_has_cost_something(tmp_path: Path) -> None:
+    module = Tunable()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, RollBack(), root=tmp_path, max_epochs=1).fit(module)
+    assert callback.run.costs["energy_kwh"].value == EPOCH_UJ / 3.6e12
+    assert callback.run.costs["data_samples"].value == 14
+
+
+# pytorch_lightning ----------------------------------------------------------------------------------------------------
+
+APP = """
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LightningCLI
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Model(pl.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.lr = torch.nn.Linear(2, 1), 0.1
+    def training_step(self, batch, i): return self.layer(batch[0]).square().mean()
+    def validation_step(self, batch, i): self.log("val_acc", torch.tensor(0.5), batch_size=1)
+    def test_step(self, batch, i): self.log("test_acc", torch.tensor(0.25), batch_size=1)
+    def configure_optimizers(self): return torch.optim.SGD(self.parameters(), self.lr)
+    def train_dataloader(self): return DataLoader(TensorDataset(torch.randn(4, 2)))
+    val_dataloader = test_dataloader = train_dataloader
+"""
+
+BY_TRAINER = """
+from lightning_pepr import CostBudget, ModelSpace, PePRCallback
+
+root = Path(sys.argv[1])
+
+def trainer(folder, epochs, *others):
+    pepr = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1), carbon_intensity=100.0)
+    stop = pl.callbacks.EarlyStopping("pepr_e", mode="max", patience=50)
+    loggers = [pl.loggers.CSVLogger(root / folder), pl.loggers.TensorBoardLogger(root / folder)]
+    return pl.Trainer(max_epochs=epochs, accelerator="cpu", logger=loggers, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[stop, pepr, *others], log_every_n_steps=1)
+
+keep = pl.callbacks.ModelCheckpoint(root / "ckpt", monitor="pepr_e", mode="max", filename="best", save_last=True)
+first = trainer("a", 2, keep)
+model = Model()
+pl.tuner.Tuner(first).lr_find(model, num_training=3)
+first.fit(model)
+first.test(model, ckpt_path="best", verbose=False, weights_only=True)
+second = trainer("b", 4)
+second.fit(Model(), ckpt_path=root / "ckpt" / "last.ckpt", weights_only=True)
+third = trainer("c", 4, CostBudget(time_s=1e-6), pl.callbacks.ModelCheckpoint(root / "third", save_last=True))
+third.fit(Model())
+assert (root / "third" / "last.ckpt").exists()
+"""
+
+
+def run_app(code: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", APP + code, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.slow
+def test_pytorch_lightning_s_trainer_tuner_callbacks_and_loggers(tmp_path: Path) -> None:
+    run_app(BY_TRAINER, str(tmp_path))
+    first, second, third = (RunRecord.load(next((tmp_path / name).rglob(FILE_NAME))) for name in "abc")
+    assert [(e.epoch, e.step) for e in first.epochs] == [(0, 3), (1, 7)]
+    assert (first.status, first.test_performance) == ("finished", 0.25)
+    assert first.costs["data_samples"].value == 8, "what the tuner did is left out"
+    assert second.run_id == first.run_id, "it was resumed"
+    assert [e.epoch for e in second.epochs] == [0, 1, 2, 3]
+    assert second.costs["data_samples"].value == 16
+    header, *rows = next((tmp_path / "b").rglob("metrics.csv")).read_text().splitlines()
+    column = header.split(",").index("pepr_e")
+    assert sum(bool(row.split(",")[column]) for row in rows) == 3, "resumed after the first epoch, which scored best"
+    assert len(third.epochs) == 1
+    assert third.stopped.startswith("CostBudget ends the training after epoch 0: ")
+
+
+@pytest.mark.slow
+def test_pytorch_lightning_s_cli_takes_the_callbacks(tmp_path: Path) -> None:
+    """It asks for subclasses of its own class."""
+    path = configuration(tmp_path, ours(space=BY_HAND))
+    path.write_text(path.read_text().replace("lightning.pytorch.loggers", "pytorch_lightning.loggers"))
+    run_app("LightningCLI(Model)", "fit", "--config", str(path))
+    record = RunRecord.load(tmp_path / "logs" / "lightning_logs" / "version_0")
+    assert len(record.epochs) == 2
+    assert record.space == ModelSpace.from_dict({"schema": "lightning-pepr/space/1", **BY_HAND})
+
+
+# Optuna ---------------------------------------------------------------------------------------------------------------
+
+
+def test_optuna_prunes_by_the_score_and_maximises_it(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    integration = pytest.importorskip("optuna_integration")
+    optuna.logging.disable_default_handler()
+
+    def objective(trial: Any) -> float:
+        quality = trial.suggest_categorical("quality", [0.25, 0.5, 1.0])
+        module = Worker((quality / 2, quality, quality))
+        callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+        pruning = integration.PyTorchLightningPruningCallback(trial, monitor="pepr_e")
+        run = trainer(pruning, callback, root=tmp_path / str(trial.number))
+        run.fit(module)
+        return run.callback_metrics["pepr_e"].item()
+
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.GridSampler({"quality": [0.25, 0.5, 1.0]}, seed=1),
+        pruner=optuna.pruners.ThresholdPruner(lower=0.2, n_warmup_steps=0),
+    )
+    study.optimize(objective, n_trials=3)
+    states = {trial.params["quality"]: trial.state.name for trial in study.trials}
+    assert states == {0.25: "PRUNED", 0.5: "COMPLETE", 1.0: "COMPLETE"}
+    assert study.best_params == {"quality": 1.0}
+    assert study.best_value == pepr(1.0, SPACE.normalize(3 * EPOCH_UJ / 3.6e12, "energy"))
+    for trial in study.trials:
+        record = RunRecord.load(tmp_path / str(trial.number))
+        assert list(trial.intermediate_values.values()) == [e.scores["pepr_e"] for e in record.epochs]
+        pruned = trial.state.name == "PRUNED"
+        assert record.costs["energy_kwh"].value == (1 if pruned else 3) * EPOCH_UJ / 3.6e12, "pruned ones have a cost"
+        assert record.status == ("interrupted" if pruned else "finished"), "and have not failed"
+    assert len(load_runs(tmp_path)) == 3
+
+
+def test_optuna_with_two_objectives_leaves_the_pareto_front(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.disable_default_handler()
+
+    def objective(trial: Any) -> tuple[float, float]:
+        epochs = trial.suggest_int("epochs", 1, 4)
+        better = trial.suggest_categorical("better", [0.0, 0.0625])
+        module = Worker(tuple(p + better for p in (0.25, 0.5, 0.625, 0.5)))
+        callback = PePRCallback("val_acc", meter=WorkMeter(module), record=False)
+        run = trainer(callback, root=tmp_path, max_epochs=epochs)
+        run.fit(module)
+        return run.callback_metrics["val_acc"].item(), callback.cost.energy_kwh
+
+    grid = {"epochs": [1, 2, 3, 4], "better": [0.0, 0.0625]}
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.GridSampler(grid, seed=1))
+    study.optimize(objective, n_trials=8)
+    assert {(t.params["epochs"], t.params["better"]) for t in study.best_trials} == {(n, 0.0625) for n in (1, 2, 3)}
+    performance, energy = (torch.tensor([t.values[i] for t in study.trials], dtype=torch.float64) for i in (0, 1))
+    ours = pareto_front(performance, energy)
+    assert [t.number for t, kept in zip(study.trials, ours, strict=True) if kept] == sorted(
+        t.number for t in study.best_trials
+    )
+
+
+# Fabric ---------------------------------------------------------------------------------------------------------------
+
+FABRIC = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+from lightning.fabric import Fabric
+from lightning_pepr import Cost, ModelSpace, PePR, open_meter
+
+def train(fabric):
+    score = PePR(ModelSpace.budget(energy_kwh=1.0), resource="energy")
+    with open_meter([]) as meter:
+        begin = meter.read()
+        sum(range(1_000_000 * (1 + fabric.global_rank)))
+        spent = meter.read() - begin
+    energy_kwh = spent.energy_j / 3.6e6 * 1e6  # so that it is some of the budget
+    score.update(0.25 + 0.5 * fabric.global_rank, Cost(energy_kwh=energy_kwh))
+    both = fabric.all_gather(energy_kwh)
+    found = score.compute().item()
+    if fabric.is_global_zero:
+        with open(sys.argv[1], "w") as file:
+            json.dump({"energies": both.tolist(), "score": found}, file)
+
+if __name__ == "__main__":
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    train(fabric)
+    fabric.barrier()
+"""
+
+
+@pytest.mark.slow
+def test_fabric_on_two_ranks_adds_up_what_each_has_spent(tmp_path: Path) -> None:
+    script, found = tmp_path / "loop.py", tmp_path / "found.json"
+    script.write_text(FABRIC)
+    done = subprocess.run(
+        [sys.executable, str(script), str(found)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
+        timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(found.read_text())
+    assert len(set(result["energies"])) == 2
+    assert result["score"] == pytest.approx(0.5 / (1 + sum(result["energies"])), rel=1e-5)
