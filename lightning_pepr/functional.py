@@ -20,6 +20,22 @@ ArrayT = TypeVar("ArrayT")
 PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
+PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
+"""The least and the largest number that is taken for a performance: `column.is_between(*PERFORMANCE_RANGE)`."""
+
+PERFORMANCE_WORDS = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
+"""What a performance is, for messages that say what was expected."""
+
+
+def is_performance(value: float) -> bool:
+    """Whether a number is a performance: in [0, 1] but for rounding. NaN is not.
+
+    >>> [is_performance(value) for value in (0.0, 1.0 + 1e-7, 87.5, math.nan)]
+    [True, True, False, False]
+    """
+    low, high = PERFORMANCE_RANGE
+    return low <= value <= high
+
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     """Min-max normalise a cost over a model space: R = (cost - low) / (high - low), floored at 0.
@@ -120,14 +136,7 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
 
 def check_performance(performance: ArrayT) -> ArrayT:
     """Return P clipped to [0, 1], or raise a `ValueError` that names the first value outside or NaN."""
-    tolerance = PERFORMANCE_TOLERANCE
-    performance = _check(
-        performance,
-        "performance",
-        "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)",
-        -tolerance,
-        1.0 + tolerance,
-    )
+    performance = _check(performance, "performance", PERFORMANCE_WORDS, *PERFORMANCE_RANGE)
     return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
 
 
