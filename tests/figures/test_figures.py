@@ -156,7 +156,7 @@ def records() -> list[RunRecord]:
     space = ModelSpace.budget(energy_kwh=0.2)
     runs = []
     for name, wh in (("convnext_atto", 30), ("resnet18d", 50), ("resnet18d", 90)):
-        run = RunRecord(name, monitor="val_acc", space=space, carbon={"g_per_kwh": 150.0, "pue": 1.2})
+        run = RunRecord(name, monitor="val_acc", space=space.to_dict(), carbon={"g_per_kwh": 150.0, "pue": 1.2})
         shares = {"train": 0.75, "validate": 0.2, "other": 0.05, "test": 0.1}
         run.stages = {stage: Stage(round(wh * share * 3.6e9), round(6e10 * share)) for stage, share in shares.items()}
         run.epochs = [Epoch(n, n, 0.5 + 0.04 * n, Cost(energy_kwh=wh * (n + 1) / 8000)) for n in range(8)]
