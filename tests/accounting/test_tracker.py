@@ -88,7 +88,7 @@ def test_a_peak_of_memory_before_what_is_left_out_is_kept() -> None:
     tracker.close()
 
 
-def test_a_resumed_tally_goes_on_from_plain_types() -> None:
+def test_a_resumed_tracker_goes_on_from_plain_types() -> None:
     module = Worker()
     first = CostTracker(WorkMeter(module), None)
     spend(first, module, 3)
