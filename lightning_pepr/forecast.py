@@ -2,8 +2,9 @@
 
 A run's epochs need not cost the same: they scatter, drift, stay expensive for a while, warm up, cost more where they
 validate, or change at once because another job came to the machine. Three epochs do not show which of these it is. So
-none is chosen: every combination of them is fitted, and weighted by how well it explains the epochs so far (Bayesian model averaging; Hoeting et al., Statistical Science 14 (4), 1999, and for the changes Adams and MacKay,
-"Bayesian Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression in closed form:
+none is chosen: every combination of them is fitted, and weighted by how well it explains the epochs so far (Bayesian
+model averaging; Hoeting et al., Statistical Science 14 (4), 1999, and for the changes Adams and MacKay, "Bayesian
+Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression in closed form:
 
     cost of an epoch = level + drift × its number + validation, in every nth + noise
 

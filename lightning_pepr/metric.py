@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -159,10 +160,10 @@ def _number(value: Any, name: str) -> float:
                 "not one for each sample or batch."
             )
         value = value.item()
-    try:
-        return float(value if not isinstance(value, str | bytes) else None)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise PePRError(f"{name} is {value!r}; expected a number.") from None
+    if not isinstance(value, str | bytes):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(value)
+    raise PePRError(f"{name} is {value!r}; expected a number.")
 
 
 # A rank that has not been updated holds NaN, which these leave out.
