@@ -69,7 +69,7 @@ def test_copies_and_pickles(cost: Cost) -> None:
 
 
 @given(st.floats(1e-12, 1e12), st.sampled_from(RESOURCES))
-def test_an_amount_is_shown_in_the_largest_unit_that_it_fills(amount: float, resource: Resource) -> None:
+def test_the_unit_is_the_largest_that_an_amount_fills(amount: float, resource: Resource) -> None:
     scale, _ = unit_for(resource, amount)
     larger = [other for other, _ in UNITS[resource] if other > scale]
     assert all(amount < other for other in larger)
