@@ -43,22 +43,7 @@ _MODULE_OF = {
     "rank": "ranking",
 }
 
-__all__ = [
-    "Cost",
-    "CostBudget",
-    "ModelSpace",
-    "PePR",
-    "PePRCallback",
-    "RunRecord",
-    "audit",
-    "load_runs",
-    "normalize",
-    "open_meter",
-    "pareto_front",
-    "pepr",
-    "pepr_curve",
-    "rank",
-]
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,16 +1,17 @@
-"""What a kilowatt-hour emits: from energy to g CO2e. No network, and no guess at where the machine stands."""
+"""What a kilowatt-hour emits: from energy to g CO2e, without the network, and without guessing the country."""
 
 from __future__ import annotations
 
 import difflib
 import functools
-import importlib.util
 import json
 import math
 import numbers
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.utilities.imports import folder_of, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,15 @@ class Intensity:
     source: str = "given"
 
     def __post_init__(self) -> None:
-        if not (_is_number(self.g_per_kwh) and math.isfinite(self.g_per_kwh) and self.g_per_kwh >= 0):
-            raise ValueError(
-                f"carbon_intensity is {self.g_per_kwh!r}; expected g CO2e per kWh, finite and not negative, "
-                'such as 151.0, or a country\'s code, such as "DNK".'
-            )
-        if not (_is_number(self.pue) and math.isfinite(self.pue) and self.pue >= 1):
-            raise ValueError(
-                f"pue is {self.pue!r}; expected a number of at least 1 (1.0 where only the computer counts)."
-            )
-        object.__setattr__(self, "g_per_kwh", float(self.g_per_kwh))
-        object.__setattr__(self, "pue", float(self.pue))
+        g_per_kwh = _number(
+            "carbon_intensity",
+            self.g_per_kwh,
+            0.0,
+            'g CO2e per kWh, finite and not negative, such as 151.0, or a country\'s code, such as "DNK"',
+        )
+        pue = _number("pue", self.pue, 1.0, "a number of at least 1 (1.0 where only the computer counts)")
+        object.__setattr__(self, "g_per_kwh", g_per_kwh)
+        object.__setattr__(self, "pue", pue)
 
 
 def resolve_intensity(carbon_intensity: float | str | None, pue: float = 1.0) -> Intensity | None:
@@ -53,7 +52,7 @@ def resolve_intensity(carbon_intensity: float | str | None, pue: float = 1.0) ->
         The intensity, or None for None: carbon is then not measured. Where the machine stands is never guessed.
 
     Raises:
-        ValueError: If the intensity is negative or not finite, the country unknown, or `pue` less than 1.
+        PePRError: If the intensity is negative or not finite, the country unknown, or `pue` less than 1.
         ModuleNotFoundError: If a country is given and CodeCarbon is not installed.
 
     >>> resolve_intensity(151.0, pue=1.5)
@@ -97,7 +96,7 @@ def _of_country(code: str) -> tuple[float, str]:
         close = [names[name] for name in difflib.get_close_matches(wanted, names, n=3)]
         close += [iso for iso in difflib.get_close_matches(wanted, table, n=3) if iso not in close]
         hint = ", ".join(f"{iso} ({table[iso]['country_name']})" for iso in close[:3])
-        raise ValueError(
+        raise PePRError(
             f"carbon_intensity is {code!r}, which is no country of the table; expected an ISO 3166 alpha-3 code "
             f'such as "DNK", or a number in g CO2e per kWh.' + (f" The nearest: {hint}." if hint else "")
         )
@@ -109,13 +108,10 @@ def _of_country(code: str) -> tuple[float, str]:
 @functools.cache
 def _countries() -> dict[str, dict[str, object]]:
     """CodeCarbon's table of countries, read without importing CodeCarbon (which takes a second)."""
-    spec = importlib.util.find_spec("codecarbon")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            "a country's carbon intensity is looked up in CodeCarbon's table: pip install 'lightning-pepr[carbon]', "
-            "or give carbon_intensity as a number, in g CO2e per kWh."
-        )
-    path = Path(spec.submodule_search_locations[0], "data", "private_infra", "global_energy_mix.json")
+    folder = folder_of("codecarbon")
+    if folder is None:
+        raise missing("codecarbon", "carbon", "a country's carbon intensity (a number, in g CO2e per kWh, does not)")
+    path = folder / "data" / "private_infra" / "global_energy_mix.json"
     try:
         table: dict[str, dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -125,5 +121,8 @@ def _countries() -> dict[str, dict[str, object]]:
     return {iso: entry for iso, entry in table.items() if entry.get("carbon_intensity") is not None}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+def _number(name: str, value: object, least: float, expected: str) -> float:
+    """Return a finite number that is not less than the least, or raise an error that says what was expected."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and least <= float(value) < math.inf:
+        return float(value)
+    raise PePRError(f"{name} is {value!r}; expected {expected}.")

@@ -1,12 +1,14 @@
-"""The six resources that a run spends, and an amount of each."""
+"""The six resources that a run spends, an amount of each, and how amounts are shown."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
+
+from lightning_pepr.errors import PePRError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Resource:
         """Find a resource by its name, letter, field or score key.
 
         Raises:
-            ValueError: If there is none of that name; says which there are.
+            PePRError: If there is none of that name; says which there are.
         """
         if isinstance(name, Resource):
             return name
@@ -56,7 +58,7 @@ class Resource:
         known = ", ".join(f"{r.name} ({r.letter}, {r.field})" for r in RESOURCES)
         close = difflib.get_close_matches(wanted, [k for r in RESOURCES for k in (r.name, r.field)], n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown resource {name!r}; expected one of {known}.{hint}")
+        raise PePRError(f"unknown resource {name!r}; expected one of {known}.{hint}")
 
 
 ENERGY = Resource("energy", "E", "energy_kwh", "kWh", "sum")
@@ -82,12 +84,10 @@ class Cost:
         params: Trainable parameters.
 
     Raises:
-        ValueError: If an amount is negative, NaN or infinite.
+        PePRError: If an amount is negative, NaN or infinite.
 
     >>> Cost(energy_kwh=0.5).amount("energy")
     0.5
-    >>> Cost.merge([Cost(energy_kwh=0.5, time_s=9.0), Cost(energy_kwh=0.25, time_s=10.0)])
-    Cost(energy_kwh=0.75, carbon_g=None, time_s=10.0, memory_gb=None, data_samples=None, params=None)
     """
 
     energy_kwh: float | None = None
@@ -108,7 +108,7 @@ class Cost:
             except (TypeError, ValueError, OverflowError):
                 valid = False
             if not valid:
-                raise ValueError(
+                raise PePRError(
                     f"{field.name} is {value!r}; expected a finite amount that is not negative, "
                     "or None where it was not measured."
                 )
@@ -127,35 +127,33 @@ class Cost:
             if value is not None:
                 yield resource, value
 
-    @classmethod
-    def merge(cls, costs: Iterable[Cost]) -> Cost:
-        """Merge the costs of the ranks of one run by each resource's rule.
 
-        A sum in which one rank is unmeasured is unmeasured: the rest would pass for the whole.
-        """
-        costs = list(costs)
-        merged: dict[str, float | None] = {}
-        for resource in RESOURCES:
-            amounts = [cost.amount(resource) for cost in costs]
-            known = [amount for amount in amounts if amount is not None]
-            if not known or (resource.merge == "sum" and len(known) < len(amounts)):
-                merged[resource.field] = None
-            else:
-                merged[resource.field] = math.fsum(known) if resource.merge == "sum" else max(known)
-        return cls(**merged)
+_COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
-
-UNITS: dict[Resource, tuple[tuple[float, str], ...]] = {
-    ENERGY: ((1.0, "kWh"), (1e-3, "Wh"), (1e-6, "mWh")),
-    CARBON: ((1e3, "kg"), (1.0, "g"), (1e-3, "mg")),
-    TIME: ((3600.0, "h"), (60.0, "min"), (1.0, "s")),
-    MEMORY: ((1.0, "GB"), (1e-3, "MB")),
-    DATA: ((1e6, "M"), (1e3, "k"), (1.0, "")),
-    PARAMS: ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
+FACTORS: dict[Resource, dict[str, float]] = {
+    ENERGY: {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "MWh": 1e3, "J": 1 / 3.6e6, "kJ": 1 / 3600, "MJ": 1 / 3.6},
+    CARBON: {"g": 1.0, "kg": 1e3, "mg": 1e-3, "g CO2e": 1.0, "kg CO2e": 1e3, "gCO2e": 1.0, "kgCO2e": 1e3},
+    TIME: {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0},
+    MEMORY: {"GB": 1.0, "MB": 1e-3, "B": 1e-9, "GiB": 2**30 / 1e9, "MiB": 2**20 / 1e9},
+    DATA: _COUNTS,
+    PARAMS: _COUNTS,
 }
-"""For each resource what an amount is divided by, and the unit that it then has; the largest first."""
+"""How many of a resource's own unit one of each known unit is. Case counts: a mWh is not a MWh."""
 
-_OF = {CARBON: "CO2e", DATA: "samples", PARAMS: "parameters"}
+_SHOWN = {
+    ENERGY: ("kWh", "Wh", "mWh"),
+    CARBON: ("kg", "g", "mg"),
+    TIME: ("h", "min", "s"),
+    MEMORY: ("GB", "MB"),
+    DATA: ("G", "M", "k", ""),
+    PARAMS: ("G", "M", "k", ""),
+}
+
+UNITS = {resource: tuple((FACTORS[resource][unit], unit) for unit in units) for resource, units in _SHOWN.items()}
+"""For each resource what an amount is divided by to be shown, and the unit that it then has; the largest first."""
+
+OF_WHAT = {CARBON: "CO2e", DATA: "samples", PARAMS: "parameters"}
+"""What stands behind the unit of an amount that is shown."""
 
 
 def unit_for(resource: Resource, largest: float) -> tuple[float, str]:
@@ -182,4 +180,4 @@ def in_words(resource: Resource, value: float, error: float | None = None) -> st
     if error and value:
         share = 100 * error / value
         about = f"±{share:.0f} %" if share >= 10 else f"±{share:.1f} %"
-    return " ".join(filter(None, (three_digits(value / scale), unit, _OF.get(resource, ""), about)))
+    return " ".join(filter(None, (three_digits(value / scale), unit, OF_WHAT.get(resource, ""), about)))

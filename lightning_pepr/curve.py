@@ -1,4 +1,4 @@
-"""How the score of one run develops, evaluation by evaluation."""
+"""The score of one run at each evaluation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lightning_pepr.functional import pepr, to_numpy
+from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import check_never_falls, pepr, to_numpy
 from lightning_pepr.space import ModelSpace
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PePRCurve(NamedTuple):
-    """How the score of one run went, evaluation by evaluation.
+    """The score of one run at each evaluation.
 
     Attributes:
         resource: R at each evaluation, shape (n,), without a unit, never falling.
@@ -41,7 +42,7 @@ def pepr_curve(
     space: ModelSpace,
     resource: str | Resource = "energy",
 ) -> PePRCurve:
-    """Score every evaluation of one run: what had been reached, for what had been spent by then.
+    """Score every evaluation of one run: what it reached, for what it had spent by then.
 
     Args:
         performance: P after each evaluation, shape (n,), each in [0, 1].
@@ -54,7 +55,7 @@ def pepr_curve(
         R and score at each evaluation, the best score and where it is, and the area under the best so far.
 
     Raises:
-        ValueError: If the two differ in length or are empty, a cost falls from one evaluation to the next or
+        PePRError: If the two differ in length or are empty, a cost falls from one evaluation to the next or
             was not measured, or a value is out of its range.
 
     >>> from lightning_pepr import ModelSpace
@@ -64,21 +65,15 @@ def pepr_curve(
     """
     if isinstance(cost, (list, tuple)):  # the only ones that can hold a `Cost`
         cost = [space.amount(value, resource) for value in cost]
-    scores_of, costs = to_numpy(performance), to_numpy(cost)
-    if scores_of.ndim != 1 or scores_of.shape != costs.shape or scores_of.size == 0:
-        raise ValueError(
-            f"performance has shape {scores_of.shape} and cost {costs.shape}; expected two sequences of the "
+    performances, costs = to_numpy(performance), to_numpy(cost)
+    if performances.ndim != 1 or performances.shape != costs.shape or performances.size == 0:
+        raise PePRError(
+            f"performance has shape {performances.shape} and cost {costs.shape}; expected two sequences of the "
             "same length, one value for each evaluation, and at least one."
         )
-    falls = np.flatnonzero(np.diff(costs) < 0)
-    if falls.size:
-        at = int(falls[0])
-        raise ValueError(
-            f"cost falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at evaluation {at + 1}; "
-            "expected all that was spent up to each evaluation, not the cost of each epoch alone (use numpy.cumsum)."
-        )
+    check_never_falls(costs, "cost", "evaluation", "each evaluation")
     r = space.normalize(costs, resource)
-    score = pepr(scores_of, r)
+    score = pepr(performances, r)
     best_so_far = np.maximum.accumulate(score)
     edges = np.clip(np.append(r, max(1.0, r[-1])), 0.0, 1.0)
     best = float(score.max())

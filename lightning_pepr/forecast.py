@@ -1,16 +1,16 @@
-"""What the whole run will cost, told from the epochs that are done, with an interval.
+"""Forecast what a whole run will cost from the epochs that are done, with an interval.
 
-A run's epochs need not cost the same: they scatter, drift, stay dear for a while, warm up, are dearer where they
-validate, or change at once because another job came to the machine. After three epochs nobody can tell which of these
-it is. So none is chosen: every combination of them is fitted, and weighted by how well it explains the epochs so far
-(Bayesian model averaging; Hoeting et al., Statistical Science 14 (4), 1999, and for the changes Adams and MacKay,
-"Bayesian Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression in closed form:
+A run's epochs need not cost the same: they scatter, drift, stay expensive for a while, warm up, cost more where they
+validate, or change at once because another job came to the machine. Three epochs do not show which of these it is. So
+none is chosen: every combination of them is fitted, and weighted by how well it explains the epochs so far (Bayesian
+model averaging; Hoeting et al., Statistical Science 14 (4), 1999, and for the changes Adams and MacKay, "Bayesian
+Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression in closed form:
 
     cost of an epoch = level + drift × its number + validation, in every nth + noise
 
 over the epochs since the last change, with noise that is autocorrelated (AR(1)). What came before the change has a
-level and a noise of its own, and tells nothing of the future. What is assumed beforehand is below; it is relative to
-the level, so that it holds in any unit, and to the length of the run, so that it holds for long epochs and short ones.
+level and a noise of its own, and does not bear on the future. The prior assumptions are below, relative to the level,
+so that they hold in any unit, and to the length of the run, so that they hold for long epochs and short ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lightning_pepr.functional import check_cost
+from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import check_cost, check_never_falls
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,7 @@ WARM_UP_PRIOR = 0.15
 WARM_UP = 3
 
 PERIOD_PRIOR = {1: 0.6, 2: 0.1, 3: 0.1, 4: 0.1, 5: 0.1}
-"""How often some epochs are dearer, where that is not told; 1 is never."""
+"""How often some epochs cost more, where that is not given; 1 is never."""
 
 VALIDATION = 0.25
 """The mean, and the standard deviation, of what validation adds to an epoch before any is seen, of the level."""
@@ -63,7 +64,7 @@ SMALLEST_LEVEL = 1e-3
 
 
 class Forecast(NamedTuple):
-    """What a whole run is expected to cost, in the unit of the costs that it was told from.
+    """What a whole run is expected to cost, in the unit of the costs that it was made from.
 
     Attributes:
         expected: The median of what is predicted: the run will as likely cost more as less.
@@ -79,10 +80,10 @@ class Forecast(NamedTuple):
 
 
 def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: int | None = None) -> Forecast | None:
-    """Tell what the whole run will cost from what its first epochs did.
+    """Forecast what the whole run will cost from what its first epochs did.
 
-    Only costs that add up can be told so: energy, carbon, time and data, not peak memory or parameters. The interval
-    allows for all that the module's text names. It does not allow for a change at once that is yet to come.
+    Only costs that add up can be forecast: energy, carbon, time and data, not peak memory or parameters. The interval
+    allows for all that the module's docstring names. It does not allow for a change at once that is yet to come.
 
     Args:
         spent: All that was spent up to the end of each epoch so far, shape (n,), in any unit, never falling.
@@ -94,16 +95,16 @@ def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: in
 
     Returns:
         The forecast; after the last epoch it is what was spent. None after the first epoch alone, or before it, since
-        one epoch does not tell how much epochs differ.
+        one epoch does not show how much epochs differ.
 
     Raises:
-        ValueError: If a cost is negative, NaN, infinite or less than the one before, there are more of them than
+        PePRError: If a cost is negative, NaN, infinite or less than the one before, there are more of them than
             `epochs`, or `level` or `period` is out of its range.
 
     >>> forecast([1.0], epochs=50) is None
     True
-    >>> told = forecast([1.0, 2.02, 3.01, 4.03, 5.04], epochs=50)
-    >>> f"{told.expected:.0f}, between {told.low:.0f} and {told.high:.0f}"
+    >>> found = forecast([1.0, 2.02, 3.01, 4.03, 5.04], epochs=50)
+    >>> f"{found.expected:.0f}, between {found.low:.0f} and {found.high:.0f}"
     '51, between 44 and 59'
     """
     return forecasts([spent], epochs, level, period)[0]
@@ -112,32 +113,32 @@ def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: in
 def forecasts(
     spent: Sequence[Sequence[float]], epochs: int, level: float = 0.9, period: int | None = None
 ) -> list[Forecast | None]:
-    """Tell what the whole run will cost in several resources, as `forecast` does in one, and in about its time.
+    """Forecast what the whole run will cost in several resources, as `forecast` does in one, and in about its time.
 
     Args:
         spent: Of each resource what `forecast` takes, shape (resources, n).
-        epochs: As of `forecast`.
-        level: As of `forecast`.
-        period: As of `forecast`.
+        epochs: Same as for `forecast`.
+        level: Same as for `forecast`.
+        period: Same as for `forecast`.
 
     Returns:
         The forecast of each, within 1e-5 of what `forecast` gives.
 
     Raises:
-        ValueError: As `forecast` does, and if the resources are not of as many epochs.
+        PePRError: As `forecast` raises it, and if the resources are not of as many epochs.
     """
     checked = [_check(each, epochs, level, period) for each in spent]
     if len({costs.size for costs in checked}) > 1:
-        raise ValueError(f"spent is of {[costs.size for costs in checked]} epochs; expected as many of each resource.")
-    told: list[Forecast | None] = [None] * len(checked)
-    ahead = []  # which are to be foreseen
+        raise PePRError(f"spent is of {[costs.size for costs in checked]} epochs; expected as many of each resource.")
+    found: list[Forecast | None] = [None] * len(checked)
+    ahead = []  # those whose rest is not known yet
     for index, costs in enumerate(checked):
         if 0 < costs.size == epochs or (costs.size > 1 and costs[-1] == 0.0):
-            told[index] = Forecast(float(costs[-1]), float(costs[-1]), float(costs[-1]), level)
+            found[index] = Forecast(float(costs[-1]), float(costs[-1]), float(costs[-1]), level)
         elif costs.size > 1:
             ahead.append(index)
     if not ahead:
-        return told
+        return found
     total = np.stack([checked[index] for index in ahead])
     done = total.shape[1]
     share = np.diff(total / total[:, -1:], prepend=0.0)  # of all that was spent: no unit, whatever their size
@@ -145,34 +146,28 @@ def forecasts(
     rest = _quantiles(*_mix(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
     for index, last, values in zip(ahead, total[:, -1], rest, strict=True):
         low, expected, high = (float(last * (1.0 + max(0.0, value) / done)) for value in values)
-        told[index] = Forecast(expected, low, high, level)
-    return told
+        found[index] = Forecast(expected, low, high, level)
+    return found
 
 
 def _check(spent: Sequence[float], epochs: int, level: float, period: int | None) -> Array:
-    """Return the costs as an array, or raise a `ValueError` that names what `forecast` cannot take."""
+    """Return the costs as an array, or raise an error that names what `forecast` cannot take."""
     costs = np.asarray(check_cost(spent), dtype=np.float64)
     if costs.ndim != 1:
-        raise ValueError(f"spent has shape {costs.shape}; expected one number for each epoch so far.")
-    falls = np.flatnonzero(np.diff(costs) < 0)
-    if falls.size:
-        at = int(falls[0])
-        raise ValueError(
-            f"spent falls from {float(costs[at])!r} to {float(costs[at + 1])!r} at index {at + 1}; expected all that "
-            "was spent up to the end of each epoch, not the cost of each epoch alone (use numpy.cumsum)."
-        )
+        raise PePRError(f"spent has shape {costs.shape}; expected one number for each epoch so far.")
+    check_never_falls(costs, "spent", "index", "the end of each epoch")
     for name, value in (("epochs", epochs), ("period", 1 if period is None else period)):
         if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a whole number of epochs, at least 1.")
+            raise PePRError(f"{name} is {value!r}; expected a whole number of epochs, at least 1.")
     if epochs < costs.size:
-        raise ValueError(f"epochs is {epochs!r}, and spent has {costs.size} of them; expected those of the whole run.")
+        raise PePRError(f"epochs is {epochs!r}, and spent has {costs.size} of them; expected those of the whole run.")
     if not 0.0 < level < 1.0:
-        raise ValueError(f"level is {level!r}; expected a probability in (0, 1), such as 0.9.")
+        raise PePRError(f"level is {level!r}; expected a probability in (0, 1), such as 0.9.")
     return costs
 
 
 def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Array]:
-    """The weight, mean and standard deviation of each of the normal distributions that the remaining costs are told by.
+    """Mix the predictions of all models: weight, mean and standard deviation of a normal distribution of each.
 
     Args:
         cost: Of each epoch so far, shape (s, n), in units of their mean.
@@ -322,7 +317,7 @@ def _before(cost: Array, first: NDArray[np.int64]) -> Array:
     each = (1 - count[:, None]) * np.log(noise) - squares[..., None] / (2 * noise**2)
     top = each.max(axis=2)
     evidence = np.log(np.exp(each - top[..., None]) @ (NOISE_PRIOR / NOISE_PRIOR.sum()))
-    # A level may be anything up to twice the mean: the price of having one more.
+    # A level may be anything up to twice the mean, which is what one more parameter costs in likelihood.
     found[:, some] = top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2)
     return found
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lightning_pepr.errors import PePRError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -20,11 +22,27 @@ ArrayT = TypeVar("ArrayT")
 PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
+PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
+"""The least and the largest number that is taken for a performance: `column.is_between(*PERFORMANCE_RANGE)`."""
+
+PERFORMANCE_WORDS = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
+"""What a performance is, for messages that say what was expected."""
+
+
+def is_performance(value: float) -> bool:
+    """Whether a number is a performance: in [0, 1] but for rounding. NaN is not.
+
+    >>> [is_performance(value) for value in (0.0, 1.0 + 1e-7, 87.5, math.nan)]
+    [True, True, False, False]
+    """
+    low, high = PERFORMANCE_RANGE
+    return low <= value <= high
+
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     """Min-max normalise a cost over a model space: R = (cost - low) / (high - low), floored at 0.
 
-    A run that has cost less than the cheapest model of the space has R = 0; a run dearer than the whole
+    A run that has cost less than the cheapest model of the space has R = 0; a run more expensive than the whole
     space has R > 1, without a ceiling. The paper normalises over the space that it scores, where neither
     can happen.
 
@@ -32,14 +50,14 @@ def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
         cost: An amount of one resource, in the unit of `low` and `high`: a number, or an array of any
             shape (numpy, torch, pandas, polars; a list or tuple is taken for a numpy array).
         low: The cost of the cheapest model of the space.
-        high: The cost of its dearest model. If it equals `low`, R is 0 and a warning says so.
+        high: The cost of its most expensive model. If it equals `low`, R is 0 and a warning says so.
 
     Returns:
         R, without a unit, of the type and shape of `cost` (a number gives a float). Half precision is widened
         to single: its largest number is 65,504, and its smallest is more than some costs in kWh.
 
     Raises:
-        ValueError: If a cost is negative, NaN or infinite, or the range is not finite and ascending.
+        PePRError: If a cost is negative, NaN or infinite, or the range is not finite and ascending.
 
     Source:
         R of section 3 of the paper.
@@ -75,7 +93,7 @@ def pepr(performance: ArrayT, resource: Any) -> ArrayT:
         The score, in [0, 1], without a unit.
 
     Raises:
-        ValueError: If a performance is outside [0, 1] or NaN, or R is negative, NaN or infinite.
+        PePRError: If a performance is outside [0, 1] or NaN, or R is negative, NaN or infinite.
 
     Source:
         Equation 1 of the paper.
@@ -91,19 +109,19 @@ def pepr(performance: ArrayT, resource: Any) -> ArrayT:
 
 
 def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
-    """Rescale a performance so that a free predictor scores 0: (P - P0) / (1 - P0), floored at 0.
+    """Rescale a performance so that a trivial predictor scores 0: (P - P0) / (1 - P0), floored at 0.
 
     Plain PePR lets a predictor that costs nothing, such as one that always names the majority class, win.
 
     Args:
         performance: P in [0, 1]: a number, or an array.
-        baseline: P0 in [0, 1), the performance that is to be had for nothing.
+        baseline: P0 in [0, 1), the performance of a trivial predictor.
 
     Returns:
-        The share of what there was to gain that was gained, of the type of `performance`.
+        The share of the possible gain that was reached, of the type of `performance`.
 
     Raises:
-        ValueError: If `performance` is outside [0, 1], or `baseline` outside [0, 1).
+        PePRError: If `performance` is outside [0, 1], or `baseline` outside [0, 1).
 
     >>> above_baseline(0.75, baseline=0.5)
     0.5
@@ -111,7 +129,7 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
     0.0
     """
     if not 0.0 <= baseline < 1.0:
-        raise ValueError(
+        raise PePRError(
             f"baseline is {baseline!r}; expected a performance in [0, 1), such as the share of the majority class."
         )
     gained = check_performance(performance) - baseline  # type: ignore[operator]
@@ -119,25 +137,29 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
 
 
 def check_performance(performance: ArrayT) -> ArrayT:
-    """Return P clipped to [0, 1], or raise a `ValueError` that names the first value outside or NaN."""
-    tolerance = PERFORMANCE_TOLERANCE
-    performance = _check(
-        performance,
-        "performance",
-        "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)",
-        -tolerance,
-        1.0 + tolerance,
-    )
+    """Return P clipped to [0, 1], or raise an error that names the first value outside or NaN."""
+    performance = _check(performance, "performance", PERFORMANCE_WORDS, *PERFORMANCE_RANGE)
     return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
 
 
 def check_cost(cost: ArrayT) -> ArrayT:
-    """Return a cost fit for arithmetic, or raise a `ValueError` that names the first negative or not finite."""
+    """Return a cost fit for arithmetic, or raise an error that names the first negative or not finite."""
     return _check(cost, "cost", "a finite number that is not negative", 0.0, math.inf)  # type: ignore[no-any-return]
 
 
+def check_never_falls(spent: NDArray[np.float64], name: str, place: str, each: str) -> None:
+    """Raise unless amounts that were spent up to one moment after another never fall, as those of each alone do."""
+    falls = np.flatnonzero(np.diff(spent) < 0)
+    if falls.size:
+        at = int(falls[0])
+        raise PePRError(
+            f"{name} falls from {float(spent[at])!r} to {float(spent[at + 1])!r} at {place} {at + 1}; expected all "
+            f"that was spent up to {each}, not the cost of each epoch alone (use numpy.cumsum)."
+        )
+
+
 def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
-    """Find the models that no other beats: at least as good, at most as dear, and better in one of both.
+    """Find the models that no other beats: at least as good, at most as expensive, and better in one of both.
 
     Args:
         performance: P of each model, shape (n,), higher is better. NaN is never on the front.
@@ -147,14 +169,14 @@ def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
         A mask of shape (n,): True on the front. Models that are equal in both are on it together.
 
     Raises:
-        ValueError: If the shapes differ.
+        PePRError: If the shapes differ.
 
     >>> pareto_front([0.9, 0.8, 0.95, 0.8], [1.0, 2.0, 3.0, 0.5])
     array([ True, False,  True,  True])
     """
     p, c = to_numpy(performance), to_numpy(cost)
     if p.ndim != 1 or p.shape != c.shape:
-        raise ValueError(
+        raise PePRError(
             f"performance has shape {p.shape} and cost {c.shape}; expected two sequences of the same length."
         )
     front = np.zeros(p.shape, dtype=np.bool_)
@@ -166,41 +188,41 @@ def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
     best_of_cheaper = np.concatenate(([-np.inf], np.maximum.accumulate(p)[:-1]))
     first_of_equals = np.concatenate(([True], (p[1:] != p[:-1]) | (c[1:] != c[:-1])))
     on_front = (p > best_of_cheaper) & first_of_equals
-    # A model equal in both to the one before it shares its fate.
+    # Models that are equal in both are on the front together, or not at all.
     leader = np.maximum.accumulate(np.where(first_of_equals, np.arange(p.size), 0))
     front[order] = on_front[leader]
     return front
 
 
 def check_range(low: float, high: float) -> tuple[float, float]:
-    """Return low and high as floats, or raise a `ValueError` unless 0 <= low <= high, both finite."""
+    """Return low and high as floats, or raise an error unless 0 <= low <= high, both finite."""
     low, high = float(low), float(high)
     if not (math.isfinite(low) and math.isfinite(high)) or low < 0.0:
-        raise ValueError(f"low is {low!r} and high {high!r}; expected finite costs that are not negative.")
+        raise PePRError(f"low is {low!r} and high {high!r}; expected finite costs that are not negative.")
     if low > high:
-        raise ValueError(f"low ({low!r}) is larger than high ({high!r}); expected low <= high. Swap the two?")
+        raise PePRError(f"low ({low!r}) is larger than high ({high!r}); expected low <= high. Swap the two?")
     return low, high
 
 
 def _check(values: Any, name: str, expected: str, low: float, high: float) -> Any:
-    """Return the values, fit for arithmetic, or raise a `ValueError` that names the first that is not."""
+    """Return the values, fit for arithmetic, or raise an error that names the first that is not."""
     if isinstance(values, (list, tuple)):
         values = to_numpy(values)
     if isinstance(values, (int, float)):
         if not (low <= values <= high and math.isfinite(values)):
-            raise ValueError(f"{name} is {float(values)!r}; expected {expected}.")
+            raise PePRError(f"{name} is {float(values)!r}; expected {expected}.")
         return values
     if values is None or isinstance(values, (str, bytes)):  # which numpy would read as numbers
-        raise ValueError(f"{name} is {values!r}; expected {expected}.")
+        raise PePRError(f"{name} is {values!r}; expected {expected}.")
     try:
         array = to_numpy(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {values!r}; expected {expected}.") from error
+        raise PePRError(f"{name} is {values!r}; expected {expected}.") from error
     bad = ~((array >= low) & (array <= high) & np.isfinite(array))
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         at = f" at index {where[0] if len(where) == 1 else where}" if where else ""
-        raise ValueError(f"{name} is {float(array[where])!r}{at}; expected {expected}.")
+        raise PePRError(f"{name} is {float(array[where])!r}{at}; expected {expected}.")
     return _widen(values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from torchmetrics import Metric
 
 from lightning_pepr import functional
 from lightning_pepr.cost import Cost, Resource
+from lightning_pepr.errors import PePRError
 from lightning_pepr.space import ModelSpace
 
 if TYPE_CHECKING:
@@ -36,12 +38,12 @@ class PePR(Metric):
     Args:
         space: The space over which the cost is normalised.
         resource: Which resource it scores: its name, letter or field ("energy", "E", "energy_kwh").
-        baseline: The performance P0 that is to be had for nothing; (P - P0) / (1 - P0), floored at 0, is then scored
-            instead of P. The paper's score has none.
+        baseline: The performance P0 of a trivial predictor; (P - P0) / (1 - P0), floored at 0, is then scored instead
+            of P. The paper's score has none.
         **kwargs: What every torchmetrics metric takes, such as `sync_on_compute`.
 
     Raises:
-        ValueError: If the space does not have the resource, or `baseline` is outside [0, 1).
+        PePRError: If the space does not have the resource, or `baseline` is outside [0, 1).
         TypeError: If `space` is no `ModelSpace`.
 
     Source:
@@ -96,7 +98,7 @@ class PePR(Metric):
                 tensor of one element, or a `Cost`, from which the metric takes its own resource.
 
         Raises:
-            ValueError: If `performance` is NaN or outside [0, 1], `cost` is negative, NaN or infinite or has not
+            PePRError: If `performance` is NaN or outside [0, 1], `cost` is negative, NaN or infinite or has not
                 measured the resource, or either has more than one element.
         """
         p = functional.check_performance(_number(performance, "performance"))
@@ -119,7 +121,7 @@ class PePR(Metric):
         """Merge with another metric, or its state, as with another rank.
 
         Raises:
-            ValueError: If it is of another resource.
+            PePRError: If it is of another resource.
         """
         state = incoming_state.metric_state if isinstance(incoming_state, Metric) else incoming_state
         self._reduce_states(state)
@@ -153,17 +155,15 @@ def _number(value: Any, name: str) -> float:
     """One plain number, or an error that says what came instead."""
     if isinstance(value, Tensor) or hasattr(value, "__array__"):
         if math.prod(value.shape) != 1:
-            raise ValueError(
+            raise PePRError(
                 f"{name} has shape {tuple(value.shape)}; expected one number for the whole model as it is now, "
                 "not one for each sample or batch."
             )
         value = value.item()
-    if isinstance(value, str | bytes):
-        raise ValueError(f"{name} is {value!r}; expected a number.")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; expected a number.") from None
+    if not isinstance(value, str | bytes):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(value)
+    raise PePRError(f"{name} is {value!r}; expected a number.")
 
 
 # A rank that has not been updated holds NaN, which these leave out.

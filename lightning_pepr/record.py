@@ -7,33 +7,36 @@ import math
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal
 
-from lightning_pepr.cost import Cost
-from lightning_pepr.space import ModelSpace
+import msgspec
+from msgspec import field
+
+from lightning_pepr.cost import ENERGY, RESOURCES, Cost, in_words
+from lightning_pepr.errors import PePRError
+from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
-from lightning_pepr.utilities.json import finite, to_json
+from lightning_pepr.utilities.json import convert, finite, to_builtins, to_json
 
 SCHEMA = "lightning-pepr/run/1"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
+_COSTS = {resource.field for resource in RESOURCES}
 
-@dataclass(slots=True)
-class CostEntry:
+
+class CostEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One cost of a run, and how well it is known.
 
     Attributes:
         value: The amount, in the unit of the field; None if it was not measured.
         error: Bound on its error, in the same unit; None if unknown.
-        quality: How it was had: "counter", "integrated", "estimated", "unavailable"; for what is no energy, "counter"
-            means that it was counted or read off a clock.
+        quality: How the value was obtained: "counter", "integrated", "estimated", "unavailable"; for what is no energy,
+            "counter" means that it was counted or read off a clock.
         lower_bound: Whether something was lost on the way, so that the truth is larger.
-        reason: Why it is missing or a lower bound; empty where there is nothing to tell.
+        reason: Why it is missing or a lower bound; empty if neither.
     """
 
     value: float | None = None
@@ -43,8 +46,7 @@ class CostEntry:
     reason: str = ""
 
 
-@dataclass(slots=True)
-class Epoch:
+class Epoch(msgspec.Struct, forbid_unknown_fields=True):
     """One evaluation of a run.
 
     Attributes:
@@ -53,24 +55,24 @@ class Epoch:
         performance: The monitored value, averaged over ranks; None in an epoch in which it was not logged.
         cost: All that had been spent by then.
         scores: The scores that were logged, by key ("pepr_e").
-        forecasts: What the whole run was foreseen to cost at the end of the epoch, by field: "expected", "low", "high"
-            and "level", as of `Forecast`. Empty where nothing can be foreseen, or the epoch went on.
+        forecasts: The forecast of the whole run's cost at the end of the epoch, by field: "expected", "low", "high" and
+            "level", as in `Forecast`. Empty where there is no forecast, or the epoch went on.
     """
 
     epoch: int
     step: int
     performance: float | None = None
     cost: Cost = field(default_factory=Cost)
-    scores: dict[str, float] = field(default_factory=dict)
-    forecasts: dict[str, dict[str, float]] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    forecasts: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The evaluation as plain types, of which some are still its own."""
-        return _attributes(self) | {"cost": _attributes(self.cost)}
+        """The evaluation as plain types."""
+        plain: dict[str, Any] = to_builtins(self)
+        return plain
 
 
-@dataclass(slots=True)
-class Stage:
+class Stage(msgspec.Struct, forbid_unknown_fields=True):
     """What one stage of a run (train, validate, test, other) has cost. The integers add up to the whole exactly.
 
     Attributes:
@@ -82,8 +84,7 @@ class Stage:
     time_ns: int = 0
 
 
-@dataclass(slots=True)
-class DeviceEntry:
+class DeviceEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One device that was metered.
 
     Attributes:
@@ -105,8 +106,7 @@ class DeviceEntry:
     reason: str = ""
 
 
-@dataclass(slots=True)
-class RunRecord:
+class RunRecord(msgspec.Struct):
     """A run: its model, costs, performance, space, hardware and software. `pepr.json` holds it.
 
     Attributes:
@@ -127,8 +127,8 @@ class RunRecord:
         test_samples: How many samples the test performance is of.
         test_performance: Performance on test data, if the trainer has tested; the last test wins.
         test_monitor: The key of the test performance.
-        baseline: The performance that is to be had for nothing, if scores were rescaled by it.
-        space: The space in which the run was scored; None if it was not.
+        baseline: The performance of a trivial predictor, if scores were rescaled by it.
+        space: The space in which the run was scored, as `ModelSpace.to_dict` gives it; None if it was not.
         carbon: The intensity behind `carbon_g`: "g_per_kwh", "pue", "source"; empty if carbon was not measured.
         hardware: Host, processor, devices, ranks.
         software: Versions of what took part.
@@ -140,7 +140,7 @@ class RunRecord:
     params: int | None = None
     monitor: str = ""
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    status: Status = "running"
+    status: str = "running"  # a `Status`; what a newer version writes is read all the same
     started: str = field(default_factory=now)
     updated: str = field(default_factory=now)
     costs: dict[str, CostEntry] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class RunRecord:
     test_performance: float | None = None
     test_monitor: str = ""
     baseline: float | None = None
-    space: ModelSpace | None = None
+    space: dict[str, Any] | None = None
     carbon: dict[str, Any] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
@@ -189,10 +189,30 @@ class RunRecord:
         return self.best.performance if self.best else None
 
     def _repr_html_(self) -> str:
-        """The run as a notebook shows it."""
-        from lightning_pepr.report.notebook import record_html
-
-        return record_html(self)
+        """The run as a notebook shows it: what it reached, and each cost with how it was obtained."""
+        rows = []
+        for resource in RESOURCES:
+            entry = self.costs.get(resource.field)
+            if entry is None:
+                continue
+            value = "not measured" if entry.value is None else in_words(resource, entry.value, entry.error)
+            scores = [epoch.scores[resource.score_key] for epoch in self.epochs if resource.score_key in epoch.scores]
+            score = f"{scores[-1]:.3f} (best {max(scores):.3f})" if scores else ""
+            about = "; ".join(filter(None, ("a lower bound" if entry.lower_bound else "", entry.reason)))
+            rows.append((resource.name, value, entry.quality, score, about))
+        facts = [self.status]
+        if self.best is not None:
+            facts.append(f"{self.monitor} {self.best.performance:.4g} at epoch {self.best.epoch}")
+        if self.test_performance is not None:
+            facts.append(f"{self.test_monitor} {self.test_performance:.4g}")
+        facts += [f"{len(self.evaluations)} evaluations", self.error]
+        energies = {name: stage.energy_uj for name, stage in self.stages.items()}
+        stages = [f"{name} {in_words(ENERGY, uj / 3.6e12)}" for name, uj in energies.items() if uj is not None]
+        devices = dict.fromkeys(device.name for device in self.devices.values() if device.name)
+        below = [f"Energy: {', '.join(stages)}."] if stages else []
+        below += [f"On {', '.join(devices)}."] if devices else []
+        table = html.table(("", "cost", "quality", "PePR", ""), rows, left=(0, 2, 4))
+        return html.block(self.model, " · ".join(filter(None, facts)), table, below)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
@@ -200,49 +220,37 @@ class RunRecord:
         return plain
 
     def _plain(self) -> dict[str, Any]:
-        """The record as plain types, of which some are still its own."""
-        plain = _attributes(self)
-        del plain["params"]
-        return {
-            "schema": SCHEMA,
-            **plain,
-            "model": {"name": self.model, "params": self.params},
-            "costs": {name: _attributes(entry) for name, entry in self.costs.items()},
-            "epochs": [epoch.to_dict() for epoch in self.epochs],
-            "stages": {name: _attributes(stage) for name, stage in self.stages.items()},
-            "devices": {name: _attributes(device) for name, device in self.devices.items()},
-            "space": self.space.to_dict() if self.space else None,
-        }
+        """The record as plain types, among them numbers that are not finite."""
+        plain = {"schema": SCHEMA, **to_builtins(self)}
+        plain["model"] = {"name": self.model, "params": plain.pop("params")}
+        return plain
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunRecord:
         """The record of `to_dict`.
 
         Raises:
-            ValueError: If it is none, or of another schema.
+            PePRError: If it is none, or of another schema; names the field, its value and what was expected.
         """
         if not isinstance(data, Mapping) or "schema" not in data:
-            raise ValueError("it has no `schema`; expected a record that PePRCallback wrote (pepr.json).")
+            raise PePRError("it has no `schema`; expected a record that PePRCallback wrote (pepr.json).")
         if data["schema"] != SCHEMA:
-            raise ValueError(
+            raise PePRError(
                 f"its schema is {data['schema']!r}; this version reads {SCHEMA!r} (a newer record needs a newer "
                 "lightning-pepr)."
             )
+        missing = [name for name in ("model", "costs", "epochs", "stages", "devices") if name not in data]
+        if missing:
+            raise PePRError(f"it is not a whole record: it has no {', '.join(missing)}.")
         try:
-            plain = {key: value for key, value in data.items() if key != "schema"}
-            plain["params"] = plain["model"].get("params")
-            plain["model"] = str(plain["model"]["name"])
-            plain["costs"] = {name: CostEntry(**entry) for name, entry in plain["costs"].items()}
-            plain["epochs"] = [Epoch(**{**e, "cost": Cost(**e["cost"])}) for e in plain["epochs"]]
-            plain["stages"] = {name: Stage(**stage) for name, stage in plain["stages"].items()}
-            plain["devices"] = {name: DeviceEntry(**device) for name, device in plain["devices"].items()}
-            plain["space"] = ModelSpace.from_dict(plain["space"]) if plain.get("space") else None
-            known = {f.name for f in fields(cls)}
-            record = cls(**{key: value for key, value in plain.items() if key in known})
-            _check_types(record)
+            model = convert(data["model"], _Model, "model")
+            record = convert({**data, "model": model.name, "params": model.params}, cls)
+            unknown = set[str]().union(*(epoch.get("cost", ()) for epoch in data["epochs"])) - _COSTS
+            if unknown:
+                raise PePRError(f"a cost of epochs has an unknown field {min(unknown)!r}")
             return record
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"it is not a whole record: {type(error).__name__}: {error}.") from error
+        except PePRError as error:
+            raise PePRError(f"it is not a whole record: {error}.") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the record as JSON: to a temporary file beside it, then renamed, so that it is never half written.
@@ -254,7 +262,7 @@ class RunRecord:
         plain = self._plain()
         try:
             text = to_json(plain)
-        except ValueError:  # something is not finite, which is rare, and dear to look for
+        except ValueError:  # something is not finite, which is rare, and slow to look for
             text = to_json(finite(plain))
         write_whole(target, text)
 
@@ -264,7 +272,7 @@ class RunRecord:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is not a record.
+            PePRError: If the file is not a record.
         """
         source = Path(path)
         if source.is_dir():
@@ -272,41 +280,14 @@ class RunRecord:
         try:
             return cls.from_dict(json.loads(source.read_text(encoding="utf-8")))
         except ValueError as error:  # includes JSONDecodeError and UnicodeDecodeError
-            raise ValueError(f"{source} is not a record of a run: {error}") from error
+            raise PePRError(f"{source} is not a record of a run: {error}") from error
 
 
-_TEXTS = ("model", "run_id", "monitor", "status", "started", "updated", "test_monitor", "error", "stopped", "group")
-_NUMBERS = ("params", "val_samples", "test_samples", "test_performance", "baseline")
-_MAPPINGS = ("carbon", "hardware", "software", "settings")
-_WORDS: dict[type, str] = {str: "text", int: "an integer", float: "a number", dict: "a mapping", NoneType: "null"}
+class _Model(msgspec.Struct):
+    """What a file says of the model."""
 
-
-def _check_types(record: RunRecord) -> None:
-    """Raise a `TypeError` that names what is not of its type: JSON of another hand may hold anything anywhere."""
-    _expect(record, _TEXTS, str)
-    _expect(record, _NUMBERS, (int, float, NoneType))
-    _expect(record, _MAPPINGS, dict)
-    for entry in record.costs.values():
-        _expect(entry, ("value", "error"), (int, float, NoneType))
-        _expect(entry, ("quality", "reason"), str)
-    for epoch in record.epochs:
-        _expect(epoch, ("epoch", "step"), int)
-        _expect(epoch, ("performance",), (int, float, NoneType))
-        _expect(epoch, ("scores", "forecasts"), dict)
-    for stage in record.stages.values():
-        _expect(stage, ("energy_uj",), (int, NoneType))
-        _expect(stage, ("time_ns",), int)
-    for device in record.devices.values():
-        _expect(device, ("name", "host", "quality", "reason"), str)
-        _expect(device, ("energy_uj", "error_j", "gain"), (int, float, NoneType))
-
-
-def _expect(data: Any, names: tuple[str, ...], kinds: type | tuple[type, ...]) -> None:
-    for name in names:
-        value = getattr(data, name)
-        if not isinstance(value, kinds):
-            expected = kinds if isinstance(kinds, tuple) else (kinds,)
-            raise TypeError(f"{name} is {value!r}; expected {' or '.join(_WORDS[kind] for kind in expected)}")
+    name: str
+    params: int | None = None
 
 
 def move_aside(target: Path, run_id: str) -> None:
@@ -325,8 +306,3 @@ def move_aside(target: Path, run_id: str) -> None:
         number += 1
         aside = target.with_name(f"{Path(name).stem}-{number}{target.suffix}")
     target.rename(aside)
-
-
-def _attributes(data: Any) -> dict[str, Any]:
-    """The fields of a dataclass: `asdict`, which copies ever so deeply, takes eight times as long."""
-    return {name: getattr(data, name) for name in data.__slots__}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
+from lightning_pepr.errors import PePRError
 from lightning_pepr.paper.spaces import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SCHEMA = "lightning-pepr/space/1"
 class ModelSpace:
     """Low and high of each resource, over which costs are normalised to R.
 
-    Scores compare only within one space: R = 0 is the cheapest model of the space, R = 1 its dearest.
+    Scores compare only within one space: R = 0 is the cheapest model of the space, R = 1 the most expensive.
 
     Args:
         ranges: For each resource (by name, letter or field) the pair (low, high) in the unit of its field.
@@ -36,7 +37,7 @@ class ModelSpace:
         note: What else somebody who compares with the space should know.
 
     Raises:
-        ValueError: If a resource is unknown or given twice, or a range is not 0 <= low <= high.
+        PePRError: If a resource is unknown or given twice, or a range is not 0 <= low <= high.
 
     >>> space = ModelSpace({"energy_kwh": (0.25, 1.25), "T": (60, 3600)})
     >>> space.normalize(0.75, "energy")
@@ -55,24 +56,23 @@ class ModelSpace:
         note: str = "",
     ) -> None:
         if not isinstance(ranges, Mapping) or not ranges:
-            raise ValueError(
+            raise PePRError(
                 f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
                 'such as {"energy_kwh": (0.01, 0.25)}.'
             )
         found: dict[str, tuple[float, float]] = {}
         for name, pair in ranges.items():
-            resource = Resource.of(name)
+            field = Resource.of(name).field
+            if field in found:
+                raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
             try:
                 low, high = pair
             except (TypeError, ValueError):
-                raise ValueError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
+                raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
             try:
-                found_range = functional.check_range(low, high)
+                found[field] = functional.check_range(low, high)
             except (TypeError, ValueError) as error:
-                raise ValueError(f"the range of {name}: {error}") from None
-            if resource.field in found:
-                raise ValueError(f"{resource.field} is given twice (the second time as {name!r}); expected once.")
-            found[resource.field] = found_range
+                raise PePRError(f"the range of {name}: {error}") from None
         self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
         self.source = source
         self.models = models
@@ -81,14 +81,14 @@ class ModelSpace:
 
     @classmethod
     def of(cls, space: ModelSpace | str | os.PathLike[str]) -> ModelSpace:
-        """A space by what it goes by: itself, a file that `save` wrote, or the name of a published one.
+        """Find a space by what stands for it: itself, a file that `save` wrote, or the name of a published one.
 
         Args:
             space: A space; a path; or a name of `published`, with ":clean" after it for `clean=True`.
 
         Raises:
             FileNotFoundError: If there is neither a file nor a published space of that name; lists the names.
-            ValueError: If the file does not hold a space.
+            PePRError: If the file does not hold a space.
         """
         if isinstance(space, ModelSpace):
             return space
@@ -118,7 +118,7 @@ class ModelSpace:
             table has the time of one epoch beside the energy of ten.
 
         Raises:
-            ValueError: If there is no setting of that name; lists those there are.
+            PePRError: If there is no setting of that name; lists those there are.
 
         Source:
             The published results of https://arxiv.org/abs/2403.12562, in https://github.com/saintslab/PePR.
@@ -138,17 +138,17 @@ class ModelSpace:
             **amounts: For each resource (by name, letter or field) the budget, in the unit of its field.
 
         Raises:
-            ValueError: If no budget is given, one is not a positive number, or a resource is unknown.
+            PePRError: If no budget is given, one is not a positive number, or a resource is unknown.
 
         >>> ModelSpace.budget(energy_kwh=0.5, time_s=3600).normalize(0.25, "energy")
         0.5
         """
         if not amounts:
-            raise ValueError("budget() got no budget; expected at least one, such as energy_kwh=0.5.")
+            raise PePRError("budget() got no budget; expected at least one, such as energy_kwh=0.5.")
         for name, amount in amounts.items():
             Resource.of(name)
             if isinstance(amount, str) or not 0 < float(amount) < math.inf:
-                raise ValueError(f"the budget of {name} is {amount!r}; expected a finite number larger than 0.")
+                raise PePRError(f"the budget of {name} is {amount!r}; expected a finite number larger than 0.")
         return cls({name: (0.0, amount) for name, amount in amounts.items()}, source="budget")
 
     @classmethod
@@ -159,11 +159,11 @@ class ModelSpace:
             runs: A folder of records, a CSV table (CodeCarbon's `emissions.csv`, too), several of them, or what
                 `load_runs` returned. A resource is part of the space if at least one run has measured it. Measured
                 beside estimated energy, and different devices, are pointed out.
-            columns: As of `load_runs`, for tables with names of their own.
+            columns: Same as for `load_runs`, for tables with names of their own.
 
         Raises:
             FileNotFoundError: If a path does not exist.
-            ValueError: If there is no run, none with a cost, or a cost is negative or not finite.
+            PePRError: If there is no run, none with a cost, or a cost is negative or not finite.
         """
         from lightning_pepr.runs.load import check_runs, load_runs, warn_of_mixtures
 
@@ -176,7 +176,7 @@ class ModelSpace:
             if len(amounts):
                 ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
         if not ranges:
-            raise ValueError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
+            raise PePRError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
         devices = table["device"].unique()
         return cls(
             ranges,
@@ -204,11 +204,11 @@ class ModelSpace:
         """Low and high of one resource, in the unit of its field.
 
         Raises:
-            ValueError: If the space does not have the resource; says which it has.
+            PePRError: If the space does not have the resource; says which it has.
         """
         found = Resource.of(resource)
         if found.field not in self.ranges:
-            raise ValueError(
+            raise PePRError(
                 f"this space has no {found.name} ({found.field}); it has {', '.join(self.ranges)}. "
                 f"Add a range for it, such as ModelSpace.budget({found.field}=…)."
             )
@@ -222,7 +222,7 @@ class ModelSpace:
         """The amount of one resource in a cost that may be a number or a `Cost`.
 
         Raises:
-            ValueError: If the `Cost` has not measured the resource, or the space does not have it.
+            PePRError: If the `Cost` has not measured the resource, or the space does not have it.
         """
         found = Resource.of(resource)
         self.range(found)
@@ -231,7 +231,7 @@ class ModelSpace:
         value = cost.amount(found)
         if value is None:
             known = ", ".join(r.field for r, _ in cost.items()) or "nothing"
-            raise ValueError(f"the cost has no {found.field} (not measured); it has {known}.")
+            raise PePRError(f"the cost has no {found.field} (not measured); it has {known}.")
         return value
 
     def to_dict(self) -> dict[str, Any]:
@@ -249,11 +249,11 @@ class ModelSpace:
         """The space of `to_dict`.
 
         Raises:
-            ValueError: If it is none, or of another schema.
+            PePRError: If it is none, or of another schema.
         """
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema != SCHEMA:
-            raise ValueError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+            raise PePRError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
         words = {key: str(data.get(key, "")) for key in ("source", "device", "note")}
         return cls(data.get("ranges", {}), models=data.get("models"), **words)
 
@@ -266,30 +266,32 @@ class ModelSpace:
         """Read a space that `save` wrote.
 
         Raises:
-            ValueError: If the file does not hold a space.
+            PePRError: If the file does not hold a space.
         """
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except ValueError as error:
-            raise ValueError(f"{os.fspath(path)} does not hold a model space: {error}") from error
+            raise PePRError(f"{os.fspath(path)} does not hold a model space: {error}") from error
 
 
 def _published(name: str, clean: bool, stacklevel: int) -> ModelSpace:
+    """The space of a setting of the paper; the warning is of the caller at that level."""
     if name not in SETTINGS:
-        raise ValueError(f"there is no published space {name!r}; expected one of {', '.join(SETTINGS)}.")
+        raise PePRError(f"there is no published space {name!r}; expected one of {', '.join(SETTINGS)}.")
     setting = SETTINGS[name]
-    source = f"{PAPER}; table of {TABLE}, setting {name}"
-    if not setting.condemned:
-        return ModelSpace(setting.ranges(), source=source, models=MODELS, device=DEVICE, note=NOTE)
-    kept, all_of_them = setting.ranges(clean=True), setting.ranges()
-    if clean:
+    ranges, kept = setting.ranges(clean), setting.ranges(clean=True)
+    source, models, note = f"{PAPER}; table of {TABLE}, setting {name}", MODELS, NOTE
+    if clean and setting.condemned:
         source += f", without {setting.condemned} of its {MODELS} rows, which have the energy of another run"
-        return ModelSpace(kept, source=source, models=MODELS - setting.condemned, device=DEVICE, note=NOTE)
-    moved = [
-        f"{field} ({high:.3g}, without them {kept[field][1]:.3g})"
-        for field, (_, high) in all_of_them.items()
-        if high != kept[field][1]
-    ]
-    told = CONDEMNED.format(count=setting.condemned, models=MODELS, name=name, highs=" and ".join(moved))
-    warnings.warn(f"{told}. ModelSpace.published({name!r}, clean=True) leaves these rows out.", stacklevel=stacklevel)
-    return ModelSpace(all_of_them, source=source, models=MODELS, device=DEVICE, note=f"{told}. {NOTE}")
+        models -= setting.condemned
+    elif setting.condemned:
+        moved = [
+            f"{field} ({high:.3g}, without them {kept[field][1]:.3g})"
+            for field, (_, high) in ranges.items()
+            if high != kept[field][1]
+        ]
+        warning = CONDEMNED.format(count=setting.condemned, models=MODELS, name=name, highs=" and ".join(moved))
+        clean_one = f"ModelSpace.published({name!r}, clean=True)"
+        warnings.warn(f"{warning}. {clean_one} leaves these rows out.", stacklevel=stacklevel)
+        note = f"{warning}. {NOTE}"
+    return ModelSpace(ranges, source=source, models=models, device=DEVICE, note=note)

@@ -30,7 +30,7 @@ def test_what_is_not_known_is_not_0() -> None:
 
 
 def test_numpy_numbers_become_plain_ones() -> None:
-    intensity = resolve_intensity(np.float32(151.0), pue=np.float32(1.5))
+    intensity = resolve_intensity(np.float32(151.0), pue=np.float32(1.5))  # type: ignore[arg-type]
     assert repr(intensity) == "Intensity(g_per_kwh=151.0, pue=1.5, source='given')"
 
 

@@ -1,4 +1,4 @@
-"""Resources and costs: their names, units and rules of merging."""
+"""Resources and costs: their names and units, and how amounts are shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_pepr import Cost
-from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.cost import ENERGY, FACTORS, MEMORY, PARAMS, RESOURCES, TIME, UNITS, Resource, in_words, unit_for
 
 amounts = st.none() | st.floats(0.0, 1e12)
 costs = st.builds(Cost, **{resource.field: amounts for resource in RESOURCES})
@@ -43,7 +43,7 @@ def test_an_unknown_resource_lists_those_that_there_are() -> None:
         Resource.of("enrgy")
 
 
-@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, "0.5", "dear", [1.0], 10**400])
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, "0.5", "much", [1.0], 10**400])
 def test_a_bad_amount_is_named(bad: Any) -> None:
     with pytest.raises(ValueError, match=r"^energy_kwh is .*; expected a finite amount that is not negative, or None"):
         Cost(energy_kwh=bad)
@@ -62,27 +62,36 @@ def test_0_is_measured_and_none_is_not() -> None:
     assert Cost().amount("energy") is None
 
 
-@given(st.lists(costs, max_size=5))
-def test_merging_follows_each_resources_rule(ranks: list[Cost]) -> None:
-    merged = Cost.merge(ranks)
-    for resource in RESOURCES:
-        values = [cost.amount(resource) for cost in ranks]
-        known = [value for value in values if value is not None]
-        got = merged.amount(resource)
-        if not known:
-            assert got is None
-        elif resource.merge == "sum":
-            assert got == (math.fsum(known) if len(known) == len(values) else None)
-        else:
-            assert got == max(known)
-
-
-@given(costs)
-def test_merging_one_changes_nothing(cost: Cost) -> None:
-    assert Cost.merge([cost]) == cost
-
-
 @given(costs)
 def test_copies_and_pickles(cost: Cost) -> None:
     assert copy.deepcopy(cost) == cost
     assert pickle.loads(pickle.dumps(cost)) == cost
+
+
+@given(st.floats(1e-12, 1e12), st.sampled_from(RESOURCES))
+def test_the_unit_is_the_largest_that_an_amount_fills(amount: float, resource: Resource) -> None:
+    scale, _ = unit_for(resource, amount)
+    larger = [other for other, _ in UNITS[resource] if other > scale]
+    assert all(amount < other for other in larger)
+    assert amount >= scale or scale == min(other for other, _ in UNITS[resource])
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.name)
+def test_each_resource_s_own_unit_is_known(resource: Resource) -> None:
+    own = "" if FACTORS[resource] is FACTORS[PARAMS] else resource.unit
+    assert FACTORS[resource][own] == 1.0
+    assert [scale for scale, _ in UNITS[resource]] == sorted((scale for scale, _ in UNITS[resource]), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("resource", "value", "error", "words"),
+    [
+        (ENERGY, 1.5, None, "1.50 kWh"),
+        (ENERGY, 0.0, 0.1, "0.00 mWh"),
+        (ENERGY, 2e-5, 1.5e-5, "20.0 mWh ±75 %"),
+        (TIME, 5400, None, "1.50 h"),
+        (MEMORY, 0.25, None, "250 MB"),
+    ],
+)
+def test_words(resource: Resource, value: float, error: float | None, words: str) -> None:
+    assert in_words(resource, value, error) == words

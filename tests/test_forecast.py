@@ -164,7 +164,7 @@ def test_a_higher_level_is_a_wider_interval(costs: list[float], left: int) -> No
     ("done", "period", "width"),
     [(3, 1, 0.06), (5, 1, 0.04), (10, 1, 0.02), (40, 1, 0.002), (5, None, 0.05), (10, None, 0.02), (40, None, 0.002)],
 )
-def test_epochs_that_cost_the_same_are_told_closely(done: int, period: int | None, width: float) -> None:
+def test_equal_epochs_are_forecast_closely(done: int, period: int | None, width: float) -> None:
     found = after([0.1] * done, 50, period=period)
     assert found.expected == pytest.approx(5.0, rel=1e-3)
     assert found.low <= 5.0 <= found.high
@@ -180,7 +180,8 @@ def test_costs_of_any_size(cost: float) -> None:
 
 def test_integers_and_arrays_are_as_good_as_floats() -> None:
     spent = [3, 5, 9, 12]
-    assert forecast(spent, 20) == forecast(np.array(spent), np.int64(20)) == forecast([float(c) for c in spent], 20)
+    of_arrays = forecast(np.array(spent), np.int64(20))  # type: ignore[arg-type]
+    assert forecast(spent, 20) == of_arrays == forecast([float(c) for c in spent], 20)
 
 
 @given(
@@ -329,7 +330,7 @@ def test_the_change_that_is_found_is_the_one_there_was() -> None:
     ),
     st.floats(0.001, 0.999),
 )
-def test_quantiles_are_those_of_the_mixture(parts: list[tuple[float, float, float]], probability: float) -> None:
+def test_quantiles_of_a_mixture(parts: list[tuple[float, float, float]], probability: float) -> None:
     weight, mean, deviation = np.array(parts).T
     weight /= weight.sum()
     ((found,),) = module._quantiles(weight[None], mean[None], deviation[None], [probability])
@@ -368,7 +369,7 @@ def test_the_normal_distribution_function(z: float) -> None:
         ([1.0, 2.0], {"period": 2.5}, r"period is 2\.5; expected a whole number"),
     ],
 )
-def test_what_it_cannot_take_is_named(spent: list[float], more: dict[str, Any], message: str) -> None:
+def test_bad_input_is_named(spent: list[float], more: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         forecast(spent, **{"epochs": 50, **more})
 

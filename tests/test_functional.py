@@ -8,15 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lightning_pepr import Cost, ModelSpace, normalize, pareto_front, pepr, pepr_curve
-from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline, check_performance
+from lightning_pepr import normalize, pareto_front, pepr
+from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import (
+    PERFORMANCE_RANGE,
+    PERFORMANCE_TOLERANCE,
+    above_baseline,
+    check_performance,
+    is_performance,
+)
 
 performances = st.floats(0.0, 1.0)
 costs = st.floats(0.0, 1e9)
@@ -31,7 +38,7 @@ def ranges(draw: st.DrawFn) -> tuple[float, float]:
 
 class TestNormalize:
     @given(costs, ranges())
-    def test_is_floored_at_0_and_has_no_ceiling(self, cost: float, low_high: tuple[float, float]) -> None:
+    def test_has_a_floor_and_no_ceiling(self, cost: float, low_high: tuple[float, float]) -> None:
         low, high = low_high
         r = normalize(cost, low, high)
         if cost <= low:
@@ -48,11 +55,11 @@ class TestNormalize:
         assert normalize(high, low, high) == 1.0
 
     @given(costs, costs, ranges())
-    def test_never_falls_as_cost_grows(self, a: float, b: float, low_high: tuple[float, float]) -> None:
+    def test_never_falls(self, a: float, b: float, low_high: tuple[float, float]) -> None:
         assert normalize(min(a, b), *low_high) <= normalize(max(a, b), *low_high)
 
     @given(st.floats(0.0, 1e6), ranges(), st.floats(1e-3, 1e3))
-    def test_does_not_hang_on_the_unit(self, cost: float, low_high: tuple[float, float], unit: float) -> None:
+    def test_holds_in_any_unit(self, cost: float, low_high: tuple[float, float], unit: float) -> None:
         low, high = low_high
         assert normalize(cost * unit, low * unit, high * unit) == pytest.approx(
             normalize(cost, low, high), rel=1e-6, abs=1e-6 * (1 + low / (high - low))
@@ -66,7 +73,7 @@ class TestNormalize:
         with pytest.warns(UserWarning, match="equal"):
             np.testing.assert_array_equal(normalize(np.array([1.0, 2.0, 9.0]), 2.0, 2.0), np.zeros(3))
 
-    @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, None, "0.5", "dear"])
+    @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, None, "0.5", "much"])
     def test_a_bad_cost_is_named(self, bad: Any) -> None:
         with pytest.raises(ValueError, match=r"^cost is .*; expected a finite number that is not negative"):
             normalize(bad, 0.0, 1.0)
@@ -142,6 +149,19 @@ class TestAboveBaseline:
     def test_a_bad_baseline_is_named(self, bad: float) -> None:
         with pytest.raises(ValueError, match=r"^baseline is .*; expected a performance in \[0, 1\)"):
             above_baseline(0.5, bad)
+
+
+class TestIsPerformance:
+    @given(st.floats() | performances)
+    def test_is_what_is_scored_and_what_a_table_keeps(self, value: float) -> None:
+        try:
+            check_performance(value)
+        except PePRError:
+            scored = False
+        else:
+            scored = True
+        kept = pl.Series([value]).is_between(*PERFORMANCE_RANGE).item()
+        assert is_performance(value) == scored == kept
 
 
 ARRAYS: dict[str, Callable[[list[float]], Any]] = {
@@ -224,7 +244,7 @@ class TestHalfPrecision:
 
     def test_gradients_flow(self) -> None:
         p = torch.tensor(0.5, requires_grad=True)
-        pepr(p, 1.0).backward()
+        pepr(p, 1.0).backward()  # type: ignore[no-untyped-call]
         assert p.grad is not None
         assert p.grad.item() == 0.5
 
@@ -261,65 +281,6 @@ class TestParetoFront:
             pareto_front([0.5, 0.6], [1.0])
 
 
-class TestPePRCurve:
-    space = ModelSpace.budget(energy_kwh=2.0, time_s=100.0)
-
-    def test_the_area_is_that_of_the_steps(self) -> None:
-        # From R = 0.25 on 0.8 / 1.25 = 0.64; 0.9 / 1.5 = 0.6 is no better; 0.99 / 1.5 = 0.66 from 0.5 on.
-        curve = pepr_curve([0.8, 0.9, 0.99], [0.5, 1.0, 1.0], self.space)
-        assert curve.area == pytest.approx(0.25 * 0.64 + 0.5 * 0.66)
-        assert (curve.best, curve.best_index) == (pytest.approx(0.66), 2)
-        np.testing.assert_allclose(curve.resource, [0.25, 0.5, 0.5])
-
-    @given(
-        st.lists(st.tuples(performances, st.floats(0.0, 1.0)), min_size=1, max_size=8),
-        st.floats(0.0, 5.0),
-    )
-    def test_the_area_is_the_integral_of_the_best_so_far(self, steps: list[tuple[float, float]], more: float) -> None:
-        cost = np.cumsum([c for _, c in steps])
-        p = [p for p, _ in steps]
-        curve = pepr_curve(p, cost, self.space)
-        grid = (np.arange(500) + 0.5) / 500
-        best = np.array([max(curve.score[curve.resource <= x], default=0.0) for x in grid])
-        assert curve.area == pytest.approx(best.mean(), abs=2e-3 * (len(steps) + 1))
-        assert 0.0 <= curve.area <= curve.best <= 1.0
-        # Spending more without a better score gains nothing.
-        longer = pepr_curve([*p, 0.0], [*cost, cost[-1] + more], self.space)
-        assert longer.area == pytest.approx(curve.area)
-
-    @pytest.mark.parametrize(("spent", "area"), [(2.0, 0.0), (3.0, 0.0), (0.0, 0.9)])
-    def test_the_area_ends_at_1_and_is_0_before_the_first_evaluation(self, spent: float, area: float) -> None:
-        curve = pepr_curve([0.9], [spent], self.space)
-        assert curve.area == area
-        assert (curve.best, curve.best_index) == (pytest.approx(0.9 / (1 + spent / 2)), 0)
-
-    def test_of_equal_scores_the_first_is_the_maximum(self) -> None:
-        assert pepr_curve([0.5, 0.75, 0.75], [0.0, 1.0, 1.0], self.space).best_index == 0
-
-    def test_takes_costs_and_another_resource(self) -> None:
-        spent = [Cost(time_s=50.0), Cost(time_s=100.0)]
-        curve = pepr_curve([0.5, 1.0], spent, self.space, resource="T")
-        np.testing.assert_allclose(curve.score, [0.5 / 1.5, 0.5])
-        tensors = pepr_curve(torch.tensor([0.5, 1.0]), torch.tensor([50.0, 100.0]), self.space, "time")
-        np.testing.assert_array_equal(tensors.score, curve.score)
-
-    def test_bad_input_is_named(self) -> None:
-        with pytest.raises(ValueError, match=r"cost falls from 1\.0 to 0\.5 at evaluation 1; .*cumsum"):
-            pepr_curve([0.5, 0.6], [1.0, 0.5], self.space)
-        with pytest.raises(ValueError, match=r"performance has shape \(1,\) and cost \(2,\)"):
-            pepr_curve([0.5], [1.0, 2.0], self.space)
-        with pytest.raises(ValueError, match=r"shape \(0,\)"):
-            pepr_curve([], [], self.space)
-        with pytest.raises(ValueError, match=r"the cost has no energy_kwh \(not measured\); it has time_s"):
-            pepr_curve([0.5], [Cost(time_s=1.0)], self.space)
-        with pytest.raises(ValueError, match=r"this space has no memory \(memory_gb\)"):
-            pepr_curve([0.5], [1.0], self.space, "memory")
-        with pytest.raises(ValueError, match=r"cost is nan at index 1"):
-            pepr_curve([0.5, 0.5], [1.0, math.nan], self.space)
-        with pytest.raises(ValueError, match=r"performance is 50\.0 at index 0"):
-            pepr_curve([50.0], [1.0], self.space)
-
-
 @given(performances, costs, ranges(), st.floats(1e-3, 1.0))
 def test_the_score_falls_just_when_the_gain_is_below_the_price(
     p: float, cost: float, low_high: tuple[float, float], share: float
@@ -327,5 +288,5 @@ def test_the_score_falls_just_when_the_gain_is_below_the_price(
     """ΔP / P against ΔR / (1 + R), as the docs state it."""
     r = normalize(cost, *low_high)
     assume(0.01 < p < 0.5)
-    better, dearer = p * (1 + share), r + share * (1 + r)
-    assert pepr(better, dearer) == pytest.approx(pepr(p, r))
+    better, costlier = p * (1 + share), r + share * (1 + r)
+    assert pepr(better, costlier) == pytest.approx(pepr(p, r))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import pickle
-import warnings
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchmetrics import Metric, MetricCollection
 
-from lightning_pepr import Cost, ModelSpace, PePR, normalize, pepr
+from lightning_pepr import Cost, ModelSpace, PePR, pepr
 from lightning_pepr.cost import RESOURCES
 
 SPACE = ModelSpace({"energy_kwh": (0.1, 0.5), "carbon_g": (10, 90), "time_s": (60, 3600)})
@@ -138,11 +136,13 @@ def test_plots(tmp_path: Path) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
 
     metric = PePR(SPACE)
     scores = [metric(p, c) for p, c in [(0.5, 0.2), (0.75, 0.4)]]
     for val in (None, scores[0], scores):
         figure, axes = metric.plot(val)
+        assert isinstance(axes, Axes)
         assert axes.get_ylabel() == "PePR"
         low, high = axes.get_ylim()
         assert low <= 0.0
@@ -187,7 +187,7 @@ def test_a_bad_performance_is_named_and_changes_nothing(bad: Any) -> None:
     assert metric.compute().item() == 0.5
 
 
-@pytest.mark.parametrize("bad", [math.nan, -0.01, math.inf, torch.tensor(-1.0), "dear", None])
+@pytest.mark.parametrize("bad", [math.nan, -0.01, math.inf, torch.tensor(-1.0), "much", None])
 def test_a_bad_cost_is_named(bad: Any) -> None:
     with pytest.raises(ValueError, match=r"cost is .*; expected a"):
         PePR(SPACE).update(0.5, bad)
@@ -197,7 +197,7 @@ def test_more_than_one_element_is_refused() -> None:
     with pytest.raises(ValueError, match=r"performance has shape \(3,\); expected one number"):
         PePR(SPACE).update(torch.ones(3), 0.1)
     with pytest.raises(ValueError, match=r"cost has shape \(2,\); expected one number"):
-        PePR(SPACE).update(1.0, np.ones(2))
+        PePR(SPACE).update(1.0, np.ones(2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"performance has shape \(0,\)"):
         PePR(SPACE).update(torch.ones(0), 0.1)
 
@@ -319,7 +319,7 @@ def test_half_by_default() -> None:
         torch.set_default_dtype(before)
 
 
-def test_double_precision_is_had_on_request() -> None:
+def test_double_precision_on_request() -> None:
     metric = PePR(SPACE).set_dtype(torch.float64)
     metric.update(0.7, 0.3)
     assert metric.compute().dtype == torch.float64
@@ -329,8 +329,10 @@ def test_double_precision_is_had_on_request() -> None:
 def test_moves_between_devices() -> None:
     metric = PePR(SPACE).to("meta")
     assert metric.device.type == "meta"
-    assert {state.device.type for state in metric.metric_state.values()} == {"meta"}
-    assert {state.dtype for state in metric.metric_state.values()} == {torch.float32}  # MPS has no float64
+    states = [state for state in metric.metric_state.values() if isinstance(state, torch.Tensor)]
+    assert len(states) == 2
+    assert {state.device.type for state in states} == {"meta"}
+    assert {state.dtype for state in states} == {torch.float32}  # MPS has no float64
 
 
 @pytest.mark.gpu
@@ -342,131 +344,6 @@ def test_on_a_gpu() -> None:
     assert metric.compute().item() == 0.375
     assert metric(0.75, 0.5).item() == 0.375
     assert metric.cpu().compute().item() == 0.375
-
-
-# Several ranks.
-
-
-def test_merging_states_is_merging_ranks() -> None:
-    cost = {"energy": (0.5, 1.5, 2.0), "time": (0.5, 1.5, 1.5), "parameters": (1.5, 1.5, 1.5)}
-    for resource, (a, b, merged) in cost.items():
-        one, two = PePR(FULL, resource), PePR(FULL, resource)
-        one.update(0.5, a)
-        two.update(1.0, b)
-        one.merge_state(two)
-        assert one.compute().item() == pytest.approx(0.75 / (1 + merged / 2))
-        never = PePR(FULL, resource)
-        never.merge_state(one.metric_state)
-        assert never.compute() == one.compute()
-    with pytest.raises(ValueError, match="Expected state variable"):
-        PePR(FULL, "energy").merge_state(PePR(FULL, "time"))
-
-
-def _run_rank(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
-    try:
-        collection = MetricCollection({r.letter: PePR(FULL, r) for r in RESOURCES})  # type: ignore[arg-type]
-        for _ in range(2):  # as in two epochs
-            collection.update([0.5, 0.75][rank], Cost(*[[0.5, 1.5][rank]] * 6))
-            scores = {key: score.item() for key, score in collection.compute().items()}
-            for resource in RESOURCES:
-                merged = 2.0 if resource.merge == "sum" else 1.5
-                assert scores[resource.letter] == pytest.approx(0.625 / (1 + merged / 2)), (rank, resource, scores)
-            collection.reset()
-
-        metric = PePR(FULL)
-        local = metric([0.5, 0.75][rank], [0.5, 1.5][rank])  # forward is of this rank alone
-        assert local.item() == pytest.approx([0.5 / 1.25, 0.75 / 1.75][rank])
-        assert metric.compute().item() == pytest.approx(0.3125)
-        assert metric.metric_state["cost_energy_kwh"].item() == [0.5, 1.5][rank]  # synchronised no longer
-
-        alone = PePR(FULL, "time", sync_on_compute=False)
-        alone.update(1.0, 2.0 * rank)
-        assert alone.compute().item() == [1.0, 0.5][rank]
-
-        # A rank that was never updated has no part in it; and if none was, there is no score.
-        for resource in ("energy", "time"):
-            lone = PePR(FULL, resource)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                assert math.isnan(lone.compute().item())
-                lone.reset()
-                if rank == 1:
-                    lone.update(0.75, 1.0)
-                assert lone.compute().item() == pytest.approx(0.5)
-        Path(folder, f"done{rank}").touch()
-    finally:
-        dist.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_run_rank, args=(str(tmp_path),), nprocs=2)
-    assert {path.name for path in tmp_path.glob("done*")} == {"done0", "done1"}
-
-
-# Lightning.
-
-
-def test_logged_as_an_object_it_gives_each_epochs_score(tmp_path: Path) -> None:
-    from lightning.pytorch import LightningModule, Trainer
-    from lightning.pytorch.callbacks import Callback, EarlyStopping
-    from torch.utils.data import DataLoader
-
-    performances = [0.5, 0.75, 0.625, 0.25]
-    seen: list[dict[str, float]] = []
-
-    class Module(LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-            self.pepr_e: Any = PePR(FULL, "energy")
-            self.pepr_t: Any = PePR(FULL, "time")
-
-        def training_step(self, batch: torch.Tensor) -> torch.Tensor:
-            loss: torch.Tensor = self.layer(batch).square().mean()
-            return loss
-
-        def validation_step(self, batch: torch.Tensor) -> None:
-            pass
-
-        def on_validation_epoch_end(self) -> None:
-            done = self.current_epoch
-            spent = Cost(energy_kwh=0.5 * (done + 1), time_s=1.0 * (done + 1))
-            for metric in (self.pepr_e, self.pepr_t):
-                metric.update(performances[done], spent)
-            self.log("pepr_e", self.pepr_e, prog_bar=True)
-            self.log("pepr_t", self.pepr_t)
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    class Watch(Callback):
-        def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-            if not trainer.sanity_checking:
-                seen.append({key: value.item() for key, value in trainer.callback_metrics.items()})
-
-    data = DataLoader(torch.ones(4, 4), batch_size=2)
-    stopping = EarlyStopping("pepr_e", mode="max", patience=2)
-    trainer = Trainer(
-        max_epochs=4,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[Watch(), stopping],
-        default_root_dir=tmp_path,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
-    module = Module()
-    trainer.fit(module, data, data)
-    assert len(seen) == 4
-    for epoch, values in enumerate(seen):
-        p = performances[epoch]
-        assert values["pepr_e"] == pytest.approx(pepr(p, normalize(0.5 * (epoch + 1), 0, 2)))
-        assert values["pepr_t"] == pytest.approx(pepr(p, normalize(1.0 * (epoch + 1), 0, 2)))
-    assert stopping.best_score.item() == pytest.approx(0.5)
-    assert not module.pepr_e.update_called  # Lightning has reset it
 
 
 def test_is_a_metric() -> None:

@@ -1,4 +1,4 @@
-"""Merges what the ranks of a run have measured: each device and each host counts once."""
+"""Merge what the ranks of a run have measured: each device and each host counts once."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ class RankReport:
     evaluated: int | None = None
     keys: frozenset[str] = field(default_factory=frozenset)
     names: Mapping[str, str] = field(default_factory=dict)
+
+    def plus(self, later: RankReport) -> RankReport:
+        """What this fit, or several, and a later one of the same run have spent together."""
+        stages = dict.fromkeys([*self.stages, *later.stages])
+        counted = self.data_samples is not None and later.data_samples is not None
+        return RankReport(
+            host="",
+            stages={name: self.stages.get(name, Spent()).plus(later.stages.get(name, Spent())) for name in stages},
+            total=self.total.plus(later.total),
+            data_samples=(self.data_samples or 0) + (later.data_samples or 0) if counted else None,
+            memory_gb=_largest(self, later),
+            names={**self.names, **later.names},
+        )
 
 
 def gather(report: RankReport) -> list[RankReport]:
@@ -71,7 +84,7 @@ def merge(reports: Sequence[RankReport]) -> RankReport:
         stages=stages,
         total=total,
         data_samples=sum(samples) if len(samples) == len(reports) else None,
-        memory_gb=max((r.memory_gb for r in reports if r.memory_gb is not None), default=None),
+        memory_gb=_largest(*reports),
         performance=sum(performances) / len(performances) if performances else None,
         evaluated=sum(evaluated) if evaluated and len(evaluated) == len(performances) else None,
         keys=frozenset[str]().union(*(report.keys for report in reports)),
@@ -108,11 +121,15 @@ def _keepers(reports: Sequence[RankReport]) -> dict[str, list[tuple[int, str]]]:
     return keepers
 
 
-def _merge_parts(keepers: Mapping[str, Iterable[tuple[int, str]]], spent: Sequence[Spent]) -> dict[str, Part]:
-    merged: dict[str, Part] = {}
+def _merge_parts(keepers: Mapping[str, Iterable[tuple[int, str]]], spent: Sequence[Spent]) -> Mapping[str, Part]:
+    merged = Spent()
     for name, chosen in keepers.items():
         for rank, key in chosen:
-            part = spent[rank].parts.get(key)
-            if part is not None:
-                merged = dict(Spent(merged).plus(Spent({name: part})).parts)
-    return merged
+            if key in spent[rank].parts:
+                merged = merged.plus(Spent({name: spent[rank].parts[key]}))
+    return merged.parts
+
+
+def _largest(*reports: RankReport) -> float | None:
+    """The largest memory in GB; None if it is known of no report."""
+    return max((report.memory_gb for report in reports if report.memory_gb is not None), default=None)

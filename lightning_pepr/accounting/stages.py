@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from lightning_pepr.meters.base import Meter, Part, Quality, Reading
 
@@ -37,7 +36,7 @@ class Spent:
 
     @property
     def reason(self) -> str:
-        """What was lost or could not be measured, in any part; empty where there is nothing to tell."""
+        """What was lost or could not be measured, in any part; empty if nothing was."""
         return "; ".join(dict.fromkeys(part.reason for part in self.parts.values() if part.reason))
 
     def plus(self, later: Spent, joined: bool = False) -> Spent:
@@ -51,17 +50,6 @@ class Spent:
         for key, part in later.parts.items():
             parts[key] = _add(parts[key], part, joined) if key in parts else part
         return Spent(parts, self.time_ns + later.time_ns)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types, for a checkpoint."""
-        parts = {key: {**asdict(part), "quality": part.quality.value} for key, part in self.parts.items()}
-        return {"parts": parts, "time_ns": self.time_ns}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Spent:
-        """What `to_dict` gave."""
-        parts = {key: Part(**{**part, "quality": Quality(part["quality"])}) for key, part in data["parts"].items()}
-        return cls(parts, int(data["time_ns"]))
 
 
 @dataclass(slots=True)
@@ -171,7 +159,7 @@ class Ledger:
         try:
             settled = self._meter.settle(reading, wait=False)
         except Exception:
-            # The uncertainty of the edge stays in the error; there is nothing more to be had.
+            # The uncertainty of the boundary stays in the error.
             return Reading({k: replace(p, settled=True) for k, p in reading.parts.items()}, reading.time_s)
         return settled if settled.parts.keys() == reading.parts.keys() else reading
 

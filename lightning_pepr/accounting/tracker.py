@@ -16,6 +16,7 @@ from lightning_pepr.meters import Meter, open_meter
 from lightning_pepr.meters.memory import MemoryMeter
 from lightning_pepr.record import CostEntry, DeviceEntry, RunRecord, Stage
 from lightning_pepr.utilities.environment import host_name, processor_name
+from lightning_pepr.utilities.json import convert, to_builtins
 
 UJ_PER_KWH = 3.6e12
 J_PER_KWH = 3.6e6
@@ -40,7 +41,7 @@ class CostTracker:
     def __init__(self, own_meter: Meter | None, devices: Sequence[int | str] | None) -> None:
         self._own_meter = own_meter
         self._devices = devices
-        self._let_go()
+        self._forget_meters()
         self.reset_run()
 
     def reset_run(self) -> None:
@@ -52,11 +53,11 @@ class CostTracker:
         """Begin a fit of the run."""
         self._samples: int | None = 0
         self._least_peak_gb = 0.0  # the peak of memory when something was left out
-        self._own: RankReport | None = None  # this rank's latest report in this fit,
-        self._ranks: list[RankReport] = []  # that of each rank,
-        self._merged: RankReport | None = None  # and all of them together
+        self._own: RankReport | None = None  # the latest report of this rank in this fit
+        self._ranks: list[RankReport] = []  # the latest report of each rank
+        self._merged: RankReport | None = None  # these as one
 
-    def _let_go(self) -> None:
+    def _forget_meters(self) -> None:
         self._meter: Meter | None = None
         self._ledger: Ledger | None = None
         self._memory: MemoryMeter | None = None
@@ -64,7 +65,7 @@ class CostTracker:
         self._names: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave handles behind: they mean nothing in another process."""
+        """Leave the meters out: their handles mean nothing in another process."""
         return {**self.__dict__, "_meter": None, "_ledger": None, "_memory": None}
 
     # One rank -------------------------------------------------------------------------------------------------------
@@ -89,36 +90,33 @@ class CostTracker:
         self._memory = MemoryMeter([device.index or 0] if device.type == "cuda" else [])
 
     def start(self) -> None:
-        """Begin to look at the memory."""
+        """Begin to sample the memory."""
         if self._memory is not None:
             self._memory.start()
 
     def close(self) -> None:
-        """Let go of the meters; may be called twice."""
+        """Close the meters; may be called twice."""
         if self._memory is not None:
             self._memory.stop()
         if self._meter is not None and self._meter is not self._own_meter:
             self._meter.close()
-        self._let_go()
+        self._forget_meters()
 
     def why_no_energy(self) -> str:
         """Why energy cannot be measured here; empty if it can."""
         if self._meter is None:
             return "no meter is open"
-        look = Ledger(self._meter)  # apart from the run's own
-        look.switch_stage("look")
-        look.switch_stage(None)
-        spent = look.total()
+        probe = Ledger(self._meter)  # apart from the run's own
+        probe.switch_stage("probe")
+        probe.switch_stage(None)
+        spent = probe.total()
         return "" if spent.energy_uj is not None else spent.reason or "no meter could measure it"
 
     def switch_stage(self, stage: str | None, wait: bool = False) -> None:
         """End the running stage here and begin another; None counts nothing from here on."""
         if self._ledger is None:
             return
-        if self._device is not None and self._device.type == "cuda":
-            # Work that is queued belongs to the stage that queued it. A broken device is for Lightning to report.
-            with contextlib.suppress(RuntimeError):
-                torch.cuda.synchronize(self._device)
+        self._synchronize()
         self._ledger.switch_stage(stage, wait)
 
     @property
@@ -130,17 +128,25 @@ class CostTracker:
         """Count nothing of what has been since the last gathering, as if the fit had stood still."""
         if self._ledger is None:
             return
-        if self._device is not None and self._device.type == "cuda":
-            with contextlib.suppress(RuntimeError):
-                torch.cuda.synchronize(self._device)
+        self._synchronize()
         self._ledger.leave_out()
         self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
         self.start()  # the memory's peak begins anew
 
     def count(self, samples: int | None) -> None:
-        """Count training samples; None, if a batch does not tell how many it has."""
+        """Count training samples; None if the size of a batch is not known."""
         if self._samples is not None:
             self._samples = None if samples is None else self._samples + samples
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device is not None and self._device.type == "cuda"
+
+    def _synchronize(self) -> None:
+        """Wait for the work that is queued, which belongs to the stage that queued it."""
+        if self._on_gpu:
+            with contextlib.suppress(RuntimeError):  # a broken device is for Lightning to report
+                torch.cuda.synchronize(self._device)
 
     def _report(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
         peak = None if self._memory is None else self._memory.peak_bytes()
@@ -159,7 +165,7 @@ class CostTracker:
     def _name_devices(self) -> dict[str, str]:
         """What this rank's devices are called: its processor, and its GPU as torch names it."""
         names = {f"cpu:{host_name()}": processor_name()}
-        if self._device is not None and self._device.type == "cuda" and self._meter is not None:
+        if self._on_gpu and self._meter is not None:
             with contextlib.suppress(Exception):  # a user's own meter may raise; training must not feel it
                 gpus = [key for key in self._meter.read(wait=False).parts if key.startswith("gpu:")]
                 if len(gpus) == 1 and self._devices is None:
@@ -189,10 +195,10 @@ class CostTracker:
 
     def whole(self) -> RankReport:
         """What the run has spent up to the last gathering, with earlier fits."""
-        return self._before if self._merged is None else _plus(self._before, self._merged)
+        return self._before if self._merged is None else self._before.plus(self._merged)
 
     def finish(self) -> None:
-        """End a fit: what it has spent is from now on an earlier fit's."""
+        """End a fit: from now on it counts as an earlier one."""
         self._before, self._ranks, self._merged = self.whole(), [], None
 
     def write_to(self, run: RunRecord, intensity: Intensity | None) -> None:
@@ -227,42 +233,31 @@ class CostTracker:
         else:
             grams, error = carbon_g(energy.value, intensity), carbon_g(energy.error, intensity)
             carbon = CostEntry(grams, error, energy.quality, energy.lower_bound, energy.reason)
-        on_gpu = self._device is not None and self._device.type == "cuda"
         return {
             ENERGY.field: energy,
             CARBON.field: carbon,
             TIME.field: CostEntry(spent.time_ns / 1e9, 0.0, "counter"),
-            # torch counts its own memory; what is sampled can miss a peak.
-            MEMORY.field: CostEntry(reason="no memory could be read")
-            if whole.memory_gb is None
-            else CostEntry(whole.memory_gb, 0.0 if on_gpu else None, "counter" if on_gpu else "estimated"),
+            MEMORY.field: self._memory_entry(whole.memory_gb),
             DATA.field: _counted(whole.data_samples, NO_BATCH_SIZE),
             PARAMS.field: _counted(params, LAZY_PARAMETERS),
         }
+
+    def _memory_entry(self, peak_gb: float | None) -> CostEntry:
+        if peak_gb is None:
+            return CostEntry(reason="no memory could be read")
+        # torch counts its own memory; what is sampled can miss a peak.
+        return CostEntry(peak_gb, 0.0, "counter") if self._on_gpu else CostEntry(peak_gb, None, "estimated")
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """What the run has spent up to the last gathering, as plain types."""
-        whole = self.whole()
-        return {
-            "stages": {stage: spent.to_dict() for stage, spent in whole.stages.items()},
-            "total": whole.total.to_dict(),
-            "data_samples": whole.data_samples,
-            "memory_gb": whole.memory_gb,
-            "names": dict(whole.names),
-        }
+        whole = to_builtins(self.whole())
+        return {name: whole[name] for name in ("stages", "total", "data_samples", "memory_gb", "names")}
 
     def resume(self, data: Mapping[str, Any]) -> None:
         """Go on from what `to_dict` gave."""
-        self._before = RankReport(
-            host="",
-            stages={stage: Spent.from_dict(spent) for stage, spent in data["stages"].items()},
-            total=Spent.from_dict(data["total"]),
-            data_samples=data["data_samples"],
-            memory_gb=data["memory_gb"],
-            names=data["names"],
-        )
+        self._before = convert({"host": "", **data}, RankReport)
 
 
 def stage_of(spent: Spent) -> Stage:
@@ -272,18 +267,3 @@ def stage_of(spent: Spent) -> Stage:
 
 def _counted(number: int | None, reason: str) -> CostEntry:
     return CostEntry(reason=reason) if number is None else CostEntry(float(number), 0.0, "counter")
-
-
-def _plus(before: RankReport, fit: RankReport) -> RankReport:
-    """What earlier fits of a run and this one have spent together."""
-    names = dict.fromkeys([*before.stages, *fit.stages])
-    known = [gb for gb in (before.memory_gb, fit.memory_gb) if gb is not None]
-    counted = before.data_samples is not None and fit.data_samples is not None
-    return RankReport(
-        host="",
-        stages={name: before.stages.get(name, Spent()).plus(fit.stages.get(name, Spent())) for name in names},
-        total=before.total.plus(fit.total),
-        data_samples=(before.data_samples or 0) + (fit.data_samples or 0) if counted else None,
-        memory_gb=max(known, default=None),
-        names={**before.names, **fit.names},
-    )

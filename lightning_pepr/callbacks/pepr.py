@@ -25,7 +25,7 @@ from lightning_pepr.callbacks._summary import summarize, tell
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost, Resource
 from lightning_pepr.meters import Meter
-from lightning_pepr.record import Epoch, RunRecord, Status, move_aside
+from lightning_pepr.record import Epoch, RunRecord, move_aside
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.utilities.environment import describe_hardware, describe_software, now
 from lightning_pepr.utilities.files import FILE_NAME, name_aside, signature
@@ -123,7 +123,7 @@ class PePRCallback(Callback):
     def _begin_fit(self, stage: str = "") -> None:
         self._fn = stage  # fit, validate, test or predict
         self._failed = False
-        self._status_before: tuple[Status, str, str] = "finished", "", ""  # that of the run's fits before
+        self._status_before: tuple[str, str, str] = "finished", "", ""  # that of the run's fits before
         self._at_epoch_start: Any = None  # the monitored value then,
         self._at_validation_start: Any = None  # and then
         self._served = False  # whether this epoch has been logged
@@ -171,7 +171,7 @@ class PePRCallback(Callback):
                 monitor=self.performance_key,
                 test_monitor=self.test_key,
                 baseline=self.baseline,
-                space=self.space,
+                space=self.space.to_dict() if self.space else None,
                 carbon={} if self.intensity is None else asdict(self.intensity),
             )
         else:

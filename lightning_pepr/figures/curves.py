@@ -271,7 +271,8 @@ def _space_of(named: Mapping[str, Any], resource: Resource, space: ModelSpace | 
     records = [run for run in named.values() if isinstance(run, RunRecord)]
     if space is not None or not records:
         return space
-    spaces = {run.space.range(resource) for run in records if run.space and resource in run.space}
+    recorded = [ModelSpace.from_dict(run.space) for run in records if run.space]
+    spaces = {each.range(resource) for each in recorded if resource in each}
     if len(spaces) != 1:
         found = "several" if spaces else "none"
         raise ValueError(

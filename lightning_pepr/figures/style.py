@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.cost import OF_WHAT, PARAMS, RESOURCES, Resource, unit_for
 from lightning_pepr.figures.palette import LIGHT, MARKERS
 from lightning_pepr.space import ModelSpace
 
@@ -229,16 +229,9 @@ def columns_of(table: Table, names: Sequence[str], optional: Sequence[str] = ())
 
 
 def scaled(resource: Resource, largest: float) -> tuple[float, str]:
-    """The unit in which amounts up to `largest` are told without leading zeros: by what to multiply, and its name."""
-    units = {
-        "kWh": ((1.0, "kWh"), (1e3, "Wh"), (1e6, "mWh")),
-        "g CO2e": ((1e-3, "kg CO2e"), (1.0, "g CO2e"), (1e3, "mg CO2e")),
-        "s": ((1 / 3600, "h"), (1 / 60, "min"), (1.0, "s")),
-        "GB": ((1.0, "GB"), (1e3, "MB")),
-        "parameters": ((1e-9, "G"), (1e-6, "M"), (1e-3, "k"), (1.0, "")),
-        "samples": ((1e-9, "G samples"), (1e-6, "M samples"), (1e-3, "k samples"), (1.0, "samples")),
-    }[resource.unit]
-    return next(((scale, unit) for scale, unit in units if largest * scale >= 1), units[-1])
+    """The unit in which amounts up to `largest` are shown without leading zeros: by what to multiply, and its name."""
+    scale, unit = unit_for(resource, largest)
+    return 1 / scale, f"{unit} {'' if resource is PARAMS else OF_WHAT.get(resource, '')}".strip()
 
 
 def ends_of(space: ModelSpace | None, resource: Resource) -> str:

@@ -6,11 +6,15 @@ timm.
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import dataclass
-from importlib import resources
 from typing import Literal
+
+import msgspec
+
+from lightning_pepr.paper.tables import read_table
+
+TABLE = "architectures.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +62,7 @@ def architectures() -> dict[str, Architecture]:
     >>> len(architectures()), architectures()["gluon_xception65"].timm
     (131, 'xception65')
     """
-    text = resources.files("lightning_pepr.paper").joinpath("architectures.csv").read_text(encoding="utf-8")
-    found = [
-        Architecture(
-            name=row["name"],
-            timm=row["timm"],
-            kind="CNN" if row["type"] == "CNN" else "Other",
-            efficient=row["efficient"] == "1",
-            params=int(row["params"]),
-            image_size=int(row["image_size"]),
-            step=int(row["step"]),
-            mmacs=float(row["mmacs"]),
-        )
-        for row in csv.DictReader(text.splitlines())
-    ]
+    found = [msgspec.convert({**row, "kind": row["type"]}, Architecture, strict=False) for row in read_table(TABLE)]
     return {each.name: each for each in sorted(found, key=lambda each: (each.params, each.name))}
 
 

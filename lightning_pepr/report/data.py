@@ -327,7 +327,7 @@ def _student(table: Runs) -> dict[int, float]:
 def _spaces(given: ModelSpace | None, records: Sequence[RunRecord | None]) -> list[dict[str, Any]]:
     """The spaces to choose from, beside that of the runs themselves."""
     spaces = [] if given is None else [_space("given", "Given", given.source, given)]
-    recorded = Counter(record.space for record in records if record is not None and record.space is not None)
+    recorded = Counter(ModelSpace.from_dict(record.space) for record in records if record is not None and record.space)
     for index, (space, count) in enumerate(recorded.most_common(MOST_SPACES)):
         runs = "a run" if count == 1 else f"{count} runs"
         spaces.append(_space(f"recorded-{index}", "Recorded", f"{space.source}, as {runs} had it", space))

@@ -1,51 +1,13 @@
-"""Runs and rankings in notebooks, as tables of HTML: nothing in them can run, and no style sheet is needed."""
+"""Rankings in notebooks, as tables of HTML: nothing in them can run, and no style sheet is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
-from lightning_pepr.cost import ENERGY, RESOURCES, in_words
+from lightning_pepr.utilities import html
 
 if TYPE_CHECKING:
-    from lightning_pepr.record import RunRecord
     from lightning_pepr.runs.load import Runs
-
-_LEFT = "text-align:left;vertical-align:top;white-space:nowrap"
-_RIGHT = "text-align:right;vertical-align:top;white-space:nowrap"
-
-
-def record_html(run: RunRecord) -> str:
-    """A run as HTML: what it reached, and each cost with how it was had. `RunRecord._repr_html_` gives it."""
-    rows = []
-    for resource in RESOURCES:
-        entry = run.costs.get(resource.field)
-        if entry is None:
-            continue
-        value = "not measured" if entry.value is None else in_words(resource, entry.value, entry.error)
-        scores = [epoch.scores[resource.score_key] for epoch in run.epochs if resource.score_key in epoch.scores]
-        score = f"{scores[-1]:.3f} (best {max(scores):.3f})" if scores else ""
-        about = "; ".join(filter(None, ("a lower bound" if entry.lower_bound else "", entry.reason)))
-        rows.append((resource.name, value, entry.quality, score, about))
-    stages = [
-        f"{name} {in_words(ENERGY, stage.energy_uj / 3.6e12)}"
-        for name, stage in run.stages.items()
-        if stage.energy_uj is not None
-    ]
-    reached = []
-    if run.best is not None:
-        reached.append(f"{run.monitor} {run.best.performance:.4g} at epoch {run.best.epoch}")
-    if run.test_performance is not None:
-        reached.append(f"{run.test_monitor} {run.test_performance:.4g}")
-    facts = [run.status, *reached, f"{len(run.evaluations)} evaluations", *([run.error] if run.error else [])]
-    devices = dict.fromkeys(device.name for device in run.devices.values() if device.name)
-    below = [
-        *([f"Energy: {', '.join(stages)}."] if stages else []),
-        *([f"On {', '.join(devices)}."] if devices else []),
-    ]
-    heads = ("", "cost", "quality", "PePR", "")
-    return _block(run.model, " · ".join(facts), _table(heads, rows, left=(0, 2, 4)), below)
 
 
 class RankingView:
@@ -73,7 +35,7 @@ class RankingView:
         below = footnotes(self.ranking)
         if len(self.ranking) > self.most:
             below = [f"The first {self.most} of {len(self.ranking)} runs.", *below]
-        return _block("", "", _table(heads, rows, left), below)
+        return html.block("", "", html.table(heads, rows, left), below)
 
     def __repr__(self) -> str:
         import io
@@ -110,22 +72,3 @@ def show(ranking: Runs, performance: str = "P", most: int = 50) -> RankingView:
     if missing:
         raise ValueError(f"the table has no column {', '.join(missing)}; expected what lightning_pepr.rank returned.")
     return RankingView(ranking, performance, most)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int]) -> str:
-    styles = [_LEFT if index in left else _RIGHT for index in range(len(heads))]
-    head = "".join(
-        f'<th scope="col" style="{style}">{escape(text)}</th>' for text, style in zip(heads, styles, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td style="{style}">{escape(text)}</td>' for text, style in zip(row, styles, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _block(title: str, facts: str, table: str, below: Iterable[str]) -> str:
-    first = f"<p><strong>{escape(title)}</strong> · {escape(facts)}</p>" if title else ""
-    return f'<div style="overflow-x:auto">{first}{table}{"".join(f"<p>{escape(line)}</p>" for line in below)}</div>'

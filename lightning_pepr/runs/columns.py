@@ -9,27 +9,14 @@ from typing import TypeAlias
 
 import polars as pl
 
-from lightning_pepr.cost import RESOURCES
+from lightning_pepr.cost import CARBON, ENERGY, FACTORS, MEMORY, RESOURCES, TIME
 
 Columns: TypeAlias = Mapping[str, "str | tuple[str, float]"]
 """For each of our columns the table's name of it, or that name and a factor: `{"energy_kwh": ("energy_wh", 1e-3)}`."""
 
-# How many of our unit one of theirs is. Case counts: a mWh is no MWh.
-UNITS: dict[str, dict[str, float]] = {
-    "energy_kwh": {
-        "kWh": 1.0,
-        "Wh": 1e-3,
-        "mWh": 1e-6,
-        "MWh": 1e3,
-        "J": 1 / 3.6e6,
-        "kJ": 1 / 3600,
-        "MJ": 1 / 3.6,
-    },
-    "carbon_g": {"g": 1.0, "kg": 1e3, "mg": 1e-3, "g CO2e": 1.0, "kg CO2e": 1e3, "gCO2e": 1.0, "kgCO2e": 1e3},
-    "time_s": {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0},
-    "memory_gb": {"GB": 1.0, "MB": 1e-3, "B": 1e-9, "GiB": 2**30 / 1e9, "MiB": 2**20 / 1e9},
-    "performance": {"%": 0.01},
-}
+UNITS = {resource.field: FACTORS[resource] for resource in (ENERGY, CARBON, TIME, MEMORY)}
+UNITS["performance"] = {"%": 0.01}
+"""How many of our unit one of theirs is."""
 
 _TEXT = ("group", "model", "quality", "run_id", "device", "boards", "status")
 _AMOUNTS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import socket
 import sys
@@ -24,19 +25,9 @@ def host_name() -> str:
 def describe_software() -> dict[str, str]:
     """Versions of Python and of the packages that take part in a run, where installed."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in (
-        "lightning-pepr",
-        "torch",
-        "lightning",
-        "torchmetrics",
-        "timm",
-        "codecarbon",
-        "nvidia-ml-py",
-    ):
-        try:
+    for name in ("lightning-pepr", "torch", "lightning", "torchmetrics", "timm", "codecarbon", "nvidia-ml-py"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 
@@ -58,11 +49,9 @@ def describe_hardware() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """The name of this host's processor, which Linux tells only in /proc."""
-    try:
+    """The name of this host's processor, which Linux has only in /proc."""
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 
@@ -31,11 +32,21 @@ def require(package: str, extra: str, purpose: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] != package.partition(".")[0]:
             raise  # the package is there, and something that it needs is not
-        raise ModuleNotFoundError(
-            f"{purpose} needs {package.partition('.')[0]}: pip install 'lightning-pepr[{extra}]'", name=package
-        ) from error
+        raise missing(package, extra, purpose) from error
+
+
+def missing(package: str, extra: str, purpose: str) -> ModuleNotFoundError:
+    """The error of `require`, where a package is needed that is not to be imported."""
+    package = package.partition(".")[0]
+    return ModuleNotFoundError(f"{purpose} needs {package}: pip install 'lightning-pepr[{extra}]'", name=package)
 
 
 def is_installed(package: str) -> bool:
     """Whether a package can be imported, without importing it."""
     return importlib.util.find_spec(package) is not None
+
+
+def folder_of(package: str) -> Path | None:
+    """The folder of a package, without importing it; None if it is not installed."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

@@ -1,10 +1,20 @@
-"""JSON as records are written: a line for each entry, and null for what is not a finite number."""
+"""Plain types, as JSON has them: records become such and are read from them, and are written a line for each entry."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from lightning_pepr.errors import PePRError
+
+T = TypeVar("T")
+
+_EXPECTED = re.compile(r"Expected `(?P<expected>.+)`, got `(?P<got>\w+)`(?: - at `\$\.?(?P<path>.*)`)?")
+_STEP = re.compile(r"(\w+)|\[(\d+|\.\.\.)\]")
 
 
 def to_json(plain: dict[str, Any]) -> str:
@@ -31,3 +41,55 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
+
+
+def to_builtins(data: Any) -> Any:
+    """The same as plain types: dataclasses and structures become dictionaries."""
+    return msgspec.to_builtins(data, enc_hook=_plain)
+
+
+def convert(data: Any, kind: type[T], name: str = "it") -> T:
+    """Read plain types as a dataclass or structure.
+
+    Args:
+        data: What `json.loads` gives.
+        kind: What it is to become; its annotations say what is expected.
+        name: What the data is called in errors.
+
+    Raises:
+        PePRError: If the data does not fit; names the field, its value, and what was expected.
+
+    >>> convert({"a": 1, "b": ["x"]}, dict[str, int])
+    Traceback (most recent call last):
+    ...
+    lightning_pepr.errors.PePRError: [...] is ['x']; expected int
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        match = _EXPECTED.fullmatch(str(error))
+        if match is None:  # a field that is missing or unknown, which the message names
+            raise PePRError(str(error)) from None
+        path = match["path"] or ""
+        value = _value_at(data, path, match["got"])
+        raise PePRError(f"{path or name} is {value!r}; expected {match['expected']}") from None
+
+
+def _value_at(data: Any, path: str, kind: str) -> Any:
+    """The first value at a path that is of this kind: msgspec does not say under which key of a mapping it was."""
+    found = [data]
+    for name, index in _STEP.findall(path):
+        if index == "...":
+            found = [item for each in found for item in each.values()]
+        else:
+            found = [each[name or int(index)] for each in found if name in each or index]
+    kinds = {"NoneType": "null", "list": "array", "tuple": "array", "dict": "object"}
+    return next((each for each in found if kinds.get(type(each).__name__, type(each).__name__) == kind), None)
+
+
+def _plain(value: Any) -> Any:
+    """A subclass of a plain type as that: numpy's doubles are floats."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON does not have")

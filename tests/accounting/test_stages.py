@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lightning_pepr.accounting.stages import Ledger, Spent
 from lightning_pepr.meters import Part, Quality, Reading
+from lightning_pepr.utilities.json import convert, to_builtins
 
 STAGES = st.sampled_from(["train", "validate", "other", None])
 
@@ -145,4 +146,4 @@ PARTS = st.builds(
 @given(st.dictionaries(st.text(max_size=5), PARTS, max_size=3), st.integers(0, 10**18))
 def test_plain_types_there_and_back(parts: dict[str, Part], time_ns: int) -> None:
     spent = Spent(parts, time_ns)
-    assert Spent.from_dict(json.loads(json.dumps(spent.to_dict()))) == spent
+    assert convert(json.loads(json.dumps(to_builtins(spent))), Spent) == spent

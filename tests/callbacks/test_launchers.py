@@ -87,7 +87,9 @@ BY_HAND = {"ranges": {"energy_kwh": [0.0, 0.1], "time_s": [1, 60]}, "source": "o
 @pytest.mark.parametrize("space", [BY_HAND, {"class_path": "lightning_pepr.ModelSpace", "init_args": BY_HAND}])
 def test_a_space_in_the_configuration(tmp_path: Path, space: dict[str, Any]) -> None:
     callback, record = launch("--config", str(configuration(tmp_path, ours(space=space))))
-    assert callback.space == record.space == ModelSpace({"energy_kwh": (0, 0.1), "time_s": (1, 60)}, source="our lab")
+    expected = ModelSpace({"energy_kwh": (0, 0.1), "time_s": (1, 60)}, source="our lab")
+    assert callback.space == expected
+    assert record.space == expected.to_dict()
     assert set(record.epochs[-1].scores) == {"pepr_e", "pepr_t"}
 
 
@@ -96,12 +98,12 @@ def test_a_space_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     for path in (str(tmp_path / "space.json"), "space.json"):
         _, record = launch("--config", str(configuration(tmp_path, ours(space=path))))
-        assert record.space == SPACE
+        assert record.space == SPACE.to_dict()
 
 
 def test_a_published_space_by_its_name(tmp_path: Path) -> None:
     _, record = launch("--config", str(configuration(tmp_path, ours(space="derma_small:clean"))))
-    assert record.space == ModelSpace.published("derma_small", clean=True)
+    assert record.space == ModelSpace.published("derma_small", clean=True).to_dict()
 
 
 def test_a_space_goes_by_its_name_or_file_in_python_too(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_options_on_the_command_line(tmp_path: Path) -> None:
         "--trainer.callbacks.resources=[energy]",
         "--trainer.callbacks.devices=[0]",
     )  # fmt: skip
-    assert record.space == SPACE
+    assert record.space == SPACE.to_dict()
 
 
 def test_an_app_that_always_meters(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_an_app_that_always_meters(tmp_path: Path) -> None:
     arguments = ["fit", "--config", str(configuration(tmp_path)), "--pepr.space=derma_pt", "--pepr.baseline=0.1"]
     cli = Metered(Configured, args=arguments)
     record = RunRecord.load(cli.trainer.log_dir)
-    assert record.space == ModelSpace.published("derma_pt")
+    assert record.space == ModelSpace.published("derma_pt").to_dict()
     assert record.baseline == 0.1
 
 
@@ -205,7 +207,7 @@ def test_a_callback_that_the_app_was_given(tmp_path: Path) -> None:
     callback = PePRCallback("val_acc", space=SPACE)
     found, record = launch("--config", str(configuration(tmp_path)), trainer_defaults={"callbacks": [callback]})
     assert found is callback
-    assert record.space == SPACE
+    assert record.space == SPACE.to_dict()
 
 
 def test_help_tells_what_the_arguments_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -454,7 +456,7 @@ def test_pytorch_lightning_s_cli_takes_the_callbacks(tmp_path: Path) -> None:
     run_app("LightningCLI(Model)", "fit", "--config", str(path))
     record = RunRecord.load(tmp_path / "logs" / "lightning_logs" / "version_0")
     assert len(record.epochs) == 2
-    assert record.space == ModelSpace.from_dict({"schema": "lightning-pepr/space/1", **BY_HAND})
+    assert record.space == ModelSpace.from_dict({"schema": "lightning-pepr/space/1", **BY_HAND}).to_dict()
 
 
 # Optuna ---------------------------------------------------------------------------------------------------------------

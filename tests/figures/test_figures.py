@@ -156,7 +156,7 @@ def records() -> list[RunRecord]:
     space = ModelSpace.budget(energy_kwh=0.2)
     runs = []
     for name, wh in (("convnext_atto", 30), ("resnet18d", 50), ("resnet18d", 90)):
-        run = RunRecord(name, monitor="val_acc", space=space, carbon={"g_per_kwh": 150.0, "pue": 1.2})
+        run = RunRecord(name, monitor="val_acc", space=space.to_dict(), carbon={"g_per_kwh": 150.0, "pue": 1.2})
         shares = {"train": 0.75, "validate": 0.2, "other": 0.05, "test": 0.1}
         run.stages = {stage: Stage(round(wh * share * 3.6e9), round(6e10 * share)) for stage, share in shares.items()}
         run.epochs = [Epoch(n, n, 0.5 + 0.04 * n, Cost(energy_kwh=wh * (n + 1) / 8000)) for n in range(8)]
@@ -498,7 +498,8 @@ def test_records_are_drawn_in_their_space() -> None:
     figure = pepr_curves(runs)
     labels = [text.get_text().partition(":")[0] for text in figure.legends[0].get_texts()]
     assert labels == ["convnext_atto", "resnet18d (1)", "resnet18d (2)"]
-    expected = pepr_curve([e.performance for e in runs[0].epochs], [e.cost for e in runs[0].epochs], runs[0].space)
+    space = ModelSpace.from_dict(runs[0].space or {})
+    expected = pepr_curve([e.performance for e in runs[0].epochs], [e.cost for e in runs[0].epochs], space)
     assert f"area {expected.area:.3f}" in figure.legends[0].get_texts()[0].get_text()
     wider = pepr_curves(runs[0], space=ModelSpace.budget(energy_kwh=0.02))
     assert wider.axes[0].get_xlim()[1] > 1
@@ -506,7 +507,7 @@ def test_records_are_drawn_in_their_space() -> None:
 
 def test_runs_of_different_spaces_are_not_drawn_together() -> None:
     one, two, *_ = records()
-    two.space = ModelSpace.budget(energy_kwh=0.3)
+    two.space = ModelSpace.budget(energy_kwh=0.3).to_dict()
     with pytest.raises(ValueError, match="several have energy, so their scores do not compare"):
         pepr_curves([one, two])
     with pytest.raises(ValueError, match="none have time"):

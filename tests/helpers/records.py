@@ -26,7 +26,7 @@ def make_run(model: str = "small", params: float = 1e6, seed: int = 0, epochs: i
         run_id=f"{model}-{seed}",
         val_samples=400,
         test_samples=1000,
-        space=ModelSpace.budget(energy_kwh=0.05, time_s=3600),
+        space=ModelSpace.budget(energy_kwh=0.05, time_s=3600).to_dict(),
     )
     for epoch in range(epochs):
         spent = Cost(

@@ -433,7 +433,8 @@ def test_nothing_in_a_record_can_run_or_be_markup(browser: Browser, tmp_path: Pa
             device.name = text
         run.software = run.hardware = {text: text}
         run.carbon = {"source": text, text: text}
-        run.space = ModelSpace({"energy_kwh": (0.0, 0.01 * (index + 1))}, source=text, device=text, note=text)
+        space = ModelSpace({"energy_kwh": (0.0, 0.01 * (index + 1))}, source=text, device=text, note=text)
+        run.space = space.to_dict()
         run.stages[text] = run.stages["train"]
         run.save(folder / str(index) / "pepr.json")
     made = write_page(folder, tmp_path / "hostile.html", title=HOSTILE[8], command=HOSTILE[1])
@@ -480,8 +481,7 @@ def test_one_run_alone(browser: Browser, tmp_path: Path) -> None:
     make_run("only", 4e6).save(tmp_path / "pepr.json")
     browser.open(write_page(tmp_path, tmp_path / "one.html"))
     run = make_run("only", 4e6)
-    space = run.space
-    assert space is not None
+    space = ModelSpace.from_dict(run.space or {})
     score = pepr(run.performance, normalize(run.cost.energy_kwh, *space.range("energy")))
     headline = browser.text("#headline")
     assert headline.startswith(
