@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib.util
 import json
 import math
 import numbers
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+
+from lightning_pepr.utilities.imports import package_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +109,12 @@ def _of_country(code: str) -> tuple[float, str]:
 @functools.cache
 def _countries() -> dict[str, dict[str, object]]:
     """CodeCarbon's table of countries, read without importing CodeCarbon (which takes a second)."""
-    spec = importlib.util.find_spec("codecarbon")
-    if spec is None or not spec.submodule_search_locations:
+    path = package_file("codecarbon", "data", "private_infra", "global_energy_mix.json")
+    if path is None:
         raise ModuleNotFoundError(
             "a country's carbon intensity is looked up in CodeCarbon's table: pip install 'lightning-pepr[carbon]', "
             "or give carbon_intensity as a number, in g CO2e per kWh."
         )
-    path = Path(spec.submodule_search_locations[0], "data", "private_infra", "global_energy_mix.json")
     try:
         table: dict[str, dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

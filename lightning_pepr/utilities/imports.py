@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 
@@ -39,3 +40,10 @@ def require(package: str, extra: str, purpose: str) -> Any:
 def is_installed(package: str) -> bool:
     """Whether a package can be imported, without importing it."""
     return importlib.util.find_spec(package) is not None
+
+
+def package_file(package: str, *parts: str) -> Path | None:
+    """The path of a file that a package brings, without importing it; None if the package is not installed."""
+    spec = importlib.util.find_spec(package)
+    places = None if spec is None else spec.submodule_search_locations
+    return Path(places[0], *parts) if places else None

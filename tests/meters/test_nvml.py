@@ -114,7 +114,7 @@ def test_a_board_that_is_not_there_is_an_error_that_names_those_that_are(device)
     done = SimDriver(SimDevice(uuid="GPU-here")).run(HEAD + f"open_meter([{device!r}])", check=False)
     assert done.returncode
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"ValueError: devices contains {device!r}")
+    assert last.startswith(f"lightning_pepr.errors.PePRError: devices contains {device!r}")
     assert "0 (GPU-here)" in last
 
 
