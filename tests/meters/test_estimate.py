@@ -80,7 +80,11 @@ def test_a_child_that_ends_meanwhile_is_counted_once(monkeypatch: pytest.MonkeyP
         ("Something Else 3000", None),
     ],
 )
-def test_the_design_power_is_found_by_the_model(name: str, watts: float | None, tmp_path: Path) -> None:
+def test_the_design_power_is_found_by_the_model(
+    name: str,
+    watts: float | None,
+    tmp_path: Path,
+) -> None:
     table = tmp_path / "cpu_power.csv"
     table.write_text(
         "Name,TDP\nIntel Xeon E5-2620,95.0\nIntel Xeon E5-2620 v3,85.0\nAMD EPYC,1\nAMD EPYC 7763,280.0\n"

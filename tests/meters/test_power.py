@@ -33,7 +33,10 @@ print(json.dumps(show(meter.read(), a)))
 @pytest.mark.parametrize(
     ("device", "wider"), [({"arch": 9}, True), ({"arch": 5}, False), ({"name": "NVIDIA A100-SXM4"}, False)]
 )
-def test_boards_that_average_over_another_window_get_a_wider_bound(device: Any, wider: bool) -> None:
+def test_boards_that_average_over_another_window_get_a_wider_bound(
+    device: Any,
+    wider: bool,
+) -> None:
     sim = SimDriver(SimDevice(counter=False, instant=False, power_window=1.0 if wider else None, **device))
     script = """
 from lightning_pepr.meters.nvml import find_boards

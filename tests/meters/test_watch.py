@@ -15,7 +15,10 @@ from tests.simnvml import SimDevice, SimDriver
     st.lists(st.tuples(st.floats(0.001, 1.0), st.floats(50, 400)), min_size=1, max_size=8),
     st.floats(0, 1),
 )
-def test_no_power_in_range_exceeds_the_bound(steps: list[tuple[float, float]], share: float) -> None:
+def test_no_power_in_range_exceeds_the_bound(
+    steps: list[tuple[float, float]],
+    share: float,
+) -> None:
     powers = PowerRange(limit=1000, sure=1)
     for _, watts in steps:
         powers.see(watts)
