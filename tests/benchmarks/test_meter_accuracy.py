@@ -1,4 +1,4 @@
-"""The figures that the meters are to reach, on a square wave of 70 to 320 W; see `accuracy.py`."""
+"""The figures that the meters are to reach, on a square wave of 70 to 320 W; see `benchmarks/meter_accuracy.py`."""
 
 from concurrent.futures import ThreadPoolExecutor
 
