@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from benchmarks.made_up_tables import copy_reading, make_clean, put, scale
 from benchmarks.table import table
 from lightning_pepr import audit, load_runs, rank
-from tests.helpers.tables import copy_reading, make_clean, put, scale
 
 Spoil = Callable[[pl.DataFrame, int], pl.DataFrame]
 
@@ -41,9 +41,10 @@ def found(spoil: Spoil, tables: int) -> list[float]:
     shares = np.zeros(3)
     for seed in range(tables):
         rng = np.random.default_rng(seed)
-        how = {"spread": rng.choice([0.02, 0.15, 0.35]), "noise": rng.choice([0.001, 0.03, 0.1])}
+        how = {"spread": float(rng.choice([0.02, 0.15, 0.35])), "noise": float(rng.choice([0.001, 0.03, 0.1]))}
         row = int(rng.integers(0, 60))
-        clean = make_clean(seed, carbon=str(rng.choice(["hourly", "constant"])), **how)
+        carbon = str(rng.choice(["hourly", "constant"]))
+        clean = make_clean(seed, spread=how["spread"], noise=how["noise"], carbon=carbon)
         spoilt = spoil(clean, row)
         findings = audit(spoilt)
         here = (pl.col("row") == row) | pl.lit(spoilt is clean)

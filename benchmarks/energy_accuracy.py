@@ -77,7 +77,9 @@ def steady(watts: float) -> SimDevice:
 # In a process of its own: one tool ---------------------------------------------------------------------------------
 
 
-def measure(title: str, gpus: list[int] | None, count: int, shortest: float, longest: float, seed: int) -> dict:
+def measure(
+    title: str, gpus: list[int] | None, count: int, shortest: float, longest: float, seed: int
+) -> dict[str, Any]:
     """Meter windows with one tool, and tell what it said and when."""
     found: dict[str, Any] = {"windows": [], "trouble": "", "called": 0.0}
     rng = random.Random(seed)
@@ -123,13 +125,14 @@ def pretend_cuda() -> None:
     torch.cuda.is_available = lambda: bool(seen)
     torch.cuda.device_count = lambda: len(seen)
     torch.cuda.is_initialized = lambda: False
-    torch.cuda.get_device_properties = lambda index: types.SimpleNamespace(uuid=seen[index].removeprefix("GPU-"))
+    properties: Any = lambda index: types.SimpleNamespace(uuid=seen[index].removeprefix("GPU-"))  # noqa: E731
+    torch.cuda.get_device_properties = properties
 
 
 # All tools on one simulation ---------------------------------------------------------------------------------------
 
 
-def run(case: Case, titles: list[str]) -> dict[str, dict]:
+def run(case: Case, titles: list[str]) -> dict[str, dict[str, Any]]:
     """Let all tools meter a case at once; those that poll a board without counter in busy loops come after."""
     busy = [title for title in titles if title.startswith("Zeus") and not case.boards[0].counter]
     found = run_together(case, [title for title in titles if title not in busy])
@@ -138,7 +141,7 @@ def run(case: Case, titles: list[str]) -> dict[str, dict]:
     return found
 
 
-def run_together(case: Case, titles: list[str], prepare_s: float = 30.0) -> dict[str, dict]:
+def run_together(case: Case, titles: list[str], prepare_s: float = 30.0) -> dict[str, dict[str, Any]]:
     sim = SimDriver(*case.boards)
     if case.lost_after is not None:
         sim.start(lost_at=prepare_s + case.lost_after)
@@ -163,6 +166,7 @@ def run_together(case: Case, titles: list[str], prepare_s: float = 30.0) -> dict
             )
             children[title] = (child, target)
         for child, _ in children.values():
+            assert child.stdout is not None
             while (line := child.stdout.readline()) and line.strip() != "ready":
                 pass
         if case.lost_after is not None:
@@ -172,6 +176,7 @@ def run_together(case: Case, titles: list[str], prepare_s: float = 30.0) -> dict
             time.sleep(left)
         for child, _ in children.values():
             if child.poll() is None:
+                assert child.stdin is not None
                 child.stdin.write("go\n")
                 child.stdin.flush()
         found = {}
@@ -195,7 +200,7 @@ def run_together(case: Case, titles: list[str], prepare_s: float = 30.0) -> dict
 # Tables ------------------------------------------------------------------------------------------------------------
 
 
-def accuracy_row(title: str, outcome: dict) -> list[str]:
+def accuracy_row(title: str, outcome: dict[str, Any]) -> list[str]:
     """A tool's row of a table of accuracy."""
     windows = outcome["windows"]
     total, truth = sum(w["joules"] for w in windows), sum(w["truth"] for w in windows)
@@ -215,7 +220,7 @@ def accuracy_row(title: str, outcome: dict) -> list[str]:
     ]
 
 
-def outcome_cell(case: Case, outcome: dict) -> str:
+def outcome_cell(case: Case, outcome: dict[str, Any]) -> str:
     """What a tool says in a case, in a few words."""
     windows = outcome["windows"]
     total, truth = sum(w["joules"] for w in windows), sum(w["truth"] for w in windows)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ PEERS = {"Zeus": "Zeus", "CodeCarbon, tasks": "CodeCarbon, tasks", "carbontracke
 # In a process of its own: a training with one callback -------------------------------------------------------------
 
 
-def train(title: str, count: int, steps: int) -> dict:
+def train(title: str, count: int, steps: int) -> dict[str, Any]:
     """Train with a callback, and tell what each epoch of it cost in CPU time."""
     import warnings
 
@@ -189,7 +190,7 @@ def timed(callback: Any) -> Any:
 # In a process of its own: the meter between boundaries -------------------------------------------------------------
 
 
-def watch(boundaries: int, shortest: float, longest: float) -> dict:
+def watch(boundaries: int, shortest: float, longest: float) -> dict[str, Any]:
     """Mark boundaries, and tell how many calls of the driver they took, and the CPU time of the meter's threads."""
     from lightning_pepr import open_meter
 
@@ -198,7 +199,7 @@ def watch(boundaries: int, shortest: float, longest: float) -> dict:
     with open_meter(devices=[0]) as meter:
         threads = [thread for thread in threading.enumerate() if thread not in before]
         time.sleep(2.5)  # it learns when the ticks come
-        clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threads]
+        clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threads if thread.ident is not None]
         calls, cpu, begun = SimDriver.calls(), sum(map(time.clock_gettime, clocks)), time.monotonic()
         for _ in range(boundaries):
             time.sleep(rng.uniform(shortest, longest))
@@ -236,7 +237,7 @@ def in_process(device: SimDevice, function: str, *arguments: Any) -> Any:
         return json.loads(target.read_text())
 
 
-def median(runs: list[dict], key: str) -> float:
+def median(runs: list[dict[str, Any]], key: str) -> float:
     return statistics.median(epoch[key] for run in runs for epoch in run["epochs"]) / 1e3  # µs
 
 
@@ -250,7 +251,8 @@ def main() -> None:
     if chosen.do:
         work, target = chosen.do
         function, arguments = json.loads(work)
-        Path(target).write_text(json.dumps({"train": train, "watch": watch}[function](*arguments)))
+        does: dict[str, Callable[..., dict[str, Any]]] = {"train": train, "watch": watch}
+        Path(target).write_text(json.dumps(does[function](*arguments)))
         return
     repetitions, epochs, steps, boundaries = chosen.repetitions, 5, STEPS, chosen.boundaries
     if chosen.quick:
@@ -258,7 +260,7 @@ def main() -> None:
 
     titles = [PEPR, MONITOR, *(title for title, tool in PEERS.items() if installed(TOOLS[tool].package)), EMPTY]
     print(f"{versions()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
-    runs: dict[str, list[dict]] = {title: [] for title in titles}
+    runs: dict[str, list[dict[str, Any]]] = {title: [] for title in titles}
     for _ in range(repetitions):  # by turns, so that what else the machine does meets all of them
         for title in titles:
             runs[title].append(in_process(SimDevice(), "train", title, epochs, steps))

@@ -13,6 +13,7 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("lightning-pepr", "codecarbon", "zeus", "carbontracker", "lightning", "torch", "nvidia-ml-py")
 
@@ -75,7 +76,7 @@ class LightningPepr(Tool):
         self.meter = open_meter(devices=gpus)
         # Readings tell their time since the meter was opened; the least of several tries is when that was.
         self.zero = min(time.monotonic() - self.meter.read(wait=False).time_s for _ in range(5))
-        self.readings: list = []
+        self.readings: list[Any] = []
 
     def _begin(self) -> None:
         self.readings.append(self.meter.read(wait=self.wait))
@@ -167,7 +168,7 @@ class CodeCarbon(Tool):
         super().__init__(gpus)
         from codecarbon import OfflineEmissionsTracker
 
-        chosen = {} if gpus is None else {"gpu_ids": gpus}
+        chosen: dict[str, Any] = {} if gpus is None else {"gpu_ids": gpus}
         self.tracker = OfflineEmissionsTracker(
             country_iso_code="DNK", save_to_file=False, log_level="critical", allow_multiple_runs=True, **chosen
         )

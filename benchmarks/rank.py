@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.peers import installed
 from benchmarks.table import table
@@ -86,7 +87,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on a Mac
 
 
-def measure(way: str, source: str, target: str) -> dict:
+def measure(way: str, source: str, target: str) -> dict[str, Any]:
     """Rank once; seconds, and the peak of memory in MB, as it was before, and after."""
     importlib.import_module("pandas")  # all of it in both, so that both begin alike
     importlib.import_module("lightning_pepr.ranking")
@@ -106,7 +107,7 @@ def same(one: str, other: str) -> bool:
     a, b = (t.with_columns(pl.col("pareto").str.to_lowercase()).sort("group", "model") for t in (a, b))
     scores = [column for column in columns if column.startswith("pepr")]
     exact = a.drop(scores).equals(b.drop(scores))
-    return exact and all((a[score] - b[score]).abs().max() < 1e-12 for score in scores)
+    return exact and all((a[score] - b[score]).abs().to_numpy().max() < 1e-12 for score in scores)
 
 
 def main() -> None:
@@ -127,7 +128,7 @@ def main() -> None:
     names = ("lightning-pepr", "polars", "pandas")
     versions = ", ".join(f"{name} {installed(name)}" for name in names)
     print(f"{versions}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
-    found: dict[str, list[dict]] = {way: [] for way in WAYS}
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "runs.csv"
         make_table(source, rows, groups)

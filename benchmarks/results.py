@@ -99,9 +99,9 @@ def with_size(runs: pl.DataFrame) -> str:
 
 def in_own_space(models: pl.DataFrame) -> pl.DataFrame:
     """Score models over the energies of these models alone."""
-    energy = models["energy_kwh"]
+    energy = models["energy_kwh"].to_numpy()
     space = ModelSpace({"energy_kwh": (float(energy.min()), float(energy.max()))})
-    r = np.asarray(space.normalize(energy.to_numpy(), "energy"))
+    r = np.asarray(space.normalize(energy, "energy"))
     return models.with_columns(r_e=pl.Series(r), pepr_e=pl.Series(pepr(models["performance"].to_numpy(), r)))
 
 
@@ -114,7 +114,7 @@ def halves(runs: pl.DataFrame) -> str:
     models = runs.group_by("model").agg(
         pl.mean("full_params", "performance", "energy_kwh", "pepr_e"), pl.first("efficient"), pl.first("type")
     )
-    median = models["full_params"].median()
+    median = float(np.median(models["full_params"].to_numpy()))
     kinds = {
         f"at most {median / 1e6:.1f} M parameters": pl.col("full_params") <= median,
         f"more than {median / 1e6:.1f} M parameters": pl.col("full_params") > median,

@@ -11,16 +11,30 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.stopping_rules import (
+    BUDGET,
+    CHOSEN,
+    DEFAULT,
+    FAMILIES,
+    FEWER,
+    PLAIN,
+    SPACE,
+    Array,
+    Rule,
+    Trace,
+    by_monitor,
+    by_score,
+    scores,
+)
 from benchmarks.table import table
-from lightning_pepr import ModelSpace, RunRecord, pepr
-from lightning_pepr.functional import above_baseline
+from lightning_pepr import RunRecord
 
 if TYPE_CHECKING:
     from lightning_pepr.study.data.modules import ImageData
@@ -48,30 +62,19 @@ def train(out: Path) -> None:
         done = [RunRecord.load(path) for path in (folder / model).glob("version_*/pepr.json")]
         if any(run.status == "finished" and run.test_performance is not None for run in done):
             continue
-        options = {"epochs": EPOCHS[name], "num_classes": images.num_classes, "seed": seed, "accelerator": "cpu"}
-        train_model(model, images, folder, **options)
+        kind: dict[str, Any] = {"epochs": EPOCHS[name], "num_classes": images.num_classes, "accelerator": "cpu"}
+        train_model(model, images, folder, seed=seed, **kind)
         print(f"{name}, {model}, seed {seed}", flush=True)
 
 
 # Runs --------------------------------------------------------------------------------------------------------------
 
 
-class Trace(NamedTuple):
-    """One run: performance at each epoch, all energy spent by then, and the space in which it is scored."""
-
-    name: str
-    performance: np.ndarray
-    energy: np.ndarray
-    low: float
-    high: float
-    baseline: float
-
-
 def traces_of(folder: Path) -> list[Trace]:
     """The finished runs below a folder, scored in the space that they span."""
     runs = [RunRecord.load(path) for path in sorted(folder.glob("*/*/version_*/pepr.json"))]
     runs = [run for run in runs if run.status == "finished"]
-    whole = [run.cost.energy_kwh for run in runs]
+    whole = [run.cost.energy_kwh or 0.0 for run in runs]
     baseline = 0.5  # of AUROC
     return [
         Trace(
@@ -100,143 +103,11 @@ def traces_of_paper(path: Path) -> list[Trace]:
     found = []
     for setting, baseline in MAJORITY.items():
         rows = frame.filter(pl.col("dataset") == setting)
-        low, high = float(rows["energy"].min()), float(rows["energy"].max())
+        energies = rows["energy"].to_numpy()
+        low, high = float(energies.min()), float(energies.max())
         for model, p, energy in zip(rows["model"], rows.select(tests).to_numpy(), rows["energy"], strict=True):
             found.append(Trace(model, p, energy * share, low, high, baseline))
     return found
-
-
-# Rules -------------------------------------------------------------------------------------------------------------
-
-Rule = Callable[[Trace], int]
-"""Gives the epoch, from 0, after which a run stops."""
-
-
-def stop_early(values: Iterable[float], patience: int, min_delta: float = 0.0) -> int:
-    """Where Lightning's EarlyStopping(mode="max") ends: after `patience` epochs without a gain above `min_delta`."""
-    best, waited, epoch = -math.inf, 0, -1
-    for epoch, value in enumerate(values):
-        if value - min_delta > best:
-            best, waited = value, 0
-        else:
-            waited += 1
-            if waited >= patience:
-                return epoch
-    return epoch
-
-
-def by_share(share: float) -> Rule:
-    """The same share of the planned epochs for all."""
-    return lambda run: max(1, round(share * len(run.energy))) - 1
-
-
-def by_monitor(patience: int, min_delta: float = 0.0) -> Rule:
-    return lambda run: stop_early(run.performance, patience, min_delta)
-
-
-def scores(run: Trace, width: float = 1.0, budget: bool = False, baseline: bool = False) -> np.ndarray:
-    """PePR-E at each epoch; `width` makes the space so many times as wide, `budget` lets it begin at 0."""
-    low = 0.0 if budget else run.low
-    space = ModelSpace({"energy_kwh": (low, low + width * (run.high - low))})
-    p = above_baseline(run.performance, run.baseline) if baseline else run.performance
-    return pepr(p, space.normalize(run.energy, "energy"))
-
-
-def by_score(patience: int, width: float = 1.0, min_delta: float = 0.0, least: int = 1, **kind: bool) -> Rule:
-    """By PePR-E; `least` epochs are trained in any case, as by Trainer(min_epochs=…)."""
-    return lambda run: max(stop_early(scores(run, width, **kind), patience, min_delta), least - 1)
-
-
-def by_smooth_score(patience: int, width: float) -> Rule:
-    """By the score's mean over three epochs."""
-
-    def rule(run: Trace) -> int:
-        values = scores(run, width, budget=True)
-        return stop_early([values[max(0, end - 3) : end].mean() for end in range(1, len(values) + 1)], patience)
-
-    return rule
-
-
-def by_gain(times: int, width: float) -> Rule:
-    """When ΔP/P < ΔR/(1 + R) so many times in a row: the score is below that of the epoch before."""
-
-    def rule(run: Trace) -> int:
-        falls = np.diff(scores(run, width, budget=True)) < 0
-        ends = (end for end in range(times, len(falls) + 1) if falls[end - times : end].all())
-        return next(ends, len(falls))
-
-    return rule
-
-
-def by_budget(share: float, patience: int | None = None) -> Rule:
-    """By a CostBudget of a share of what the dearest run costs; with a patience, or by EarlyStopping(monitor)."""
-
-    def rule(run: Trace) -> int:
-        met = np.flatnonzero(run.energy >= share * run.high)
-        end = int(met[0]) if met.size else len(run.energy) - 1
-        return end if patience is None else min(end, stop_early(run.performance, patience))
-
-    return rule
-
-
-def by_cost_since_best(share: float, least: int) -> Rule:
-    """When a share of what the dearest run costs has been spent since the best P, `least` epochs ago or more."""
-
-    def rule(run: Trace) -> int:
-        for epoch, energy in enumerate(run.energy):
-            best = int(run.performance[: epoch + 1].argmax())
-            if epoch - best >= least and energy - run.energy[best] >= share * run.high:
-                return epoch
-        return len(run.energy) - 1
-
-    return rule
-
-
-FEWER, PLAIN = "fewer epochs for all", "EarlyStopping(monitor)"
-SPACE, BUDGET = 'EarlyStopping("pepr_e"), space of the runs', 'EarlyStopping("pepr_e"), budget'
-
-DEFAULT = 10.0
-"""The budget that the documentation names: so many times what the dearest run costs."""
-
-PATIENCE = (1, 2, 3, 4, 5, 6, 7)
-DELTA = (0.0, 0.002, 0.005, 0.01, 0.02)
-WIDTH = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-SHARE = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)
-
-FAMILIES: dict[str, list[Rule]] = {
-    FEWER: [by_share(share) for share in np.arange(0.1, 1.0, 0.05)],
-    PLAIN: [by_monitor(*at) for at in itertools.product(PATIENCE, DELTA)],
-    SPACE: [by_score(*at) for at in itertools.product(PATIENCE, WIDTH)],
-    BUDGET: [by_score(*at, budget=True) for at in itertools.product(PATIENCE, WIDTH)],
-    "… with min_delta": [by_score(*at, budget=True) for at in itertools.product(PATIENCE, WIDTH, DELTA)],
-    "… with min_epochs=5": [by_score(*at, budget=True, least=5) for at in itertools.product(PATIENCE, WIDTH)],
-    "… with baseline": [by_score(*at, budget=True, baseline=True) for at in itertools.product(PATIENCE, WIDTH)],
-    "… smoothed over 3 epochs": [by_smooth_score(*at) for at in itertools.product(PATIENCE, WIDTH)],
-    "… below that of the epoch before": [by_gain(*at) for at in itertools.product(PATIENCE, WIDTH)],
-    "CostBudget": [by_budget(share) for share in SHARE],
-    "CostBudget and EarlyStopping(monitor)": [by_budget(*at) for at in itertools.product(SHARE, PATIENCE)],
-    "energy spent since the best P": [by_cost_since_best(*at) for at in itertools.product(SHARE, (1, 2, 3))],
-}
-"""Ways to stop, each with all settings that were tried."""
-
-CHOSEN: dict[str, Rule] = {
-    "EarlyStopping(monitor, patience=3)": by_monitor(3),
-    "EarlyStopping(monitor, patience=2)": by_monitor(2),
-    "EarlyStopping(monitor, patience=2, min_delta=0.01)": by_monitor(2, 0.01),
-    "EarlyStopping(monitor, patience=3, min_delta=0.005)": by_monitor(3, 0.005),
-    'EarlyStopping("pepr_e", patience=3), space of the runs': by_score(3),
-    **{
-        f'EarlyStopping("pepr_e", patience=3), budget {width:g} ×': by_score(3, width, budget=True)
-        for width in (0.1, 1, 3, 10, 30, 100)
-    },
-    "… 1 ×, min_epochs=5": by_score(3, 1, budget=True, least=5),
-    "… 1 ×, patience=2, baseline": by_score(2, 1, budget=True, baseline=True),
-    "… 10 ×, patience=2": by_score(2, 10, budget=True),
-    "… 10 ×, patience=5": by_score(5, 10, budget=True),
-    "CostBudget, 1/4 of the dearest run": by_budget(0.25),
-    "the same, and EarlyStopping(monitor, patience=3)": by_budget(0.25, 3),
-}
-"""Settings that are shown with their intervals. A budget is so many times what the dearest run takes."""
 
 
 # Replaying ---------------------------------------------------------------------------------------------------------
@@ -246,17 +117,17 @@ CHOSEN: dict[str, Rule] = {
 class Outcome:
     """What rules did to runs; the best P so far is kept, as ModelCheckpoint does. Shape (rules, runs) or (runs,)."""
 
-    spent: np.ndarray
-    whole: np.ndarray
-    lost: np.ndarray
-    epochs: np.ndarray
+    spent: Array
+    whole: Array
+    lost: Array
+    epochs: Array
 
-    def saved(self, weights: np.ndarray | None = None) -> np.ndarray:
+    def saved(self, weights: Array | None = None) -> Array:
         """The share of all energy that was saved, of all runs or of each draw of them."""
         weights = np.ones((1, self.whole.size)) if weights is None else weights
         return 1.0 - self.spent @ weights.T / (weights @ self.whole)
 
-    def points(self, weights: np.ndarray | None = None) -> np.ndarray:
+    def points(self, weights: Array | None = None) -> Array:
         """The mean of P lost, in points."""
         weights = np.ones((1, self.whole.size)) if weights is None else weights
         return 100.0 * (self.lost @ weights.T) / weights.sum(axis=1)
@@ -277,7 +148,7 @@ def replay(runs: Sequence[Trace], rules: Sequence[Rule]) -> Outcome:
     )
 
 
-def draws(runs: Sequence[Trace], name: str) -> np.ndarray:
+def draws(runs: Sequence[Trace], name: str) -> Array:
     """How often each run is in each of many samples with replacement, shape (samples, runs).
 
     Of the paper's runs whole models are drawn, with all of their settings: these are alike.
@@ -289,17 +160,17 @@ def draws(runs: Sequence[Trace], name: str) -> np.ndarray:
     return counts[:, [index[each] for each in names]].astype(float)
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: Array) -> tuple[float, float]:
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
-def least(out: Outcome, saved: float, weights: np.ndarray | None = None) -> np.ndarray:
+def least(out: Outcome, saved: float, weights: Array | None = None) -> Array:
     """The least points lost by any of the rules that save so much: the setting that is best in hindsight."""
     return np.where(out.saved(weights) >= saved, out.points(weights), np.inf).min(axis=0)
 
 
-# Telling -----------------------------------------------------------------------------------------------------------
+# Tables ------------------------------------------------------------------------------------------------------------
 
 
 def chosen_table(data: dict[str, list[Trace]]) -> str:
@@ -359,7 +230,8 @@ def draw(data: dict[str, list[Trace]], out: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.0, 9.2), dpi=110, layout="constrained", facecolor="white")
-    above, below = figure.subfigures(2, 1, height_ratios=[1.5, 1.0])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.5, 1.0])
+    above, below = parts
     ours = {name: runs for name, runs in data.items() if name in EPOCHS}
     grid = above.subplots(len(ours), len(MODELS), sharex="row", sharey="row", squeeze=False)
     for axes_row, (name, runs) in zip(grid, ours.items(), strict=True):
@@ -388,7 +260,7 @@ def draw_curves(axes: Any, runs: Sequence[Trace]) -> None:
     for run in runs:
         epochs, score = np.arange(1, len(run.energy) + 1), scores(run, DEFAULT, budget=True)
         axes.plot(epochs, run.performance, color=INK, lw=0.9, label="P")
-        axes.plot(epochs, score, color=BLUE, lw=0.9, label=f"PePR-E, budget {DEFAULT:g} × the dearest run")
+        axes.plot(epochs, score, color=BLUE, lw=0.9, label=f"PePR-E, budget {DEFAULT:g} × the most expensive run")
         for words, (rule, mark, colour) in ENDS.items():
             at = rule(run)
             height = (run.performance if colour == INK else score)[at]
@@ -409,7 +281,7 @@ def draw_trade(axes: Any, runs: Sequence[Trace]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-# Telling all -------------------------------------------------------------------------------------------------------
+# Command line ----------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -430,7 +302,7 @@ def main() -> None:
         return
     print("; ".join(f"{name}: {len(runs)} runs" for name, runs in data.items()), "\n")
     for name, runs in data.items():
-        for words, budget in (("space of the runs", False), ("budget as the dearest run", True)):
+        for words, budget in (("space of the runs", False), ("budget as the most expensive run", True)):
             peaks = np.array([scores(run, budget=budget).argmax() for run in runs])
             shares = f"in epoch 1 for {np.mean(peaks == 0):.0%}, in the first 3 for {np.mean(peaks < 3):.0%}"
             print(f"{name}, {words}: the score is highest {shares}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from lightning_pepr.errors import PePRError
-from lightning_pepr.utilities.imports import folder_of, missing
+from lightning_pepr.utilities.imports import missing, package_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,9 @@ def _of_country(code: str) -> tuple[float, str]:
 @functools.cache
 def _countries() -> dict[str, dict[str, object]]:
     """CodeCarbon's table of countries, read without importing CodeCarbon (which takes a second)."""
-    folder = folder_of("codecarbon")
-    if folder is None:
+    path = package_file("codecarbon", "data", "private_infra", "global_energy_mix.json")
+    if path is None:
         raise missing("codecarbon", "carbon", "a country's carbon intensity (a number, in g CO2e per kWh, does not)")
-    path = folder / "data" / "private_infra" / "global_energy_mix.json"
     try:
         table: dict[str, dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -89,7 +89,11 @@ PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=name)
-def test_python_blocks_run_one_after_the_other(page: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run_one_after_the_other(
+    page: Path,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import lightning.pytorch as lightning
 
     class Trainer(lightning.Trainer):
@@ -133,7 +137,11 @@ PAGES_WITH_COMMANDS = [page for page in PAGES if any("lightning-pepr " in block 
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_COMMANDS, ids=name)
-def test_command_lines_are_understood(page: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_lines_are_understood(
+    page: Path,
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Those that rank are run; of the others, the command and its options are looked up in the help."""
     from lightning_pepr import ModelSpace
     from lightning_pepr.cli import main

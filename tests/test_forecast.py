@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks.forecast import CASES, EPOCHS, FAMILIES, LOOKS, OUTSIDE, Trace, log_uniform, noisy, told
 from lightning_pepr import forecast as module
 from lightning_pepr.forecast import Forecast, forecast, forecasts
-from tests.test_benchmarks import tables
+from tests.helpers.benchmarks import tables
 
 MARGIN = 0.05
 """By how much the truth may be in the interval less often than stated."""

@@ -1,6 +1,6 @@
-"""What turns hardware into joules and bytes; usable without Lightning.
+"""Meters, which turn hardware into joules and bytes; usable without Lightning.
 
-Importing it imports neither torch nor pynvml: those are looked at when a meter is opened.
+Importing it imports neither torch nor pynvml: those are needed when a meter is opened.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ def open_meter(devices: Sequence[Device] | None = None) -> HostMeter:
         `unavailable`, whose energy is NaN and which gives its reason.
 
     Raises:
-        ValueError: If `devices` names a GPU that is not there; says which there are.
+        PePRError: If `devices` names a GPU that is not there; says which there are.
     """
     return HostMeter(devices)

@@ -1,4 +1,4 @@
-"""What every meter gives: readings, made of a part for each device, and how good each is."""
+"""Readings, which every meter gives: a part for each device, and the quality of each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from lightning_pepr.errors import PePRError
+
+_Meter = TypeVar("_Meter", bound="Meter")
 
 
 class Quality(str, Enum):
-    """How an energy was had, from the best to none at all."""
+    """How an energy was obtained, from the best to none at all."""
 
     COUNTER = "counter"
     """Read off a hardware energy counter (NVML, RAPL)."""
@@ -35,12 +39,12 @@ class Part:
 
     Attributes:
         energy_uj: Energy in integer microjoules, so that windows add up to the whole exactly; None if unavailable.
-        quality: How it was had.
+        quality: How it was obtained.
         begin_j: Uncertainty in joules of the boundary where it begins.
         end_j: Uncertainty in joules of the boundary where it ends.
         drift_j: Uncertainty in joules that grows with the window: of sampling, or of an estimate.
         losses: How often something went uncounted within it (a lost device, a counter that went backwards).
-        reason: Why it is unavailable, or what was lost; empty where there is nothing to tell.
+        reason: Why it is unavailable, or what was lost; empty where there is nothing to say.
         gain: Relative uncertainty of the sensor itself. It is common to all runs on one device and cancels in R,
             so it is stated apart from the error.
         settled: Whether the boundary where it ends is final; `Meter.settle` makes it so.
@@ -75,8 +79,9 @@ class Part:
 
     def __sub__(self, earlier: Part) -> Part:
         """The energy between an earlier boundary and this one."""
-        known = self.energy_uj is not None and earlier.energy_uj is not None
-        energy = self.energy_uj - earlier.energy_uj if known else None  # type: ignore[operator]
+        energy = None
+        if self.energy_uj is not None and earlier.energy_uj is not None:
+            energy = self.energy_uj - earlier.energy_uj
         losses = self.losses - earlier.losses
         return Part(
             energy_uj=energy,
@@ -109,10 +114,8 @@ class Reading:
     @property
     def energy_j(self) -> float:
         """Energy in joules of all parts; NaN if there is none, or one is unavailable."""
-        known = [part.energy_uj for part in self.parts.values()]
-        if not known or None in known:
-            return math.nan
-        return sum(energy for energy in known if energy is not None) / 1e6
+        known = [part.energy_uj for part in self.parts.values() if part.energy_uj is not None]
+        return sum(known) / 1e6 if known and len(known) == len(self.parts) else math.nan
 
     @property
     def error_j(self) -> float:
@@ -138,10 +141,10 @@ class Reading:
         """The window between an earlier reading of the same meter and this one.
 
         Raises:
-            ValueError: If the two do not have the same parts, which readings of one meter do.
+            PePRError: If the two do not have the same parts, which readings of one meter do.
         """
         if self.parts.keys() != earlier.parts.keys():
-            raise ValueError(
+            raise PePRError(
                 f"the readings are of {sorted(self.parts)} and {sorted(earlier.parts)}; "
                 "expected two readings of the same meter."
             )
@@ -153,9 +156,9 @@ class Reading:
 
 
 class EnergySource(Protocol):
-    """One kind of hardware that tells the cumulative energy of its devices. A `HostMeter` reads several.
+    """One kind of hardware that reports the cumulative energy of its devices. A `HostMeter` reads several.
 
-    It counts from its first mark. No method raises for a trouble of the hardware: a device that cannot be read gives
+    It counts from its first mark. No method raises for a fault of the hardware: a device that cannot be read gives
     a part that says so.
     """
 
@@ -166,17 +169,17 @@ class EnergySource(Protocol):
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
         """The parts at an earlier mark, final if they can be by now or, with `wait`, soon. Never decreases.
 
-        Parts that were final when they were marked are left out.
+        Parts that were final when they were marked are left out; unless overridden, all are.
         """
-        ...
+        return {}
 
     def close(self) -> None:
-        """Let go of the hardware; may be called twice."""
-        ...
+        """Release the hardware; may be called twice. Unless overridden, there is nothing to release."""
+        return
 
 
 class Meter(Protocol):
-    """What can tell energy: `open_meter()` gives one, and so may a user's own class."""
+    """What can report energy: `open_meter()` gives one, and so may a user's own class."""
 
     def read(self, wait: bool = True) -> Reading:
         """The energy since the meter was opened.
@@ -197,11 +200,13 @@ class Meter(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the hardware; may be called twice."""
+        """Release the hardware; may be called twice."""
         ...
 
-    def __enter__(self) -> Meter: ...
+    def __enter__(self: _Meter) -> _Meter:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()

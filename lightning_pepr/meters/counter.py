@@ -10,23 +10,16 @@ from typing import NamedTuple
 
 from lightning_pepr.meters.base import Quality
 from lightning_pepr.meters.ticks import TickClock
-from lightning_pepr.meters.watch import Edge, PowerRange, Watch
-
-LEARNING_S = 1.5
-"""Seconds after opening for which the ticks are looked for, at the most."""
+from lightning_pepr.meters.watch import ASSUMED_PERIOD, LEARNING_S, Boundary, PowerRange, Watch
 
 SLOW_LEARNING_S = 6.0
-"""The same for a counter that has ticked, but so rarely that its period is not known by then."""
+"""Seconds in which the thread looks for the ticks of a counter that ticks so rarely that `LEARNING_S` is too short."""
 
 LEARNT_TICKS = 10
 """So many ticks are enough."""
 
 CLOSE = 0.001
 """Seconds between two looks at a counter while its tick is awaited."""
-
-ASSUMED_PERIOD = 0.1
-"""Seconds between ticks where it could not be found out."""
-
 
 HUNG_S = 0.5
 """Seconds after which a call of the driver is taken to have hung."""
@@ -53,7 +46,7 @@ class CounterWatch(Watch):
         power: Reads a power in watts, to bound the errors by; None if there is none.
         limit: The largest power in watts that the device can draw.
         gain: Relative uncertainty of the sensor.
-        shared: Whether the energy is others' too.
+        shared: Whether the energy includes that of others.
     """
 
     def __init__(
@@ -76,7 +69,7 @@ class CounterWatch(Watch):
         self._learning = True
         self._trouble = ""
         self._fine = False  # moves more often than one can look
-        self._spans: dict[Edge, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
+        self._spans: dict[Boundary, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
         self._seen: deque[Sample] = deque(maxlen=64)
         super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2), gain, shared)
 
@@ -88,17 +81,8 @@ class CounterWatch(Watch):
     def _run(self) -> None:
         begun = time.monotonic()
         due = begun
-        while True:
-            with self._condition:
-                while not self._stopping and not self._queue:
-                    pause = due - time.monotonic()
-                    if pause <= 0.0:
-                        break
-                    self._condition.wait(None if math.isinf(pause) else pause)
-                if self._stopping:
-                    return
-                edges = list(self._queue)
-            self._look(edges)
+        while (boundaries := self._await(due)) is not None:
+            self._look(boundaries)
             patience = LEARNING_S if self._clock.ready or not self._ticks else SLOW_LEARNING_S
             if self._learning and (self._ticks >= LEARNT_TICKS or time.monotonic() - begun > patience):
                 self._learn()
@@ -109,33 +93,28 @@ class CounterWatch(Watch):
         self._learning = False
         if not self._clock.ready:
             self._fine = self._ticks > self._looks / 2
-            while self._waiting:
-                self._finish(self._waiting[0], *self._guess(self._waiting[0]))
+            self._give_up()
 
-    def _look(self, edges: list[Edge]) -> None:
+    def _look(self, boundaries: list[Boundary]) -> None:
         """Read the counter, for boundaries or to find a tick."""
         before = self._last
         sample = self._sample()
-        if sample is not None and edges and sample.after - sample.before > HUNG_S:
+        if sample is not None and boundaries and sample.after - sample.before > HUNG_S:
             sample = self._sample()  # when, within that long call, was it read?
         if sample is None:
-            self._fail(edges)
+            self._fail(boundaries)
             return
         self._looks += 1
         if before is not None and sample.joules != before.joules:
             self._tick(before, sample)
         self._last = sample
         self._seen.append(sample)
-        if edges:
+        if boundaries:
             self._see_power()
-        for edge in edges:
-            with self._condition:
-                if self._stopping:
-                    return
-                self._queue.remove(edge)
-            self._answer(edge, sample.joules, (sample.before + sample.after) / 2)
+        for boundary in self._take(boundaries):
+            self._answer(boundary, sample.joules, (sample.before + sample.after) / 2)
             if self._fine:
-                self._finish(edge, *self._guess(edge))
+                self._finish(boundary, *self._guess(boundary))
 
     def _sample(self) -> Sample | None:
         """Read the counter; None if it cannot be read."""
@@ -167,26 +146,26 @@ class CounterWatch(Watch):
             return
         try:
             self.powers.see(self._call(self._power)[0])
-        except Exception:  # it is but to bound the errors by
+        except Exception:  # it only bounds the errors
             self._power = None
 
     def _tick(self, before: Sample, after: Sample) -> None:
-        """There was a tick, or several, between two samples."""
+        """Settle boundaries by a tick, or several, between two samples."""
         clock = self._clock
         self._ticks += 1
         if not clock.ready or after.after - before.before < 0.9 * clock.period:
             clock.see(before.before, after.after)
-        for edge in self._waiting:
-            self._spans.setdefault(edge, (before, after))
+        for boundary in self._waiting:
+            self._spans.setdefault(boundary, (before, after))
         if not clock.ready:
             return
         if after.after - before.before < 1.5 * clock.period:
             self.powers.see((after.joules - before.joules) / clock.period)
         while self._waiting:
-            edge = self._waiting[0]
-            self._finish(edge, *self._interpolate(edge, *self._spans[edge]))
+            boundary = self._waiting[0]
+            self._finish(boundary, *self._interpolate(boundary, *self._spans[boundary]))
 
-    def _interpolate(self, edge: Edge, before: Sample, after: Sample) -> tuple[float, float]:
+    def _interpolate(self, boundary: Boundary, before: Sample, after: Sample) -> tuple[float, float]:
         """The joules at a boundary, and their error, by the ticks before and after it."""
         clock, period = self._clock, self._clock.period
         if after.after - before.before < 1.5 * period:
@@ -204,72 +183,64 @@ class CounterWatch(Watch):
             blur = min(period, clock.error_at(after.after))
             span = ticks * period
             early = late - span
-        joules = after.joules - edge.value
+        joules = after.joules - boundary.value
         mean = joules / span
         blurred = max(mean, self.powers.peak) * blur + 1e-3  # the counter's own step is 1 mJ
-        if edge.at >= early:
-            share = min(1.0, (edge.at - early) / span)
-            return edge.value + share * joules, self.powers.between(joules, span, share) + blurred
-        behind = early - edge.at
-        known = next((sample for sample in reversed(self._seen) if sample.after < edge.at), None)
+        if boundary.at >= early:
+            share = min(1.0, (boundary.at - early) / span)
+            return boundary.value + share * joules, self.powers.between(joules, span, share) + blurred
+        behind = early - boundary.at
+        known = next((sample for sample in reversed(self._seen) if sample.after < boundary.at), None)
         if behind < period or known is None:
             # The tick came between the boundary and the look at the counter.
             error = (max(mean, self.powers.high) - min(mean, self.powers.low)) * behind
-            return edge.value - mean * behind, error + blurred
+            return boundary.value - mean * behind, error + blurred
         # The look came much later, after a call that hung: all that is known is what there was before.
-        joules, span = edge.value - known.joules, early - known.after
-        share = (edge.at - known.after) / span
+        joules, span = boundary.value - known.joules, early - known.after
+        share = (boundary.at - known.after) / span
         blurred += max(mean, self.powers.peak) * period  # that was of the tick before it
         return known.joules + share * joules, self.powers.between(joules, span, share) + blurred
 
-    def _guess(self, edge: Edge) -> tuple[float, float]:
+    def _guess(self, boundary: Boundary) -> tuple[float, float]:
         """The joules at a boundary by the tick before it alone."""
         clock = self._clock
         low, high, power = (self.powers.low, self.powers.high, self.powers.latest)
         if self._fine:
-            late = edge.when - edge.at
-            return edge.value - power * late, high * (late + 2 * CLOSE)
+            late = boundary.when - boundary.at
+            return boundary.value - power * late, high * (late + 2 * CLOSE)
         period = clock.period if clock.ready else ASSUMED_PERIOD
-        if edge in self._spans:
-            before, after = self._spans[edge]
-            left = max(0.0, (before.before + after.after) / 2 - edge.at)
-            joules = max(edge.value, after.joules - power * left)
-            return joules, max(after.joules - edge.value, high * (after.after - before.before))
-        if clock.in_phase(edge.when):
-            passed, blur = edge.at - clock.last(edge.when), clock.error_at(edge.when)
-            if abs(clock.nearest(edge.when) - edge.when) < blur:
+        if boundary in self._spans:
+            before, after = self._spans[boundary]
+            left = max(0.0, (before.before + after.after) / 2 - boundary.at)
+            joules = max(boundary.value, after.joules - power * left)
+            return joules, max(after.joules - boundary.value, high * (after.after - before.before))
+        if clock.in_phase(boundary.when):
+            passed, blur = boundary.at - clock.last(boundary.when), clock.error_at(boundary.when)
+            if abs(clock.nearest(boundary.when) - boundary.when) < blur:
                 blur = period  # before that tick, or after it?
-            return edge.value + power * passed, max(high - power, power - low) * abs(passed) + high * blur
-        return edge.value + power * period / 2, max(high - power / 2, power / 2) * period
+            return boundary.value + power * passed, max(high - power, power - low) * abs(passed) + high * blur
+        return boundary.value + power * period / 2, max(high - power / 2, power / 2) * period
 
-    def _finish(self, edge: Edge, joules: float, error: float) -> None:
+    def _finish(self, boundary: Boundary, joules: float, error: float) -> None:
         """Make a boundary that waited final."""
         with self._condition:
-            if edge in self._waiting:
-                self._waiting.remove(edge)
-        self._spans.pop(edge, None)
-        self._settle(edge, joules, error)
+            if boundary in self._waiting:
+                self._waiting.remove(boundary)
+        self._spans.pop(boundary, None)
+        self._settle(boundary, joules, error)
 
     def _give_up(self) -> None:
         """Settle the boundaries that wait for a tick which is not to be seen."""
         while self._waiting:
             self._finish(self._waiting[0], *self._guess(self._waiting[0]))
 
-    def _fail(self, edges: list[Edge]) -> None:
+    def _fail(self, boundaries: list[Boundary]) -> None:
         """The counter cannot be read: what was counted stays, what comes is missing."""
         self._give_up()
         self._last = None
         self._learning = False
-        for edge in edges:
-            with self._condition:
-                if self._stopping:
-                    return
-                self._queue.remove(edge)
-            self._lose(self._trouble)
-            if self._origin is None:
-                self._refuse(edge)
-            else:
-                self._settle(edge, self._reached, 0.0)
+        for boundary in self._take(boundaries):
+            self._settle_lost(boundary, self._trouble, self._counted())
 
     def _plan(self) -> float:
         """When to look next; infinite if nothing is awaited."""

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from lightning_pepr.errors import PePRError
 from lightning_pepr.meters.base import EnergySource, Part, Quality
+from lightning_pepr.meters.rapl import POWERCAP, RaplSource, find_domains
 
 
 class TorchDevice(Protocol):
@@ -28,7 +30,7 @@ Device: TypeAlias = int | str | TorchDevice
 """An NVML index, a UUID, or a torch device."""
 
 
-class Unavailable:
+class Unavailable(EnergySource):
     """A source whose one part cannot be measured, and says why.
 
     Args:
@@ -43,23 +45,16 @@ class Unavailable:
         """The part, at any moment."""
         return dict(self._parts)
 
-    def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """Never needed: the part is final."""
-        return {}
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
 
 def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None) -> list[EnergySource]:
-    """Open a source for the GPUs that are meant, and one for the processor.
+    """Open a source for the GPUs that are meant, and one for the processor: its counters, else an estimate.
 
     Args:
         devices: As `open_meter` takes them.
         powercap: Where the processor's counters are; None is the kernel's usual place.
 
     Raises:
-        ValueError: If `devices` names a GPU that is not there.
+        PePRError: If `devices` names a GPU that is not there.
     """
     nvidia, others = find_devices(devices)
     sources: list[EnergySource] = [Unavailable(f"gpu:{name}", reason) for name, reason in others.items()]
@@ -67,30 +62,24 @@ def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None)
         from lightning_pepr.meters.nvml import NvmlSource
 
         sources.append(NvmlSource(nvidia))
-    sources.append(_processor(powercap))
+    domains = find_domains(powercap or POWERCAP)
+    if domains:
+        sources.append(RaplSource(domains))
+    else:
+        from lightning_pepr.meters.estimate import EstimateSource
+
+        sources.append(EstimateSource())
     return sources
 
 
-def _processor(powercap: Path | None) -> EnergySource:
-    """The processor's counters if they can be read, else an estimate."""
-    from lightning_pepr.meters.rapl import POWERCAP, RaplSource, find_domains
-
-    domains = find_domains(powercap or POWERCAP)
-    if domains:
-        return RaplSource(domains)
-    from lightning_pepr.meters.estimate import EstimateSource
-
-    return EstimateSource()
-
-
 def find_devices(devices: Sequence[Device] | None) -> tuple[list[int | str], dict[str, str]]:
-    """Tell the NVIDIA devices among those meant from what cannot be metered.
+    """Separate the NVIDIA devices among those meant from what cannot be metered.
 
     Returns:
         NVML indices and UUIDs; and the name of each other GPU with the reason why its energy is unavailable.
 
     Raises:
-        ValueError: If one is not of a type that `open_meter` takes.
+        PePRError: If one is not of a type that `open_meter` takes.
     """
     if devices is None:
         return _torch_gpus(None)
@@ -104,7 +93,7 @@ def find_devices(devices: Sequence[Device] | None) -> tuple[list[int | str], dic
             nvidia += found
             others.update(unknown)
         else:
-            raise ValueError(
+            raise PePRError(
                 f"devices contains {device!r}; expected an NVML index (int), a UUID (str) as `nvidia-smi -L` "
                 "prints them, or a torch.device."
             )
@@ -128,7 +117,7 @@ def _torch_gpus(device: Any) -> tuple[list[int | str], dict[str, str]]:
         if kind == "mps" or (not kind and torch.backends.mps.is_available()):
             return [], {"mps": "the energy of Apple GPUs is not metered."}
     except (RuntimeError, AssertionError, AttributeError) as error:
-        return [], {"cuda": f"torch cannot tell which GPUs it uses: {error}"}
+        return [], {"cuda": f"torch cannot say which GPUs it uses: {error}"}
     if kind in ("", "cpu", "meta"):
         return [], {}
     return [], {str(device): f"the energy of {kind} devices is not metered, or there is none."}
@@ -141,7 +130,7 @@ def torch_uuids(indices: Sequence[int]) -> list[str]:
     indices of NVML and of CUDA differ.
 
     Raises:
-        AttributeError: If this torch is too old (before 2.5) to tell.
+        AttributeError: If this torch is too old (before 2.5) to know them.
     """
     torch = sys.modules["torch"]
     uuids = []
@@ -168,11 +157,12 @@ def visible_gpus() -> list[str]:
     try:
         import pynvml
 
+        from lightning_pepr.meters.nvml import list_uuids
+
         pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        uuids = list_uuids()
         pynvml.nvmlShutdown()
-    except Exception:  # no driver, or no pynvml: then there is no GPU to be told of
+    except Exception:  # no driver, or no pynvml: no GPU can be found
         return []
     return uuids if visible is None else chosen_gpus(uuids, visible)
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import importlib.util
 import os
-import platform
 import re
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from lightning_pepr.meters.base import Part, Quality
+from lightning_pepr.meters.base import EnergySource, Part, Quality
 from lightning_pepr.meters.processes import descendants
+from lightning_pepr.utilities.environment import host_name, processor_name
+from lightning_pepr.utilities.imports import package_file
 
 GENERIC_WATTS = 4.0
 """Watts of one busy hardware thread where the processor is not known: what a fully used virtual core is taken to
@@ -49,7 +48,7 @@ class CoreWatts:
     source: str
 
 
-class EstimateSource:
+class EstimateSource(EnergySource):
     """CPU time of this process and its children, times watts per core.
 
     The CPU time is that of `time.process_time` and, for children, of the kernel's accounting (10 ms steps).
@@ -58,7 +57,7 @@ class EstimateSource:
     """
 
     def __init__(self) -> None:
-        self._key = f"cpu:{socket.gethostname()}"
+        self._key = f"cpu:{host_name()}"
         self._core = watts_per_core()
         self._seconds = 0.0
         self._last = _cpu_seconds()
@@ -71,13 +70,6 @@ class EstimateSource:
         self._last = now
         energy_uj = round(self._seconds * self._core.watts * 1e6)
         return {self._key: Part(energy_uj, Quality.ESTIMATED, drift_j=energy_uj / 1e6 * self._core.error)}
-
-    def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """Never needed: a mark is final."""
-        return {}
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 def _cpu_seconds() -> float:
@@ -123,13 +115,12 @@ def _processor() -> tuple[str, int, bool]:
     """The processor's name, the hardware threads of one socket, and whether this is a virtual machine."""
     threads = psutil.cpu_count(logical=True) or 0
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return platform.processor(), threads, False
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+        return processor_name(), threads, False
     sockets = len(set(re.findall(r"^physical id\s*:\s*(\d+)$", text, re.MULTILINE))) or 1
     virtual = re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE) is not None
-    return (name.group(1) if name else platform.processor()), threads // sockets, virtual
+    return processor_name(), threads // sockets, virtual
 
 
 def _design_power(name: str, table: Path | None = None) -> float | None:
@@ -138,11 +129,9 @@ def _design_power(name: str, table: Path | None = None) -> float | None:
     The table is read without importing CodeCarbon, which takes seconds. A row matches if all its words are
     among those of the name; of several, the longest does.
     """
+    table = table or package_file("codecarbon", "data", "hardware", "cpu_power.csv")
     if table is None:
-        spec = importlib.util.find_spec("codecarbon")
-        if spec is None or spec.origin is None:
-            return None
-        table = Path(spec.origin).parent / "data" / "hardware" / "cpu_power.csv"
+        return None
     try:
         with table.open(newline="") as lines:
             rows = [(row.get("Name") or "", row.get("TDP") or "") for row in csv.DictReader(lines)]

@@ -8,17 +8,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from lightning_pepr.meters.base import EnergySource, Part, Reading
+from lightning_pepr.errors import PePRError
+from lightning_pepr.meters.base import EnergySource, Meter, Part, Reading
 from lightning_pepr.meters.devices import Device, open_sources
 
 REMEMBERED = 4096
-"""How many readings may wait to be settled; older ones stay as they were."""
+"""How many readings are kept to be settled; older ones stay as they were."""
 
 
-class HostMeter:
+class HostMeter(Meter):
     """The energy of this process's GPUs and of its host since it was opened; `open_meter` makes one.
 
     A meter may be copied and pickled. The copy holds no handles; it opens anew, and counts from there, when it
@@ -29,33 +29,26 @@ class HostMeter:
         powercap: Where the kernel shows the processor's energy counters, if not in `/sys/class/powercap`.
 
     Raises:
-        ValueError: If a device is named that is not there.
+        PePRError: If a device is named that is not there.
     """
 
     def __init__(self, devices: Sequence[Device] | None = None, *, powercap: Path | None = None) -> None:
         if isinstance(devices, (str, int)) or hasattr(devices, "type"):
-            raise ValueError(f"devices is {devices!r}; expected a list, such as [{devices!r}], or None.")
+            raise PePRError(f"devices is {devices!r}; expected a list, such as [{devices!r}], or None.")
         self._devices = None if devices is None else list(devices)
         self._powercap = powercap
-        self._pid: int | None = None
         self._closed = False
         self._open()
 
     def _open(self) -> None:
         # All of it is made anew: after a fork, a lock of the parent may never be released here.
         self._lock = threading.RLock()
-        self._unsettled: OrderedDict[float, float] = OrderedDict()  # time_s of a reading: its boundary
-        self._final: OrderedDict[float, Reading] = OrderedDict()
+        self._unsettled: OrderedDict[float, float | Reading] = OrderedDict()  # by time_s: boundary, then final form
         self._sources: list[EnergySource] = open_sources(self._devices, self._powercap)
         self._opened = self._last = time.monotonic()
         for source in self._sources:
             source.mark(self._opened)
-        self._pid = os.getpid()
-
-    def _here(self) -> None:
-        """Open the sources if this is a copy, or the child of a process that had opened them."""
-        if self._pid != os.getpid():
-            self._open()
+        self._pid: int | None = os.getpid()
 
     def read(self, wait: bool = True) -> Reading:
         """The energy since the meter was opened, up to the moment of the call.
@@ -67,7 +60,7 @@ class HostMeter:
                 gives readings that `settle` makes final after 1.5 to 3 s.
 
         Returns:
-            A cumulative reading; the difference of two is the window between them. Trouble with the hardware
+            A cumulative reading; the difference of two is the window between them. A fault of the hardware
             does not raise: a part that could not be read says so.
 
         Raises:
@@ -75,16 +68,17 @@ class HostMeter:
         """
         if self._closed:
             raise RuntimeError("this meter has been closed; open another with `open_meter()`.")
-        self._here()
+        if self._pid != os.getpid():  # this is a copy, or the child of the process that opened it
+            self._open()
         with self._lock:
-            # Two boundaries are never the same moment, so each can be told by its time.
+            # Two boundaries are never the same moment, so the time identifies each.
             at = max(time.monotonic(), self._last + 1e-9 * max(1.0, self._last * 1e-6))
             self._last = at
-            reading = Reading({}, at - self._opened, time.time())
+            timestamp = time.time()
             parts: dict[str, Part] = {}
             for source in self._sources:
                 parts.update(source.mark(at))
-            reading = Reading(parts, reading.time_s, reading.timestamp)
+            reading = Reading(parts, at - self._opened, timestamp)
             if not reading.settled:
                 self._unsettled[reading.time_s] = at
                 while len(self._unsettled) > REMEMBERED:
@@ -106,10 +100,11 @@ class HostMeter:
         if reading.settled:
             return reading
         with self._lock:
-            final = self._final.get(reading.time_s)
             at = self._unsettled.get(reading.time_s)
-            if final is not None or at is None or self._pid != os.getpid():
-                return reading if final is None else final
+            if isinstance(at, Reading):
+                return at
+            if at is None or self._pid != os.getpid():
+                return reading
             sources = list(self._sources)
         parts = dict(reading.parts)
         for source in sources:
@@ -119,37 +114,22 @@ class HostMeter:
         settled = Reading(parts, reading.time_s, reading.timestamp)
         if settled.settled:
             with self._lock:
-                settled = self._final.setdefault(reading.time_s, settled)
-                self._unsettled.pop(reading.time_s, None)
-                while len(self._final) > REMEMBERED:
-                    self._final.popitem(last=False)
+                known = self._unsettled.get(reading.time_s)
+                if isinstance(known, Reading):  # another thread settled it meanwhile
+                    return known
+                if known is not None:
+                    self._unsettled[reading.time_s] = settled
         return settled
 
     def close(self) -> None:
-        """Let go of the hardware; may be called twice. Readings taken before can still be settled."""
+        """Release the hardware; may be called twice. Readings taken before can still be settled."""
         self._closed = True
-        if self._pid != os.getpid():
-            return  # the handles are another process's
-        for source in self._sources:
-            source.close()
-
-    def __enter__(self) -> HostMeter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        if self._pid == os.getpid():  # else the handles are another process's
+            for source in self._sources:
+                source.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"devices": self._devices, "powercap": self._powercap, "closed": self._closed}
+        return {"_devices": self._devices, "_powercap": self._powercap, "_closed": self._closed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._devices = state["devices"]
-        self._powercap = state["powercap"]
-        self._closed = state["closed"]
-        self._pid = None
-        self._lock = threading.RLock()
-        self._sources = []
-        self._unsettled = OrderedDict()
-        self._final = OrderedDict()
+        self.__dict__.update(state, _pid=None, _lock=threading.RLock(), _sources=[], _unsettled=OrderedDict())

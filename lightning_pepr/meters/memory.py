@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import threading
@@ -15,15 +14,15 @@ import psutil
 from lightning_pepr.meters.processes import descendants
 
 INTERVAL = 0.5
-"""Seconds between two looks at the resident memory."""
+"""Seconds between two samples of the resident memory."""
 
 
 class MemoryMeter:
-    """The largest amount of memory held since it was started.
+    """Measures the largest amount of memory held since it was started.
 
-    On CUDA devices it is what torch had reserved (`torch.cuda.max_memory_reserved`), of the fullest device.
+    On CUDA devices it is what torch has reserved (`torch.cuda.max_memory_reserved`), of the fullest device.
     Without one it is the resident memory (RSS) of this process and its children, DataLoader workers included,
-    looked at every half second by a daemon thread, and whenever `sample` is called. Pages that forked workers
+    sampled every half second by a daemon thread, and whenever `sample` is called. Pages that forked workers
     share are counted once for each. The peak that the kernel keeps (`ru_maxrss`) would remember earlier fits.
 
     Starting resets torch's peak statistics of the devices (`torch.cuda.reset_peak_memory_stats`), as far as
@@ -49,7 +48,7 @@ class MemoryMeter:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Forget what was and begin. Starting anew while it runs begins anew."""
+        """Reset the peak and begin; begins anew if it runs already."""
         self.stop()
         self._peak = 0
         self._pid = os.getpid()
@@ -74,7 +73,7 @@ class MemoryMeter:
         return self._pid == os.getpid()
 
     def sample(self) -> None:
-        """Look at the memory now; does nothing unless the meter runs."""
+        """Sample the memory now; does nothing unless the meter runs."""
         if self.running:
             self._peak = max(self._peak, self._reserved() if self._devices else _resident())
 
@@ -85,12 +84,12 @@ class MemoryMeter:
         return max(int(cuda.max_memory_reserved(device)) for device in self._devices)
 
     def peak_bytes(self) -> int | None:
-        """The largest amount since `start`, in bytes; None if the meter was never started here, or saw nothing."""
+        """The largest amount since `start`, in bytes; None if the meter was never started here, or sampled nothing."""
         self.sample()
         return self._peak or None
 
     def stop(self) -> None:
-        """Stop looking; the peak stays. May be called twice."""
+        """Stop sampling; the peak stays. May be called twice."""
         self.sample()
         self._stopping.set()
         self._pid = None
@@ -103,18 +102,10 @@ class MemoryMeter:
         self._peak = state["peak"]
 
 
-@functools.lru_cache(maxsize=1)
-def _own_process(pid: int) -> psutil.Process:
-    """This process; to make it anew each time takes longer than to ask it."""
-    return psutil.Process(pid)
-
-
 def _resident() -> int:
     """The resident memory of this process and its children, in bytes."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        total += _own_process(os.getpid()).memory_info().rss
-    for process in descendants():
+    for process in (psutil.Process(), *descendants()):
         with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
     return total

@@ -6,10 +6,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lightning_pepr.meters.base import Part, Quality
+from lightning_pepr.errors import PePRError
+from lightning_pepr.meters.base import EnergySource, Part, Quality
 from lightning_pepr.meters.counter import CounterWatch
 from lightning_pepr.meters.power import PowerWatch
 from lightning_pepr.meters.watch import PATIENCE, PROMPT, Watch
@@ -26,7 +28,7 @@ class Board:
 
     Attributes:
         uuid: Its UUID, "GPU-…"; the name it was asked for by if it was not found.
-        shared: Whether a MIG instance of it was asked for, so that its energy is others' too.
+        shared: Whether a MIG instance of it was asked for, so that its energy includes that of others.
         reason: Why it cannot be metered.
         limit: The most that it may draw, in W.
         read_counter: Reads its energy counter in mJ (`nvmlDeviceGetTotalEnergyConsumption`); None if it has none.
@@ -45,28 +47,23 @@ class Board:
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """Do something in another thread, and leave it to itself if it takes longer than that.
+    """Call something in another thread, and leave it to itself if it takes longer than that.
 
     Raises:
         TimeoutError: If it does. What `call` raises is raised too.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
+    result: futures.Future[T] = futures.Future()
 
     def work() -> None:
         try:
-            results.append(call())
+            result.set_result(call())
         except BaseException as error:
-            errors.append(error)
+            result.set_exception(error)
 
-    thread = threading.Thread(target=work, name="pepr-nvml-call", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    threading.Thread(target=work, name="pepr-nvml-call", daemon=True).start()
+    if not futures.wait([result], seconds).done:
         raise TimeoutError(f"the driver did not answer within {seconds:g} s")
-    if errors:
-        raise errors[0]
-    return results[0]
+    return result.result()
 
 
 def find_boards(wanted: Sequence[int | str]) -> list[Board]:
@@ -76,11 +73,11 @@ def find_boards(wanted: Sequence[int | str]) -> list[Board]:
     instance `nvmlDeviceGetDeviceHandleFromMigDeviceHandle`, since only whole boards have an energy.
 
     Raises:
-        ValueError: If the driver answers and has no such board; says which there are.
+        PePRError: If the driver answers and has no such board; says which there are.
     """
     try:
         boards = within(PATIENCE, lambda: _find_boards(wanted))
-    except ValueError:
+    except PePRError:
         raise
     except TimeoutError as error:
         boards = [Board(str(name), reason=f"{error}.") for name in wanted]
@@ -102,16 +99,22 @@ def _find_boards(wanted: Sequence[int | str]) -> list[Board]:
             handle, shared = _handle(name)
             boards.append(_board(handle, shared))
         except (pynvml.NVMLError_NotFound, pynvml.NVMLError_InvalidArgument):
-            count = pynvml.nvmlDeviceGetCount()
-            handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-            there = [f"{index} ({_text(pynvml.nvmlDeviceGetUUID(h))})" for index, h in enumerate(handles)]
-            raise ValueError(
+            there = [f"{index} ({uuid})" for index, uuid in enumerate(list_uuids())]
+            raise PePRError(
                 f"devices contains {name!r}; expected the NVML index or the UUID of a GPU of this host, "
                 f"which has {', '.join(there) or 'none'}."
             ) from None
         except pynvml.NVMLError as error:
             boards.append(Board(str(name), reason=f"NVML cannot find it: {error}."))
     return boards
+
+
+def list_uuids() -> list[str]:
+    """The UUIDs of all boards, in the order of their NVML indices, from an initialised driver."""
+    import pynvml
+
+    handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+    return [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
 
 
 def _handle(name: int | str) -> tuple[Any, bool]:
@@ -123,7 +126,7 @@ def _handle(name: int | str) -> tuple[Any, bool]:
     try:
         handle = pynvml.nvmlDeviceGetHandleByUUID(name)
     except pynvml.NVMLError_NotFound:
-        # CUDA tells the UUID of a MIG instance without saying that it is one.
+        # CUDA gives the UUID of a MIG instance without saying that it is one.
         if not name.startswith("GPU-"):
             raise
         handle = pynvml.nvmlDeviceGetHandleByUUID("MIG-" + name[4:])
@@ -192,7 +195,7 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-class NvmlSource:
+class NvmlSource(EnergySource):
     """The energy of NVIDIA boards.
 
     By the energy counter (`nvmlDeviceGetTotalEnergyConsumption`, in mJ) where there is one, else by summing up the
@@ -202,31 +205,28 @@ class NvmlSource:
         devices: NVML indices or UUIDs.
 
     Raises:
-        ValueError: If the driver has no such board.
+        PePRError: If the driver has no such board.
     """
 
     def __init__(self, devices: Sequence[int | str]) -> None:
         self._watches: dict[str, Watch] = {}
         self._missing: dict[str, Part] = {}
         for board in find_boards(devices):
-            key, name = f"gpu:{board.uuid}", f"pepr-{board.uuid}"
+            key, name, last = f"gpu:{board.uuid}", f"pepr-{board.uuid}", (GAIN, board.shared)
             if board.read_counter is not None:
-                self._watches[key] = CounterWatch(
-                    name, board.read_counter, board.read_power, board.limit, GAIN, board.shared
-                )
+                self._watches[key] = CounterWatch(name, board.read_counter, board.read_power, board.limit, *last)
             elif board.read_power is not None:
-                self._watches[key] = PowerWatch(name, board.read_power, board.limit, board.window, GAIN, board.shared)
+                self._watches[key] = PowerWatch(name, board.read_power, board.limit, board.window, *last)
             else:
-                self._missing[key] = Part(
-                    None, Quality.UNAVAILABLE, reason=board.reason, gain=GAIN, shared=board.shared
-                )
+                unavailable = Part(None, Quality.UNAVAILABLE, reason=board.reason, gain=GAIN, shared=board.shared)
+                self._missing[key] = unavailable
 
     def mark(self, at: float) -> dict[str, Part]:
         """The energy now; final after the next tick."""
-        edges = {key: watch.post(at) for key, watch in self._watches.items()}
+        posted = [(watch, watch.post(at)) for watch in self._watches.values()]
         deadline = time.monotonic() + PROMPT
-        for key, edge in edges.items():
-            edge.answered.wait(self._watches[key].patience(deadline))
+        for watch, boundary in posted:
+            boundary.answered.wait(watch.patience(deadline))
         return self._parts(at, deadline=0.0)
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
@@ -235,10 +235,7 @@ class NvmlSource:
         return self._parts(at, deadline=time.monotonic() + longest if wait else 0.0)
 
     def _parts(self, at: float, deadline: float) -> dict[str, Part]:
-        return {
-            **self._missing,
-            **{key: watch.part(at, deadline) for key, watch in self._watches.items()},
-        }
+        return self._missing | {key: watch.part(at, deadline) for key, watch in self._watches.items()}
 
     def close(self) -> None:
         """Stop the threads that watch the counters."""

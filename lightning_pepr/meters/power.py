@@ -9,19 +9,13 @@ from collections.abc import Callable
 
 from lightning_pepr.meters.base import Quality
 from lightning_pepr.meters.ticks import TickClock
-from lightning_pepr.meters.watch import Edge, PowerRange, Watch
-
-LEARNING_S = 1.5
-"""Seconds after opening for which the updates are looked for; twice as long while they are not understood."""
+from lightning_pepr.meters.watch import ASSUMED_PERIOD, LEARNING_S, Boundary, PowerRange, Watch
 
 CLOSE = 0.002
 """Seconds between two looks at the power while its updates are looked for."""
 
 LOOSE = 0.03
 """Seconds between two looks at a power whose updates are not known, because it is steady."""
-
-ASSUMED_PERIOD = 0.1
-"""Seconds between updates where it could not be found out."""
 
 TRACKING_S = 0.1
 """Seconds after which it is looked again when exactly updates come."""
@@ -45,7 +39,7 @@ class PowerWatch(Watch):
         window: Seconds over which the board averages its power, if that is not the update interval. A boundary is
             the less certain for it.
         gain: Relative uncertainty of the sensor.
-        shared: Whether the energy is others' too.
+        shared: Whether the energy includes that of others.
     """
 
     def __init__(
@@ -77,26 +71,14 @@ class PowerWatch(Watch):
             if self._clock.ready and self._strange < 3:
                 self._follow()
             else:
-                self._wander()
+                self._poll_untimed()
 
     def _pause(self, until: float) -> bool:
         """Sleep, but for boundaries, which are answered at once; False if the watch is being stopped."""
-        while True:
-            with self._condition:
-                if self._stopping:
-                    return False
-                left = until - time.monotonic()
-                if not self._queue:
-                    if left <= 0.0:
-                        return True
-                    self._condition.wait(left)
-                edges = list(self._queue)
-            for edge in edges:
-                with self._condition:
-                    if self._stopping:
-                        return False
-                    self._queue.remove(edge)
-                self._answer(edge, self._joules, time.monotonic())
+        while boundaries := self._await(until):
+            for boundary in self._take(boundaries):
+                self._answer(boundary, self._joules, time.monotonic())
+        return boundaries is not None
 
     def _look(self) -> tuple[float, float, float] | None:
         """Read the power: watts, and the moments before and after; None if it cannot be read."""
@@ -117,8 +99,9 @@ class PowerWatch(Watch):
         self._early = []
         last: tuple[float, float, float] | None = None
         seen = 0
+        # Updates that have been seen but are not understood yet are given twice the time.
         while not self._stopping and time.monotonic() - begun < LEARNING_S * (
-            1 if self._clock.ready or not seen else 2
+            2 if seen and not self._clock.ready else 1
         ):
             look = self._look()
             if look is None:
@@ -191,7 +174,7 @@ class PowerWatch(Watch):
             tick = clock.last(after - guard)
         self._box(tick, watts)
 
-    def _wander(self) -> None:
+    def _poll_untimed(self) -> None:
         """Read the power now and then, until it changes often enough to look for its updates."""
         if not self._pause(time.monotonic() + LOOSE):
             return
@@ -228,52 +211,46 @@ class PowerWatch(Watch):
                 self._drift += abs(watts - self._watts) * self._clock.jitter
                 if missed > self._clock.period / 2:  # the power in between was not seen
                     joules = watts * self._clock.period + (watts + self._watts) / 2 * missed
-                    self._drift += (self.powers.high - self.powers.low) / 2 * missed
+                    self._drift += self.powers.spread / 2 * missed
         while self._waiting and self._waiting[0].at <= until:
-            edge = self._waiting[0]
-            share = min(1.0, max(0.0, (edge.at - since) / span))
-            before = min(0.0, (edge.at - since) * watts)  # of a boundary before counting began
+            boundary = self._waiting[0]
+            share = min(1.0, max(0.0, (boundary.at - since) / span))
+            before = min(0.0, (boundary.at - since) * watts)  # of a boundary before counting began
             with self._condition:
                 self._waiting.popleft()
-            self._settle(edge, self._joules + joules * share + before, self._edge_error(joules, span, share))
+            self._settle(boundary, self._joules + joules * share + before, self._boundary_error(joules, span, share))
         self._joules += joules
         self._reached = self._joules
         self._until, self._watts = until, watts
 
-    def _edge_error(self, joules: float, span: float, share: float) -> float:
-        """How far off the energy at a boundary may be."""
-        spread = self.powers.high - self.powers.low
+    def _boundary_error(self, joules: float, span: float, share: float) -> float:
+        """How far off the energy at a boundary may be, in joules."""
         error = self.powers.between(joules, span, share)
         if self._clock.ready:
             error += self.powers.peak * min(self._clock.error_at(self._until or 0.0), self._clock.period)
         else:
-            error += spread * ASSUMED_PERIOD
+            error += self.powers.spread * ASSUMED_PERIOD
         if self._window is not None:
             # Of what was drawn within the window, part is yet to show. Its mean is known, not when it was drawn.
             share = min(1.0, self._watts / self._limit)
             error += self._limit * self._window * share * (1.0 - share) / 2
         return error
 
-    def _guess(self, edge: Edge) -> tuple[float, float]:
+    def _guess(self, boundary: Boundary) -> tuple[float, float]:
         """The joules at a boundary by the power just before it."""
-        spread = self.powers.high - self.powers.low
         if self._early:  # those are not summed up yet
-            passed = edge.at - self._early[-1][0]
-            error = spread * (abs(passed) + ASSUMED_PERIOD) + self._drift
+            passed = boundary.at - self._early[-1][0]
+            error = self.powers.spread * (abs(passed) + ASSUMED_PERIOD) + self._drift
             return self._joules + self._rough + self._early[-1][1] * passed, error
-        passed = 0.0 if self._until is None else min(max(0.0, edge.at - self._until), GAP_S)
-        return self._joules + self._watts * passed, spread * passed + self._edge_error(0.0, 0.0, 0.0)
+        passed = 0.0 if self._until is None else min(max(0.0, boundary.at - self._until), GAP_S)
+        return self._joules + self._watts * passed, self.powers.spread * passed + self._boundary_error(0.0, 0.0, 0.0)
 
     def _fail(self, reason: str) -> None:
         """The power cannot be read: what was summed up stays, what comes is missing."""
         self._catch_up()
         with self._condition:
-            edges = list(self._waiting) + list(self._queue)
+            boundaries = [*self._waiting, *self._queue]
             self._waiting.clear()
             self._queue.clear()
-        for edge in edges:
-            self._lose(reason)
-            if self._until is None:
-                self._refuse(edge)
-            else:
-                self._settle(edge, *self._guess(edge))
+        for boundary in boundaries:
+            self._settle_lost(boundary, reason, None if self._until is None else self._guess(boundary))

@@ -12,8 +12,8 @@ import psutil
 def descendants() -> Iterator[psutil.Process]:
     """All processes that descend from this one and are alive, DataLoader workers among them.
 
-    Another rank is not one of them, though the first rank may have started it: it meters itself. It is told
-    by a `LOCAL_RANK` that differs from this process's own.
+    Another rank is not one of them, though the first rank may have started it: it meters itself. Its
+    `LOCAL_RANK` differs from this process's own.
     """
     rank = os.environ.get("LOCAL_RANK") or "0"
     children = _children_of(os.getpid())
@@ -34,29 +34,18 @@ def _children_of(pid: int) -> list[psutil.Process]:
     pids: list[int] = []
     try:
         for task in os.listdir(tasks):
-            pids += map(int, _read(f"{tasks}/{task}/children").split())
+            # `open` with a buffer would ask the kernel for more than it needs, and this is done at every boundary.
+            with open(f"{tasks}/{task}/children", "rb", buffering=0) as file:
+                pids += map(int, file.read().split())
     except OSError:
-        return _asked_of_psutil(pid)
+        with contextlib.suppress(psutil.Error, OSError):
+            return psutil.Process(pid).children()
+        return []
     found = []
     for child in pids:
         with contextlib.suppress(psutil.Error):
             found.append(psutil.Process(child))
     return found
-
-
-def _read(path: str) -> bytes:
-    """A short file. `open` asks the kernel for more than it needs, and this is done at every boundary."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        return b"".join(iter(lambda: os.read(handle, 65536), b""))
-    finally:
-        os.close(handle)
-
-
-def _asked_of_psutil(pid: int) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.Error, OSError):
-        return psutil.Process(pid).children()
-    return []
 
 
 def _local_rank(process: psutil.Process) -> str | None:

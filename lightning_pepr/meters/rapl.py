@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_pepr.meters.base import Part, Quality
+from lightning_pepr.meters.base import EnergySource, Part, Quality
+from lightning_pepr.utilities.environment import host_name
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -31,7 +31,7 @@ class Domain:
         name: "package-0", or "package-0 dram".
         path: Its folder.
         span_uj: After so many microjoules it begins again from 0 (`max_energy_range_uj`).
-        last_uj: What it last said.
+        last_uj: What it read last.
         when: When that was; of `time.monotonic`.
         watts: The mean power before that.
     """
@@ -44,7 +44,7 @@ class Domain:
     watts: float = 0.0
 
     def read(self) -> int:
-        """What it says now, in microjoules. Raises `OSError` or `ValueError` if it cannot be read."""
+        """What it reads now, in microjoules. Raises `OSError` or `ValueError` if it cannot be read."""
         return int((self.path / "energy_uj").read_text())
 
 
@@ -86,7 +86,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-class RaplSource:
+class RaplSource(EnergySource):
     """The energy of the processor's packages and of the memory beside them: of the whole host.
 
     The counters wrap around after a few minutes to an hour, so a daemon thread reads them often enough in between
@@ -97,7 +97,7 @@ class RaplSource:
     """
 
     def __init__(self, domains: list[Domain]) -> None:
-        self._key = f"cpu:{socket.gethostname()}"
+        self._key = f"cpu:{host_name()}"
         self._lock = threading.Lock()
         self._domains = list(domains)
         self._energy_uj = 0
@@ -158,10 +158,6 @@ class RaplSource:
                 gain=GAIN,
             )
             return {self._key: self._part}
-
-    def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """Never needed: a mark is final."""
-        return {}
 
     def close(self) -> None:
         """Stop the thread; may be called twice."""

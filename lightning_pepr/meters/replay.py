@@ -8,12 +8,12 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
+from lightning_pepr.errors import PePRError
 from lightning_pepr.meters.base import Meter, Part, Quality, Reading
 
 
-class ReplayMeter:
+class ReplayMeter(Meter):
     """Plays what another meter has recorded, as if it happened now.
 
     It can stand wherever a meter can, such as `PePRCallback("val_acc", meter=ReplayMeter.load("trace.csv"))`.
@@ -21,11 +21,11 @@ class ReplayMeter:
     Args:
         times_s: Seconds since the beginning, ascending, the first 0.
         energies_j: For each part ("gpu:…", "cpu:…") its cumulative joules at these times, never falling.
-        quality: What the parts are to pass for.
-        clock: Tells the time in seconds; another one than the real one makes tests fast and exact.
+        quality: The quality that its parts state.
+        clock: The time in seconds; one of your own makes tests fast and exact.
 
     Raises:
-        ValueError: If lengths differ, times do not ascend, or an energy falls.
+        PePRError: If lengths differ, times do not ascend, or an energy falls.
 
     >>> now = 0.0
     >>> meter = ReplayMeter([0, 10], {"gpu:recorded": [0, 1500]}, clock=lambda: now)
@@ -44,13 +44,13 @@ class ReplayMeter:
     ) -> None:
         self._times = [float(t) for t in times_s]
         self._energies = {key: [round(j * 1e6) for j in joules] for key, joules in energies_j.items()}
-        if not self._times or any(b <= a for a, b in zip(self._times, self._times[1:], strict=False)):
-            raise ValueError(f"times_s is {times_s!r}; expected at least one moment, each later than the one before.")
+        if not self._times or any(b <= a for a, b in itertools.pairwise(self._times)):
+            raise PePRError(f"times_s is {times_s!r}; expected at least one moment, each later than the one before.")
         for key, energies in self._energies.items():
             if len(energies) != len(self._times):
-                raise ValueError(f"{key} has {len(energies)} energies; expected {len(self._times)}, one for each time.")
+                raise PePRError(f"{key} has {len(energies)} energies; expected {len(self._times)}, one for each time.")
             if any(b < a for a, b in itertools.pairwise(energies)):
-                raise ValueError(f"the energy of {key} falls; expected cumulative joules.")
+                raise PePRError(f"the energy of {key} falls; expected cumulative joules.")
         self._quality, self._clock = quality, clock
         self._late = 0  # readings after the end
         self._opened = clock()
@@ -86,15 +86,7 @@ class ReplayMeter:
         return reading
 
     def close(self) -> None:
-        """There is nothing to let go of."""
-
-    def __enter__(self) -> ReplayMeter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        """Nothing to release."""
 
     @classmethod
     def record(cls, meter: Meter, seconds: float, interval_s: float = 0.1) -> ReplayMeter:
@@ -137,13 +129,13 @@ class ReplayMeter:
         """Read a trace that `save` wrote.
 
         Raises:
-            ValueError: If the file is not such a table.
+            PePRError: If the file is not such a table.
         """
         with Path(path).open(newline="") as file:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]
         if len(header) < 2 or header[0] != "time_s":
-            raise ValueError(f"{path} has the columns {header}; expected time_s and the joules of at least one part.")
+            raise PePRError(f"{path} has the columns {header}; expected time_s and the joules of at least one part.")
         columns = list(zip(*[[float(value) for value in row] for row in rows], strict=True))
         if len(columns) != len(header):
-            raise ValueError(f"{path} has no rows, or rows of a wrong length; expected {len(header)} numbers in each.")
+            raise PePRError(f"{path} has no rows, or rows of a wrong length; expected {len(header)} numbers in each.")
         return cls(columns[0], dict(zip(header[1:], columns[1:], strict=True)), quality, clock)

@@ -7,13 +7,13 @@ import math
 from collections import deque
 
 KEPT = 48
-"""How many ticks are looked at to find the period."""
+"""How many ticks are used to find the period."""
 
-WANDER = 1e-5
-"""Relative error of the period below which it is never taken to be known: clocks drift."""
+DRIFT = 1e-5
+"""Relative error of the period, at the least: clocks drift."""
 
 FINEST = 1e-4
-"""Seconds below which the moment of a tick is never taken to be known: a reading takes time."""
+"""Error of the moment of a tick in seconds, at the least: a reading takes time."""
 
 
 class TickClock:
@@ -23,7 +23,7 @@ class TickClock:
     may come, and all of them together bound the period: what is kept is the interval of moments, and that of
     periods, which agree with everything seen. Where nothing agrees, ticks are not punctual: then a line is fitted
     through the latest of them, and the intervals are as wide as they scatter about it. After long without a tick
-    being seen the number of those missed is not sure any more: then the phase is forgotten, and the period kept.
+    being seen it is not sure any more how many were missed: then the phase is dropped, and the period kept.
 
     Args:
         every: Whether every tick shows, as those of a counter do. A power reading may stay the same.
@@ -69,9 +69,8 @@ class TickClock:
         if (not enough and len(seen) < 6) or gaps[0] <= 0.0:
             return
         period = gaps[len(gaps) // 8]
-        numbers = [0]
-        for a, b in itertools.pairwise(moments):
-            numbers.append(numbers[-1] + round((b - a) / period))
+        counts = (round((b - a) / period) for a, b in itertools.pairwise(moments))
+        numbers = list(itertools.accumulate(counts, initial=0))
         period = (moments[-1] - moments[0]) / max(1, numbers[-1])
         off = [(m - moments[0]) / period - n for m, n in zip(moments, numbers, strict=True)]
         scatter = max(off) - min(off)
@@ -112,9 +111,9 @@ class TickClock:
         count = min(off, key=off.__getitem__)
         if count < 0:
             return
-        wander = WANDER * period * count
-        early += count * self._periods[0] - wander
-        late += count * self._periods[1] + wander
+        drift = DRIFT * period * count
+        early += count * self._periods[0] - drift
+        late += count * self._periods[1] + drift
         self._number += count
         if narrow:
             self._ticks.append((self._number, after, until))
@@ -132,7 +131,7 @@ class TickClock:
             if shortest > longest:
                 self._fit(after, until)
                 return
-            slack = max(0.0, WANDER * period - (longest - shortest) / 2)
+            slack = max(0.0, DRIFT * period - (longest - shortest) / 2)
             self._periods = (shortest - slack, longest + slack)
             if ticks >= 1000:
                 self._anchor = (self._number, early, late)
@@ -157,7 +156,7 @@ class TickClock:
         blur = sum((u - a) ** 2 for _, a, u in ticks) / (12 * count)
         deviation = math.sqrt(max(squares / max(1, count - 2), blur))
         self.jitter = min(max(self.jitter, 1.2 * off), self.period / 4)
-        error = 3 * deviation / math.sqrt(spread) + WANDER * slope
+        error = 3 * deviation / math.sqrt(spread) + DRIFT * slope
         self._periods = (slope - error, slope + error)
         beat = base + moment + (self._number - number) * slope
         error = 3 * deviation * math.sqrt(1 / count + (self._number - number) ** 2 / spread) + FINEST
@@ -170,7 +169,7 @@ class TickClock:
             return math.inf
         early, late = self._phase
         ticks = abs(moment - (early + late) / 2) / self.period
-        half = (late - early) / 2 + ticks * ((self._periods[1] - self._periods[0]) / 2 + WANDER * self.period)
+        half = (late - early) / 2 + ticks * ((self._periods[1] - self._periods[0]) / 2 + DRIFT * self.period)
         return half + self.jitter + FINEST
 
     def in_phase(self, moment: float) -> bool:

@@ -1,4 +1,4 @@
-"""What counters and integrated power have in common: boundaries that are settled by a thread."""
+"""What counters and integrated power have in common: a thread settles the boundaries of one device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from lightning_pepr.meters.base import Part, Quality
 
@@ -16,13 +17,19 @@ PATIENCE = 0.8
 PROMPT = 0.2
 """Seconds that a boundary waits for the driver's first answer. Answers take 0.05 to 5 ms."""
 
+LEARNING_S = 1.5
+"""Seconds after opening in which the thread looks for the ticks of the sensor."""
+
+ASSUMED_PERIOD = 0.1
+"""Seconds between ticks where their period is not known."""
+
 REMEMBERED = 4096
 """How many boundaries can still be asked for."""
 
 NO_ANSWER = "the driver does not answer"
 
 
-class Edge:
+class Boundary:
     """One boundary on one device.
 
     Attributes:
@@ -46,55 +53,41 @@ class Edge:
 
 
 class PowerRange:
-    """The powers that a device was lately seen at, which bound what it did between two ticks.
+    """The powers at which a device was seen lately, which bound what it did between two ticks.
 
     Args:
         limit: The most that it may draw, in W.
         sure: How often its highest and its lowest power must have been seen to be taken for the extremes.
             One that was seen just once may be the mean of a tick in which the power rose higher.
+
+    Attributes:
+        low: The lowest, less 2 %; 0 if that is not sure.
+        high: The highest, plus 2 %; the limit if that is not sure.
+        peak: The highest that was seen; the limit if none was.
+        latest: The last one seen; 0 if none was.
     """
 
     def __init__(self, limit: float, sure: int) -> None:
         self._limit, self._sure = limit, sure
         self._seen: deque[float] = deque(maxlen=64)
-        self._number = 0  # of those seen
-        self._known = (0, 0.0, limit, limit)  # the range, when so many had been seen
+        self.low, self.high, self.peak, self.latest = 0.0, limit, limit, 0.0
+
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest."""
+        return self.high - self.low
 
     def see(self, watts: float) -> None:
         """Take note of a power."""
-        if 0.0 <= watts < 1e5:
-            self._seen.append(watts)
-            self._number += 1
-
-    def _range(self) -> tuple[int, float, float, float]:
-        """How many powers have been seen, and by them `low`, `high` and `peak`, which are asked for more often."""
-        if self._known[0] != self._number:
-            number, seen = self._number, tuple(self._seen)
-            least, most = min(seen), max(seen)
-            low = 0.98 * least if sum(watts <= 1.02 * least for watts in seen) >= self._sure else 0.0
-            sure = sum(watts >= 0.98 * most for watts in seen) >= self._sure
-            self._known = (number, low, 1.02 * most if sure else max(1.02 * most, self._limit), most)
-        return self._known
-
-    @property
-    def low(self) -> float:
-        """The lowest, less 2 %; 0 if that is not sure."""
-        return self._range()[1]
-
-    @property
-    def high(self) -> float:
-        """The highest, plus 2 %; the limit if that is not sure."""
-        return self._range()[2]
-
-    @property
-    def peak(self) -> float:
-        """The highest that was seen; the limit if none was."""
-        return self._range()[3]
-
-    @property
-    def latest(self) -> float:
-        """The last one seen; 0 if none was."""
-        return self._seen[-1] if self._seen else 0.0
+        if not 0.0 <= watts < 1e5:
+            return
+        self._seen.append(watts)
+        self.latest = watts
+        least, self.peak = min(self._seen), max(self._seen)
+        sure_low = sum(seen <= 1.02 * least for seen in self._seen) >= self._sure
+        sure_high = sum(seen >= 0.98 * self.peak for seen in self._seen) >= self._sure
+        self.low = 0.98 * least if sure_low else 0.0
+        self.high = 1.02 * self.peak if sure_high else max(1.02 * self.peak, self._limit)
 
     def between(self, joules: float, span: float, share: float) -> float:
         """How far the energy of the first `share` of an interval may be from that share of its energy.
@@ -128,7 +121,7 @@ class Watch:
         quality: Of its energies.
         powers: The powers that the device is seen at.
         gain: Relative uncertainty of the sensor.
-        shared: Whether the energy is others' too.
+        shared: Whether the energy includes that of others.
     """
 
     def __init__(
@@ -136,9 +129,9 @@ class Watch:
     ) -> None:
         self._quality, self._gain, self._shared = quality, gain, shared
         self.powers = powers
-        self._edges: OrderedDict[float, Edge] = OrderedDict()
-        self._queue: deque[Edge] = deque()  # posted, not yet answered
-        self._waiting: deque[Edge] = deque()  # answered, not yet settled
+        self._boundaries: OrderedDict[float, Boundary] = OrderedDict()
+        self._queue: deque[Boundary] = deque()  # posted, not yet answered
+        self._waiting: deque[Boundary] = deque()  # answered, not yet settled
         self._condition = threading.Condition()
         self._stopping = False
         self._busy_since = math.inf
@@ -154,20 +147,19 @@ class Watch:
 
     # What callers do.
 
-    def post(self, at: float) -> Edge:
+    def post(self, at: float) -> Boundary:
         """Ask for a boundary; the thread reads the device for it at once."""
-        edge = Edge(at)
+        boundary = Boundary(at)
         with self._condition:
-            self._edges[at] = edge
-            while len(self._edges) > REMEMBERED:
-                self._edges.popitem(last=False)
+            self._boundaries[at] = boundary
+            while len(self._boundaries) > REMEMBERED:
+                self._boundaries.popitem(last=False)
+            self._queue.append(boundary)
             if self._stopping:
-                self._queue.append(edge)
                 self._flush()
             else:
-                self._queue.append(edge)
                 self._condition.notify_all()
-        return edge
+        return boundary
 
     @property
     def settling_s(self) -> float:
@@ -181,15 +173,15 @@ class Watch:
 
     def part(self, at: float, deadline: float) -> Part:
         """The energy up to a boundary, final if it is by the deadline, of `time.monotonic`."""
-        edge = self._edges.get(at)
-        if edge is None:
+        boundary = self._boundaries.get(at)
+        if boundary is None:
             return Part(None, Quality.UNAVAILABLE, reason="this boundary is not known any more")
-        while not edge.settled.wait(min(0.1, left := self.patience(deadline))) and left > 0.0:
+        while not boundary.settled.wait(min(0.1, left := self.patience(deadline))) and left > 0.0:
             pass  # in steps, so as not to wait for a driver that hangs by now
         with self._condition:
-            if not edge.settled.is_set() and not edge.answered.is_set():
-                edge.part = self._unanswered()
-            return edge.part
+            if not boundary.settled.is_set() and not boundary.answered.is_set():
+                boundary.part = self._unanswered()
+            return boundary.part
 
     def close(self, deadline: float) -> None:
         """Stop, with all boundaries settled as well as they can be; may be called twice."""
@@ -214,7 +206,7 @@ class Watch:
     def _run(self) -> None:
         raise NotImplementedError
 
-    def _guess(self, edge: Edge) -> tuple[float, float]:
+    def _guess(self, boundary: Boundary) -> tuple[float, float]:
         """The joules at an answered boundary before it is settled, and how far off they may be."""
         raise NotImplementedError
 
@@ -232,31 +224,60 @@ class Watch:
             self._busy_since = math.inf
         return value, before, time.monotonic()
 
-    def _answer(self, edge: Edge, value: float, when: float) -> None:
-        """Note what was read for a boundary, which waits from now on for being settled."""
-        edge.value, edge.when = value, when
+    def _await(self, until: float) -> list[Boundary] | None:
+        """Sleep until a moment or the next boundary; the boundaries in the queue, or None once the watch is stopped."""
         with self._condition:
-            if edge.settled.is_set():
+            while not self._stopping and not self._queue and (pause := until - time.monotonic()) > 0.0:
+                self._condition.wait(None if math.isinf(pause) else pause)
+            return None if self._stopping else list(self._queue)
+
+    def _take(self, boundaries: Sequence[Boundary]) -> Iterator[Boundary]:
+        """Take boundaries from the queue, one by one, until the watch is stopped."""
+        for boundary in boundaries:
+            with self._condition:
+                if self._stopping:
+                    return
+                self._queue.remove(boundary)
+            yield boundary
+
+    def _answer(self, boundary: Boundary, value: float, when: float) -> None:
+        """Note what was read for a boundary, which waits from now on for being settled."""
+        boundary.value, boundary.when = value, when
+        with self._condition:
+            if boundary.settled.is_set():
                 return
-            self._waiting.append(edge)
-            guess = self._guess(edge)
+            self._waiting.append(boundary)
+            guess = self._guess(boundary)
             if self._opening is None:
                 self._opening = guess
-            edge.part = self._make(*guess, settled=False)
-        edge.answered.set()
+            boundary.part = self._make(*guess, settled=False)
+        boundary.answered.set()
 
-    def _settle(self, edge: Edge, joules: float, error: float) -> None:
+    def _settle(self, boundary: Boundary, joules: float, error: float) -> None:
         """Make a boundary final."""
         with self._condition:
-            if edge.settled.is_set():
+            if boundary.settled.is_set():
                 return
-            joules = max(joules, self._floor)
-            self._floor = joules
+            self._floor = max(joules, self._floor)
             if self._origin is None:
-                self._origin = (joules, error)
-            edge.part = self._make(joules, error, settled=True)
-        edge.answered.set()
-        edge.settled.set()
+                self._origin = (self._floor, error)
+            boundary.part = self._make(self._floor, error, settled=True)
+        boundary.answered.set()
+        boundary.settled.set()
+
+    def _settle_lost(self, boundary: Boundary, reason: str, known: tuple[float, float] | None) -> None:
+        """Make a boundary final that could not be read: with the joules known of it and their error, if any are."""
+        self._lose(reason)
+        if known is not None:
+            self._settle(boundary, *known)
+            return
+        boundary.part = Part(None, Quality.UNAVAILABLE, reason=self._reason, shared=self._shared)
+        boundary.answered.set()
+        boundary.settled.set()
+
+    def _counted(self) -> tuple[float, float] | None:
+        """The joules counted for certain, and their error; None before counting began."""
+        return None if self._origin is None else (self._reached, 0.0)
 
     def _make(self, joules: float, error: float, settled: bool) -> Part:
         origin, begin = self._origin or self._opening or (joules, error)
@@ -282,37 +303,15 @@ class Watch:
 
     def _unanswered(self) -> Part:
         """What is known of a boundary for which the driver has not answered."""
-        if self._origin is None:
+        counted = self._counted()
+        if counted is None:
             return Part(None, Quality.UNAVAILABLE, reason=self._reason or NO_ANSWER, settled=False, shared=self._shared)
-        part = self._make(self._reached, 0.0, settled=False)
-        return Part(
-            part.energy_uj,
-            self._quality,
-            part.begin_j,
-            0.0,
-            part.drift_j,
-            self._losses + 1,
-            NO_ANSWER,
-            self._gain,
-            settled=False,
-            shared=self._shared,
-        )
+        return replace(self._make(*counted, settled=False), losses=self._losses + 1, reason=NO_ANSWER)
 
     def _flush(self, reason: str = "") -> None:
         """Settle what is left, as well as it is known."""
         while self._waiting:
-            edge = self._waiting.popleft()
-            self._settle(edge, *self._guess(edge))
+            boundary = self._waiting.popleft()
+            self._settle(boundary, *self._guess(boundary))
         while self._queue:
-            edge = self._queue.popleft()
-            self._lose(reason or self._reason or NO_ANSWER)
-            if self._origin is None:
-                self._refuse(edge)
-            else:
-                self._settle(edge, self._reached, 0.0)
-
-    def _refuse(self, edge: Edge) -> None:
-        """Make a boundary final of which nothing is known."""
-        edge.part = Part(None, Quality.UNAVAILABLE, reason=self._reason, shared=self._shared)
-        edge.answered.set()
-        edge.settled.set()
+            self._settle_lost(self._queue.popleft(), reason or self._reason or NO_ANSWER, self._counted())

@@ -46,7 +46,8 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def folder_of(package: str) -> Path | None:
-    """The folder of a package, without importing it; None if it is not installed."""
+def package_file(package: str, *parts: str) -> Path | None:
+    """The path of a file that a package brings, without importing it; None if the package is not installed."""
     spec = importlib.util.find_spec(package)
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    places = None if spec is None else spec.submodule_search_locations
+    return Path(places[0], *parts) if places else None

@@ -12,6 +12,7 @@ import pytest
 
 from lightning_pepr import ModelSpace, pepr
 from tests.helpers.cells import BUDGET_KWH, CELLS, SCHEDULES, performance, run_cell
+from tests.helpers.paths import ROOT
 
 # A training metric is known when the training epoch ends; with these schedules the others act before that.
 UNSERVED = {("training_step", "twice"), ("training_step", "every_other")}
@@ -23,12 +24,12 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All cells, on two real gloo processes."""
     target = tmp_path_factory.mktemp("cells") / "cells.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [*command, "-m", "tests.helpers.cells", str(target)], cwd=root, capture_output=True, text=True, timeout=280
+        [*command, "-m", "tests.helpers.cells", str(target)], cwd=ROOT, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(target.read_text())
+    cells: dict[str, Any] = json.loads(target.read_text())
+    return cells
 
 
 @pytest.mark.parametrize(("place", "schedule", "order"), CELLS)

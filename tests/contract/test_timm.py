@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,8 @@ def shape_of(name: str) -> torch.nn.Module:
     """The model, without memory for its weights."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return timm.create_model(name).eval()
+        model: torch.nn.Module = timm.create_model(name).eval()
+        return model
 
 
 def test_gluon_xception65_is_gone_and_xception65_is_there() -> None:
@@ -66,15 +68,17 @@ def test_gluon_xception65_is_gone_and_xception65_is_there() -> None:
 
 
 @pytest.mark.parametrize(("alias", "name"), DEPRECATED.items())
-def test_a_deprecated_alias_still_gives_the_model_that_it_stood_for_and_is_not_listed(alias: str, name: str) -> None:
-    config = shape_of(alias).pretrained_cfg
+def test_a_deprecated_alias_still_gives_its_model(alias: str, name: str) -> None:
+    """And it is not listed."""
+    config: Any = shape_of(alias).pretrained_cfg
     assert f"{config['architecture']}.{config['tag']}" == name
     assert timm.is_model(alias)
     assert alias not in timm.list_models()
 
 
 @pytest.mark.parametrize(("name", "count"), PARAMETERS.items())
-def test_the_parameters_are_those_of_the_paper_with_1000_classes_and_3_channels(name: str, count: int) -> None:
+def test_the_parameters_are_those_of_the_paper(name: str, count: int) -> None:
+    """With 1000 classes and 3 channels."""
     assert sum(p.numel() for p in shape_of(name).parameters() if p.requires_grad) == count
 
 

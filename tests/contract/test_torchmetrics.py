@@ -13,6 +13,7 @@ class Taken(Metric):
     """Takes its own of two values that it is given, and keeps it in a state of a given name."""
 
     full_state_update = False
+    cost: torch.Tensor
 
     def __init__(self, which: int, state: str) -> None:
         super().__init__()
@@ -35,7 +36,8 @@ def computed(first: str, second: str, **options: Any) -> tuple[float, float]:
     return float(values["a"]), float(values["b"])
 
 
-def test_metrics_of_one_class_with_equal_first_states_are_merged_and_one_gets_the_other_s_value() -> None:
+def test_metrics_with_equal_first_states_are_merged() -> None:
+    """Of one class, in a collection: one gets the value of the other."""
     assert computed("cost", "cost") == (1.0, 1.0)
 
 
@@ -56,7 +58,8 @@ def test_states_that_are_nan_are_not_equal_so_metrics_that_saw_nothing_are_not_m
 
 
 @pytest.mark.parametrize("method", ["half", "double"])
-def test_a_metric_s_own_half_and_double_leave_its_states_alone_and_set_dtype_does_not(method: str) -> None:
+def test_only_set_dtype_changes_the_states_of_a_metric(method: str) -> None:
+    """Its own `half` and `double` leave them alone."""
     metric = Taken(0, "cost")
     getattr(metric, method)()
     assert metric.cost.dtype == torch.float32

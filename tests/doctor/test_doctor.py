@@ -12,7 +12,7 @@ import pytest
 
 from lightning_pepr.cli import main
 from lightning_pepr.doctor import examine, summarize
-from tests.meters.test_rapl import Tree
+from tests.helpers.rapl import Tree
 from tests.simnvml import SimDevice, SimDriver
 
 EXAMINE = """

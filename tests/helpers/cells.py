@@ -59,7 +59,8 @@ class Scripted(LightningModule):
 
     def training_step(self, batch: Any, index: int) -> torch.Tensor:
         self._log("training_step", batch_size=len(batch[0]))
-        return self.layer(batch[0]).square().mean()
+        loss: torch.Tensor = self.layer(batch[0]).square().mean()
+        return loss
 
     def on_train_epoch_start(self) -> None:
         if self.place == "training_step":
@@ -78,14 +79,15 @@ class Scripted(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(TensorDataset(torch.randn(16, 2)), batch_size=2)
 
     val_dataloader = train_dataloader
 
 
 def note(trainer: Trainer, module: LightningModule, seen: list[dict[str, float]]) -> None:
-    """What is there at the moment in which a callback acts."""
+    """Note what is there at the moment in which a callback acts."""
+    assert isinstance(module, Scripted)
     metrics = trainer.callback_metrics
     seen.append(
         {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_pepr.meters import Part, Quality, Reading
+from lightning_pepr.meters import Meter, Part, Quality, Reading
 
 TRAIN_UJ, VALIDATE_UJ, SANITY_UJ, TEST_UJ = 1_000_003, 50_021, 777_777_777, 30_011
 
@@ -42,7 +41,8 @@ class Worker(LightningModule):
         if self.error is not None and self.global_step == self.fail_at:
             raise self.error
         self.work_uj += TRAIN_UJ
-        return self.layer(batch[0]).square().mean()
+        loss: torch.Tensor = self.layer(batch[0]).square().mean()
+        return loss
 
     def on_validation_epoch_start(self) -> None:
         if not self.trainer.sanity_checking:
@@ -61,16 +61,16 @@ class Worker(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(TensorDataset(torch.randn(14, 2)), batch_size=4)  # four batches, the last one smaller
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(TensorDataset(torch.randn(6, 2)), batch_size=2)
 
     test_dataloader = val_dataloader
 
 
-class WorkMeter:
+class WorkMeter(Meter):
     """A user's meter: its energy is the work that the module says it has done, so every boundary can be checked."""
 
     def __init__(self, module: Worker) -> None:
@@ -87,14 +87,6 @@ class WorkMeter:
 
     def close(self) -> None:
         self.closed = True
-
-    def __enter__(self) -> WorkMeter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def trainer(*callbacks: Any, root: Any, **kwargs: Any) -> Trainer:

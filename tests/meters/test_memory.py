@@ -9,46 +9,53 @@ import time
 from lightning_pepr.meters.memory import MemoryMeter
 
 
-def test_the_peak_is_kept_after_the_memory_is_given_back():
+def peak_of(memory: MemoryMeter) -> int:
+    peak = memory.peak_bytes()
+    assert peak is not None
+    return peak
+
+
+def test_the_peak_is_kept_after_the_memory_is_given_back() -> None:
     memory = MemoryMeter()
     assert memory.peak_bytes() is None
     memory.start()
-    before = memory.peak_bytes()
+    before = peak_of(memory)
     block = bytearray(b"x" * 200_000_000)
     memory.sample()
     del block
-    assert before + 150e6 < memory.peak_bytes() < before + 450e6
+    assert before + 150e6 < peak_of(memory) < before + 450e6
     memory.stop()
-    peak = memory.peak_bytes()
+    peak = peak_of(memory)
     memory.start()
-    assert memory.peak_bytes() < peak  # forgets earlier fits, which ru_maxrss would not
+    assert peak_of(memory) < peak  # forgets earlier fits, which ru_maxrss would not
     memory.stop()
 
 
-def test_children_count():
+def test_children_count() -> None:
     memory = MemoryMeter()
     memory.start()
-    before = memory.peak_bytes()
+    before = peak_of(memory)
     code = "x = bytearray(b'x' * 200_000_000); print(1, flush=True); input()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1)
+    assert child.stdout is not None
     child.stdout.readline()
-    assert memory.peak_bytes() > before + 190e6
+    assert peak_of(memory) > before + 190e6
     child.communicate(b"\n")
     memory.stop()
 
 
-def test_what_happens_between_samples_is_seen_by_the_thread():
+def test_what_happens_between_samples_is_seen_by_the_thread() -> None:
     memory = MemoryMeter()
     memory.start()
-    before = memory.peak_bytes()
+    before = peak_of(memory)
     block = bytearray(b"x" * 200_000_000)
     time.sleep(1.2)
     del block
-    assert memory.peak_bytes() > before + 150e6
+    assert peak_of(memory) > before + 150e6
     memory.stop()
 
 
-def test_stopping_ends_the_thread_and_may_be_done_twice():
+def test_stopping_ends_the_thread_and_may_be_done_twice() -> None:
     memory = MemoryMeter()
     memory.stop()
     memory.start()
@@ -59,10 +66,10 @@ def test_stopping_ends_the_thread_and_may_be_done_twice():
         if thread.name == "pepr-memory":
             thread.join(5)
             assert not thread.is_alive()
-    assert memory.peak_bytes() > 0
+    assert peak_of(memory) > 0
 
 
-def test_copies_and_forks_are_stopped():
+def test_copies_and_forks_are_stopped() -> None:
     memory = MemoryMeter()
     memory.start()
     for other in (copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))):

@@ -1,5 +1,9 @@
-import os
+"""The processor's own counters, in a tree like the kernel's."""
+
+from __future__ import annotations
+
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,32 +11,13 @@ from hypothesis import strategies as st
 
 from lightning_pepr.meters import HostMeter, Quality
 from lightning_pepr.meters.rapl import Domain, RaplSource, find_domains
-
-SPAN = 262_143_328_850
-
-
-class Tree:
-    """A powercap tree, as the kernel shows it."""
-
-    def __init__(self, root):
-        self.root = root
-
-    def add(self, folder, name, energy=0, span=SPAN):
-        path = self.root / folder
-        path.mkdir()
-        (path / "name").write_text(name + "\n")
-        (path / "energy_uj").write_text(f"{energy}\n")
-        (path / "max_energy_range_uj").write_text(f"{span}\n")
-        return path
-
-    def set(self, folder, energy):
-        fresh = self.root / "fresh"
-        fresh.write_text(f"{energy}\n")
-        os.replace(fresh, self.root / folder / "energy_uj")
+from tests.helpers.meters import only_part
+from tests.helpers.rapl import SPAN
+from tests.helpers.rapl import Tree as Tree
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path)
     tree.add("intel-rapl:0", "package-0", 1000)
     tree.add("intel-rapl:0:0", "core", 1000)
@@ -44,18 +29,13 @@ def tree(tmp_path):
     return tree
 
 
-def part(reading):
-    (only,) = reading.parts.values()
-    return only
-
-
-def test_packages_and_memory_count_once(tree):
+def test_packages_and_memory_count_once(tree: Tree) -> None:
     names = [domain.name for domain in find_domains(tree.root)]
     assert names == ["package-0", "package-0 dram", "package-1"]
     assert all("mmio" not in domain.path.name for domain in find_domains(tree.root))
 
 
-def test_the_sum_of_the_counters_is_read(tree):
+def test_the_sum_of_the_counters_is_read(tree: Tree) -> None:
     with HostMeter([], powercap=tree.root) as meter:
         a = meter.read()
         tree.set("intel-rapl:0", 1000 + 5_000_000)
@@ -63,41 +43,41 @@ def test_the_sum_of_the_counters_is_read(tree):
         tree.set("intel-rapl:0:1", 1000 + 700_000)
         tree.set("intel-rapl:1", 1000 + 60_000)
         window = meter.read() - a
-    assert part(window).energy_uj == 5_760_000
+    assert only_part(window).energy_uj == 5_760_000
     assert window.quality is Quality.COUNTER
-    assert part(window).gain > 0
+    assert only_part(window).gain > 0
     assert not window.lower_bound
     assert window.error_j < 0.5
 
 
-def test_a_counter_that_wraps_around_goes_on(tree):
+def test_a_counter_that_wraps_around_goes_on(tree: Tree) -> None:
     tree.set("intel-rapl:0", SPAN - 2_000_000)
     with HostMeter([], powercap=tree.root) as meter:
         a = meter.read()
         tree.set("intel-rapl:0", 3_000_000)
         window = meter.read() - a
-    assert part(window).energy_uj == 5_000_000
+    assert only_part(window).energy_uj == 5_000_000
     assert not window.lower_bound
 
 
 @given(st.lists(st.integers(0, 10**8), min_size=1, max_size=30), st.integers(0, SPAN))
-def test_however_often_it_wraps_the_sum_is_exact(steps, start):
+def test_however_often_it_wraps_the_sum_is_exact(steps: list[int], start: int) -> None:
     class Counted(Domain):
-        def read(self):
+        def read(self) -> int:
             return value
 
     span, value, total = 10**9 + 7, start % (10**9 + 7), 0
-    source = RaplSource([Counted("package-0", None, span, last_uj=value)])
+    source = RaplSource([Counted("package-0", Path(), span, last_uj=value)])
     (first,) = source.mark(0.0).values()
     for step in steps:
         value = (value + step) % span
         total += step
         (now,) = source.mark(0.0).values()
-        assert now.energy_uj - first.energy_uj == total
+        assert (now - first).energy_uj == total
     source.close()
 
 
-def test_wraps_between_boundaries_are_seen_by_the_thread(tree):
+def test_wraps_between_boundaries_are_seen_by_the_thread(tree: Tree) -> None:
     span = 200_000_000  # 200 J: looked at every 50 ms
     domain = tree.add("amd-rapl:9", "package-9", 0, span)
     source = RaplSource([Domain("package-9", domain, span)])
@@ -113,20 +93,20 @@ def test_wraps_between_boundaries_are_seen_by_the_thread(tree):
     assert not b.lower_bound
 
 
-def test_a_reset_is_not_taken_for_a_wrap(tree):
+def test_a_reset_is_not_taken_for_a_wrap(tree: Tree) -> None:
     tree.set("intel-rapl:0", SPAN // 2)
     with HostMeter([], powercap=tree.root) as meter:
         a = meter.read()
         tree.set("intel-rapl:0", 5)
         window = meter.read() - a
         again = meter.read() - meter.read()
-    assert part(window).energy_uj == 5
+    assert only_part(window).energy_uj == 5
     assert window.lower_bound
-    assert "reset" in part(window).reason
+    assert "reset" in only_part(window).reason
     assert not again.lower_bound
 
 
-def test_counters_that_disappear_leave_a_lower_bound(tree):
+def test_counters_that_disappear_leave_a_lower_bound(tree: Tree) -> None:
     with HostMeter([], powercap=tree.root) as meter:
         a = meter.read()
         tree.set("intel-rapl:0", 1000 + 5_000_000)
@@ -136,11 +116,11 @@ def test_counters_that_disappear_leave_a_lower_bound(tree):
         c = meter.read()
     assert not (b - a).lower_bound
     assert (c - b).lower_bound
-    assert "package-0" in part(c - b).reason
-    assert part(c - a).energy_uj == 5_060_000
+    assert "package-0" in only_part(c - b).reason
+    assert only_part(c - a).energy_uj == 5_060_000
 
 
-def test_what_cannot_be_read_is_left_to_the_estimate(tree):
+def test_what_cannot_be_read_is_left_to_the_estimate(tree: Tree) -> None:
     for path in tree.root.glob("*/energy_uj"):
         path.unlink()
         path.mkdir()  # as unreadable to root as to anybody

@@ -1,21 +1,27 @@
+"""Recorded traces, and what plays them."""
+
+from __future__ import annotations
+
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_pepr.meters import Quality, ReplayMeter, open_meter
+from tests.helpers.meters import microjoules
 
 
 class Clock:
     now = 100.0
 
-    def __call__(self):
+    def __call__(self) -> float:
         return self.now
 
 
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=20))
-def test_windows_add_up_to_the_whole_exactly(moments):
+def test_windows_add_up_to_the_whole_exactly(moments: list[float]) -> None:
     clock = Clock()
     meter = ReplayMeter([0, 1, 7, 30], {"gpu:x": [5, 6.1, 700, 701], "cpu:y": [0, 1, 2, 3]}, clock=clock)
     readings = []
@@ -23,12 +29,12 @@ def test_windows_add_up_to_the_whole_exactly(moments):
         clock.now = 100.0 + moment
         readings.append(meter.read())
     for key in ("gpu:x", "cpu:y"):
-        windows = [(b - a).parts[key].energy_uj for a, b in itertools.pairwise(readings)]
+        windows = [microjoules((b - a).parts[key]) for a, b in itertools.pairwise(readings)]
         assert min(windows) >= 0
         assert sum(windows) == (readings[-1] - readings[0]).parts[key].energy_uj
 
 
-def test_the_trace_is_interpolated_and_its_end_is_a_lower_bound():
+def test_the_trace_is_interpolated_and_its_end_is_a_lower_bound() -> None:
     clock = Clock()
     meter = ReplayMeter([0, 2, 4], {"gpu:x": [10, 20, 50]}, Quality.INTEGRATED, clock)
     clock.now = 103.0
@@ -43,7 +49,7 @@ def test_the_trace_is_interpolated_and_its_end_is_a_lower_bound():
     assert (meter.read() - over).lower_bound, "a window that is wholly after the end has lost all of its energy"
 
 
-def test_a_recorded_trace_plays_after_being_saved(tmp_path):
+def test_a_recorded_trace_plays_after_being_saved(tmp_path: Path) -> None:
     with open_meter(devices=[]) as meter:
         recorded = ReplayMeter.record(meter, seconds=0.3, interval_s=0.05)
     recorded.save(tmp_path / "trace.csv")
@@ -60,13 +66,13 @@ def test_a_recorded_trace_plays_after_being_saved(tmp_path):
     ("times", "energies"),
     [([], {"a": []}), ([0, 0], {"a": [1, 2]}), ([0, 1], {"a": [1]}), ([0, 1], {"a": [2, 1]})],
 )
-def test_what_is_no_trace_is_refused(times, energies):
+def test_what_is_no_trace_is_refused(times: list[float], energies: dict[str, list[float]]) -> None:
     with pytest.raises(ValueError, match="expected"):
         ReplayMeter(times, energies)
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "time_s\n0\n", "time_s,gpu:x\n"])
-def test_a_file_that_is_no_trace_is_refused(tmp_path, text):
+def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "trace.csv").write_text(text)
     with pytest.raises(ValueError, match="expected"):
         ReplayMeter.load(tmp_path / "trace.csv")

@@ -1,3 +1,7 @@
+"""The beat of a sensor, found by looking."""
+
+from __future__ import annotations
+
 import math
 import random
 
@@ -8,7 +12,17 @@ from hypothesis import strategies as st
 from lightning_pepr.meters.ticks import TickClock
 
 
-def show(clock, period, phase, begin, end, rng, every=0.002, jitter=0.0, visible=1.0):
+def show(
+    clock: TickClock,
+    period: float,
+    phase: float,
+    begin: float,
+    end: float,
+    rng: random.Random,
+    every: float = 0.002,
+    jitter: float = 0.0,
+    visible: float = 1.0,
+) -> None:
     """Look at a sensor every so often, and tell the clock between which looks it ticked."""
     number, last = math.ceil((begin - phase) / period + jitter / period), begin
     tick = phase + number * period + jitter * rng.uniform(-1, 1)
@@ -24,7 +38,7 @@ def show(clock, period, phase, begin, end, rng, every=0.002, jitter=0.0, visible
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.02, 0.5), st.floats(0, 1), st.integers(0, 10**6), st.floats(0, 1e6))
-def test_period_and_phase_are_found(period, phase, seed, start):
+def test_period_and_phase_are_found(period: float, phase: float, seed: int, start: float) -> None:
     clock, rng = TickClock(every=True), random.Random(seed)
     phase += start
     show(clock, period, phase, phase + 0.3 * period, phase + 12 * period, rng)
@@ -39,7 +53,7 @@ def test_period_and_phase_are_found(period, phase, seed, start):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6))
-def test_ticks_that_do_not_all_show_still_tell_the_period(seed):
+def test_ticks_that_do_not_all_show_still_tell_the_period(seed: int) -> None:
     clock, rng = TickClock(every=False), random.Random(seed)
     show(clock, 0.1, 0.03, 0.05, 6.0, rng, visible=0.6)
     assert clock.ready
@@ -48,7 +62,7 @@ def test_ticks_that_do_not_all_show_still_tell_the_period(seed):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6))
-def test_ticks_that_are_not_punctual_widen_the_error(seed):
+def test_ticks_that_are_not_punctual_widen_the_error(seed: int) -> None:
     clock, rng = TickClock(every=True), random.Random(seed)
     show(clock, 0.1, 0.03, 0.05, 4.0, rng, jitter=0.008)
     assert clock.ready
@@ -56,7 +70,7 @@ def test_ticks_that_are_not_punctual_widen_the_error(seed):
     assert 0.001 < clock.error_at(4.0) < 0.025
 
 
-def test_after_long_the_phase_is_forgotten_and_found_again():
+def test_after_long_the_phase_is_forgotten_and_found_again() -> None:
     clock, rng = TickClock(every=True), random.Random(1)
     show(clock, 0.1, 0.03, 0.05, 1.0, rng)
     assert clock.in_phase(1.2)
@@ -67,7 +81,7 @@ def test_after_long_the_phase_is_forgotten_and_found_again():
     assert clock.nearest(begin + 1.177) == pytest.approx(begin + 1.177, abs=0.004)
 
 
-def test_the_longer_it_looks_the_better_it_knows():
+def test_the_longer_it_looks_the_better_it_knows() -> None:
     clock, rng = TickClock(every=True), random.Random(1)
     show(clock, 0.1, 0.03, 0.05, 1.0, rng)
     early = clock.error_at(11.0) - clock.error_at(1.0)
@@ -75,7 +89,7 @@ def test_the_longer_it_looks_the_better_it_knows():
     assert clock.error_at(40.0) - clock.error_at(30.0) < early / 5
 
 
-def test_a_tick_is_placed_where_both_looks_and_beat_agree():
+def test_a_tick_is_placed_where_both_looks_and_beat_agree() -> None:
     clock, rng = TickClock(every=True), random.Random(1)
     show(clock, 0.1, 0.03, 0.05, 3.0, rng)
     moment, error = clock.place(3.02, 3.09)
@@ -85,7 +99,7 @@ def test_a_tick_is_placed_where_both_looks_and_beat_agree():
     assert 3.05 <= moment - error <= moment + error <= 3.06
 
 
-def test_what_has_no_period_has_none():
+def test_what_has_no_period_has_none() -> None:
     clock, rng = TickClock(every=False), random.Random(1)
     moment = 0.0
     for _ in range(40):

@@ -1,22 +1,24 @@
-"""What counters may do that the simulated driver does not, and the bounds of what happens between two ticks."""
+"""Boundaries of counters and of integrated power alike: their bounds, and faults of the driver."""
 
-import time
+from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_pepr.meters import Quality
-from lightning_pepr.meters.counter import CounterWatch
-from lightning_pepr.meters.power import PowerWatch
 from lightning_pepr.meters.watch import PowerRange
+from tests.helpers.meters import ask, near, only
+from tests.simnvml import SimDevice, SimDriver
 
 
 @given(
     st.lists(st.tuples(st.floats(0.001, 1.0), st.floats(50, 400)), min_size=1, max_size=8),
     st.floats(0, 1),
 )
-def test_no_power_within_the_range_exceeds_the_bound(steps, share):
+def test_no_power_in_range_exceeds_the_bound(
+    steps: list[tuple[float, float]],
+    share: float,
+) -> None:
     powers = PowerRange(limit=1000, sure=1)
     for _, watts in steps:
         powers.see(watts)
@@ -29,7 +31,7 @@ def test_no_power_within_the_range_exceeds_the_bound(steps, share):
     assert abs(head - share * total) <= powers.between(total, span, share) + 1e-6
 
 
-def test_an_extreme_that_was_seen_but_once_is_no_bound():
+def test_an_extreme_that_was_seen_but_once_is_no_bound() -> None:
     powers = PowerRange(limit=1000, sure=2)
     for watts in (100, 101, 250):
         powers.see(watts)
@@ -39,109 +41,101 @@ def test_an_extreme_that_was_seen_but_once_is_no_bound():
     assert powers.high == pytest.approx(1.02 * 251)
 
 
-class Counter:
-    """100 W, ticking every 50 ms."""
-
-    def __init__(self, start_mj=10**9):
-        self.zero, self.start, self.add = time.monotonic(), start_mj, 0
-
-    def __call__(self):
-        ticks = int((time.monotonic() - self.zero) / 0.05)
-        return self.start + self.add + ticks * 5000
-
-
-def part(watch, times=None):
-    at = time.monotonic()
-    if times is not None:
-        times.append(at)
-    watch.post(at)
-    return watch.part(at, time.monotonic() + 1.0)
+FAULT = """
+sim.start({fault})
+meter = HostMeter([0])
+time.sleep(max(0.0, sim.epoch + 1.8 - time.monotonic()))
+a = meter.read()
+time.sleep(max(0.0, sim.epoch + 3.5 - time.monotonic()))
+b = meter.read()
+time.sleep(0.3)
+c = meter.read()
+print(json.dumps([show(a), show(b, a), show(c, b), show(c)]))
+meter.close()
+"""
 
 
-@pytest.mark.parametrize("leap", [-(10**6), -(10**8), 10**12])
-def test_a_glitch_of_the_counter_is_a_loss_and_never_an_invention(leap):
-    counter = Counter()
-    watch = CounterWatch("test", counter, lambda: 100.0, limit=300.0)
-    first = part(watch)
-    time.sleep(0.7)
-    before = part(watch)
-    counter.add = leap
-    time.sleep(0.3)
-    times = []
-    after = part(watch, times)
-    time.sleep(0.3)
-    last = part(watch, times)
-    watch.close(time.monotonic() + 1)
-    assert (before - first).losses == 0
-    assert after.losses == 1
-    assert after.reason
-    assert 0 <= after.energy_uj - before.energy_uj <= 500e6
-    assert (last - after).losses == 0
-    assert (last - after).energy_j == pytest.approx(100 * (times[1] - times[0]), abs=6)
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("lost_at=2.8", "lost"),
+        ("denied_at=2.8", "Permissions"),
+        ("reset_at=2.8", "backwards"),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("counter", [True, False])
+def test_a_fault_leaves_a_lower_bound(fault: str, reason: str, counter: bool) -> None:
+    """What was counted before a fault is kept."""
+    if not counter and "reset" in fault:
+        return  # there is nothing to reset
+    sim = SimDriver(SimDevice(counter=counter))
+    before, during, after, total = map(only, ask(sim, FAULT.format(fault=fault)))
+    assert near(before)
+    assert not before["lower_bound"]
+    assert during["lower_bound"] == total["lower_bound"] == bool(fault)
+    assert reason in total["reason"]
+    assert all(part["settled"] for part in (before, during, after, total))
+    assert total["uj"] >= before["uj"] > 0
+    assert total["energy"] <= total["truth"] + total["error"]
+    if not fault:
+        assert near(during)
+        assert total["reason"] == ""
+    if "reset" in fault:
+        assert not after["lower_bound"]
+        assert near(after)
+        assert total["energy"] > 0.7 * total["truth"]
 
 
-def test_an_error_that_passes_is_a_loss_of_one_window():
-    counter, broken = Counter(), [False]
-
-    def read():
-        if broken[0]:
-            raise OSError("not now")
-        return counter()
-
-    watch, times = CounterWatch("test", read, None, limit=300.0), []
-    first = part(watch, times)
-    time.sleep(0.7)
-    broken[0] = True
-    during = part(watch)
-    time.sleep(3)
-    broken[0] = False
-    after = part(watch, times)
-    watch.close(time.monotonic() + 1)
-    assert during.settled
-    assert during.losses == 1
-    assert "not now" in during.reason
-    assert (after - first).losses == 1
-    assert (after - first).energy_j == pytest.approx(100 * (times[1] - times[0]), abs=25)  # the counter had gone on
-
-
-def test_a_counter_that_stands_still_is_no_energy_and_holds_nobody_up():
-    watch = CounterWatch("test", lambda: 5, lambda: 0.0, limit=300.0)
-    first = part(watch)
-    time.sleep(1.6)
-    last = part(watch)
-    watch.close(time.monotonic() + 1)
-    assert last.energy_uj == first.energy_uj == 0
-    assert last.settled
-
-
-def test_a_bug_in_reading_ends_the_watch_but_nothing_else():
-    watch = CounterWatch("test", lambda: "x", None, limit=300.0)
-    found = part(watch)
-    assert found.quality is Quality.UNAVAILABLE
-    assert found.energy_uj is None
-    assert part(watch).settled
-    watch.close(time.monotonic() + 1)
+@pytest.mark.alone
+@pytest.mark.parametrize("counter", [True, False])
+def test_a_driver_that_hangs_holds_nobody_up(counter: bool) -> None:
+    script = """
+sim.start(hang_at=2.0, hang_s=3.0)
+meter = HostMeter([0])
+time.sleep(1.7)
+a = meter.read()
+time.sleep(max(0.0, sim.epoch + 2.3 - time.monotonic()))
+took, readings = [], []
+for wait in (False, True, False):
+    begun = time.perf_counter()
+    readings.append(meter.read(wait=wait))
+    took.append(time.perf_counter() - begun)
+    time.sleep(0.2)
+hung = [only for r in readings for only in show(r).values()]
+time.sleep(max(0.0, sim.epoch + 5.5 - time.monotonic()))
+late = meter.read()
+settled = [meter.settle(r) for r in readings]
+print(json.dumps({"took": took, "hung": hung, "late": show(late), "settled": [show(r) for r in settled]}))
+"""
+    found = ask(SimDriver(SimDevice(counter=counter)), script)
+    assert max(found["took"]) < 1.0
+    assert all(part["lower_bound"] and not part["settled"] for part in found["hung"])
+    assert all(0 < part["energy"] <= part["truth"] + part["error"] for part in found["hung"])
+    late, settled = only(found["late"]), [only(part) for part in found["settled"]]
+    assert late["lower_bound"] != counter  # a counter goes on counting meanwhile
+    assert [part["uj"] for part in settled] == sorted(part["uj"] for part in settled)
+    if counter:
+        assert near(late)
+        assert all(near(part) and part["settled"] and not part["lower_bound"] for part in settled)
+    else:
+        assert late["energy"] < late["truth"]
 
 
-def test_power_readings_that_stop_for_a_while_are_not_made_up():
-    broken = [False]
-
-    def read():
-        if broken[0]:
-            raise OSError("not now")
-        return 100.0
-
-    watch = PowerWatch("test", read, limit=300.0)
-    first = part(watch)
-    time.sleep(2)
-    times = []
-    before = part(watch, times)
-    broken[0] = True
-    time.sleep(2)
-    broken[0] = False
-    time.sleep(0.3)
-    after = part(watch, times)
-    watch.close(time.monotonic() + 1)
-    assert (before - first).losses == 0
-    assert (after - before).losses == 1
-    assert (after - before).energy_j < 100 * (times[1] - times[0]) - 150
+@pytest.mark.alone
+def test_closing_while_the_driver_hangs_takes_no_longer() -> None:
+    script = """
+sim.start(hang_at=1.0, hang_s=30.0)
+meter = HostMeter([0])
+time.sleep(1.2)
+begun = time.perf_counter()
+reading = meter.read(wait=False)
+meter.close()
+took = time.perf_counter() - begun
+print(json.dumps({"took": took, "part": show(meter.settle(reading))}))
+"""
+    found = ask(SimDriver(), script)
+    assert found["took"] < 1.0
+    assert only(found["part"])["settled"]
+    assert only(found["part"])["lower_bound"]

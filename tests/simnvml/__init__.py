@@ -26,6 +26,7 @@ import time
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 NEVER = math.inf
@@ -156,7 +157,7 @@ class SimDriver:
             raise AssertionError(f"the script ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
-    def ask(self, script: str, timeout: float = 120.0) -> dict:
+    def ask(self, script: str, timeout: float = 120.0) -> Any:
         """Run a script, and parse what it prints last as JSON."""
         return json.loads(self.run(script, timeout).stdout.strip().splitlines()[-1])
 

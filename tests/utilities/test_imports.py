@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lightning_pepr.utilities.imports import folder_of, is_installed, missing, require
+from lightning_pepr.utilities.imports import is_installed, missing, package_file, require
 
 
 def test_what_is_there_is_imported() -> None:
     assert require("json", "cli", "reading") is json
     assert is_installed("json")
-    assert folder_of("json") == Path(json.__file__).parent
+    assert package_file("json") == Path(json.__file__).parent
 
 
 def test_what_is_missing_names_the_line_that_installs_it() -> None:
@@ -22,7 +22,7 @@ def test_what_is_missing_names_the_line_that_installs_it() -> None:
         require("nowhere.at.all", "cli", "reading")
     assert str(missing("nowhere", "cli", "reading")) == "reading needs nowhere: pip install 'lightning-pepr[cli]'"
     assert not is_installed("nowhere")
-    assert folder_of("nowhere") is None
+    assert package_file("nowhere") is None
 
 
 def test_what_a_package_itself_misses_is_not_said_of_the_package(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 
-from benchmarks.stopping import (
+from benchmarks.stopping import MODELS, draws, least, replay, traces_of_paper
+from benchmarks.stopping_rules import (
     CHOSEN,
     FAMILIES,
-    MODELS,
     PLAIN,
     SPACE,
     Rule,
@@ -25,18 +26,14 @@ from benchmarks.stopping import (
     by_score,
     by_share,
     by_smooth_score,
-    draws,
-    least,
-    replay,
-    traces_of_paper,
 )
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback
 from lightning_pepr.cost import Cost
 from lightning_pepr.record import CostEntry, Epoch, RunRecord
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import PAPER, ROOT
 from tests.helpers.training import Worker, WorkMeter, trainer
 
-PAPER = ROOT.parent / "shared" / "paper" / "results_131x8.csv"
+TABLE = PAPER / "results_131x8.csv"
 P = (0.5, 0.7, 0.65, 0.72, 0.71, 0.725, 0.72, 0.71, 0.73, 0.73, 0.72, 0.7)
 BASELINE = 0.4
 
@@ -71,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Trace:
     ],
 )
 def test_a_rule_ends_where_early_stopping_does(
-    tmp_path: Path, whole: Trace, rule: Rule, low: float, width: float, options: dict[str, object]
+    tmp_path: Path, whole: Trace, rule: Rule, low: float, width: float, options: dict[str, Any]
 ) -> None:
     begin = low * whole.high
     space = ModelSpace({"energy_kwh": (begin, begin + width * (whole.high - begin))})
@@ -123,9 +120,9 @@ def test_models_are_drawn_with_all_their_settings() -> None:
     assert each.mean(axis=0) == pytest.approx(np.ones(4), abs=0.1)
 
 
-@pytest.mark.skipif(not PAPER.exists(), reason="the paper's table is not beside the repository")
+@pytest.mark.skipif(not TABLE.exists(), reason="the paper's table is not beside the repository")
 def test_what_the_documentation_says_of_the_papers_curves() -> None:
-    runs = traces_of_paper(PAPER)
+    runs = traces_of_paper(TABLE)
     assert len(runs) == 4 * 131
     out = replay(runs, [by_monitor(2, 0.01), by_score(3, 0.1, budget=True)])
     assert out.saved()[:, 0] == pytest.approx([0.53, 0.60], abs=0.005)
@@ -148,14 +145,14 @@ def test_table_and_figure_of_a_folder_of_records(tmp_path: Path) -> None:
         run.costs = {"energy_kwh": CostEntry(float(costs[-1]), 0.0, "counter")}
         run.save(tmp_path / name / f"seed{seed}" / model / "version_0" / "pepr.json")
 
-    def told(*arguments: str) -> str:
+    def printed(*arguments: str) -> str:
         command = [sys.executable, "-m", "benchmarks.stopping", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
-    text = told("table", str(tmp_path))
+    text = printed("table", str(tmp_path))
     assert text.startswith("lidc: 10 runs; digits: 10 runs")
     assert all(f"| {words} | " in text for words in (*CHOSEN, *FAMILIES))
-    told("figure", str(tmp_path), "-o", str(tmp_path / "stopping.png"))
+    printed("figure", str(tmp_path), "-o", str(tmp_path / "stopping.png"))
     assert (tmp_path / "stopping.png").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""The figures that the meters are to reach, on a square wave of 70 to 320 W; see `accuracy.py`."""
+"""The figures that the meters are to reach, on a square wave of 70 to 320 W; see `benchmarks/meter_accuracy.py`."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +19,7 @@ BOUNDS = {  # of the bias, the standard deviation, and the median of the stated 
 
 @pytest.mark.alone
 @pytest.mark.timeout(900)
-def test_windows_are_as_near_to_the_truth_as_they_say():
+def test_windows_are_as_near_to_the_truth_as_they_say() -> None:
     # In one test, so that the cases run side by side: nearly all of their time is waiting.
     with ThreadPoolExecutor(len(CASES)) as pool:
         found = dict(zip(CASES, pool.map(measure, CASES), strict=True))

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
 
-from tests.helpers.paths import ROOT
+from tests.helpers.benchmarks import tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-def tables(script: str) -> dict[str, dict[str, list[str]]]:
-    """Run a benchmark's quick mode, and parse its tables: by heading, and then by the first cell of each row."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{script}", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=850
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, dict[str, list[str]]] = {}
-    heading = ""
-    for line in done.stdout.splitlines():
-        if line.startswith("### "):
-            heading = line[4:]
-        elif line.startswith("| "):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            found.setdefault(heading, {})[cells[0]] = cells[1:]
-    return found
 
 
 def peers() -> list[str]:
@@ -38,7 +19,7 @@ def peers() -> list[str]:
     return ["Zeus", "CodeCarbon, tasks", "carbontracker", "Lightning's DeviceStatsMonitor"]
 
 
-def test_energy_accuracy_compares_all_tools_in_every_table():
+def test_energy_accuracy_compares_all_tools_in_every_table() -> None:
     others = peers()
     found = tables("energy_accuracy")
     assert [heading.split(",")[0] for heading in found] == [
@@ -56,26 +37,26 @@ def test_energy_accuracy_compares_all_tools_in_every_table():
             assert rows["Lightning's DeviceStatsMonitor"][0].startswith("no energy")
 
 
-def test_overhead_compares_all_callbacks():
+def test_overhead_compares_all_callbacks() -> None:
     others = peers()
     found = tables("overhead")
     assert {"lightning-pepr, `PePRCallback`", *others} <= found["Callbacks"].keys()
     assert len(found["The meter between boundaries"]) == 1 + 1 + 3
 
 
-def test_rank_compares_with_a_loop_that_agrees():
+def test_rank_compares_with_a_loop_that_agrees() -> None:
     (rows,) = tables("rank").values()
     assert list(rows)[2:] == ["lightning-pepr", "pandas, group by group"]
 
 
-def test_audit_finds_nothing_where_nothing_is_wrong():
+def test_audit_finds_nothing_where_nothing_is_wrong() -> None:
     found, times = tables("audit").values()
     assert found["nothing"] == ["0.0%", "0.0%", "0.0%"]
     assert found["performance in percent"] == ["100.0%", "100.0%", "0.0%"]
     assert list(times) == ["runs", "---", "20,000"]
 
 
-def test_report_opens_pages_of_several_sizes():
+def test_report_opens_pages_of_several_sizes() -> None:
     from tests.helpers.browser import WITHOUT, find
 
     if find() is None:
