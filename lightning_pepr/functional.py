@@ -20,6 +20,9 @@ ArrayT = TypeVar("ArrayT")
 PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
+PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
+"""The values that are taken for a performance."""
+
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     """Min-max normalise a cost over a model space: R = (cost - low) / (high - low), floored at 0.
@@ -116,6 +119,12 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
         )
     gained = check_performance(performance) - baseline  # type: ignore[operator]
     return _clip(gained / (1.0 - baseline), 0.0, None)  # type: ignore[no-any-return]
+
+
+def is_performance(value: float) -> bool:
+    """Whether a value is in [0, 1], up to rounding."""
+    low, high = PERFORMANCE_RANGE
+    return low <= value <= high
 
 
 def check_performance(performance: ArrayT) -> ArrayT:

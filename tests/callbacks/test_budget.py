@@ -267,7 +267,7 @@ def test_a_resumed_run_that_has_nothing_left_is_not_trained(tmp_path: Path) -> N
 def test_stops_when_the_plan_is_foreseen_to_overrun(tmp_path: Path) -> None:
     run, record = fit(CostBudget(energy_kwh=20 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=50)
     assert 2 <= run.current_epoch <= 5, "none after the first epoch; then every epoch costs the same"
-    assert "is foreseen to take" in record.stopped
+    assert "is forecast to take" in record.stopped
     assert "% sure" in record.stopped
 
 
@@ -407,7 +407,7 @@ def test_without_a_meter_there_is_nothing_to_read(tmp_path: Path) -> None:
 def test_what_cannot_be_measured_cannot_be_limited(tmp_path: Path) -> None:
     module = Worker()
     meter = PePRCallback("val_acc", meter=WorkMeter(module), space=ModelSpace.budget(energy_kwh=1.0))
-    with pytest.raises(ValueError, match=r"limits carbon_g, which cannot be had: .*carbon_intensity"):
+    with pytest.raises(ValueError, match=r"limits carbon_g, but carbon_g cannot be measured: .*carbon_intensity"):
         trainer(CostBudget(carbon_g=1.0), meter, root=tmp_path).fit(module)
     assert module.work_uj == 0 or module.evaluations == 0
 

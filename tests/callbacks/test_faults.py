@@ -151,7 +151,9 @@ def test_a_driver_that_does_not_start() -> None:
 
 
 def test_who_monitors_what_cannot_be_measured_is_told_before_training() -> None:
-    with pytest.raises(AssertionError, match="EarlyStopping monitors 'pepr_e', but energy_kwh cannot be had: NVML"):
+    with pytest.raises(
+        AssertionError, match="EarlyStopping monitors 'pepr_e', but energy_kwh cannot be measured: NVML"
+    ):
         train(SimDriver(init_error=999))
 
 

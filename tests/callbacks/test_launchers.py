@@ -139,7 +139,7 @@ def test_every_argument_from_the_configuration(tmp_path: Path) -> None:
         "baseline": 0.1,
     }
     callback, record = launch("--config", str(configuration(tmp_path, ours(**arguments))))
-    assert [resource.name for resource in callback.named] == ["energy", "time"]
+    assert [resource.name for resource in callback.requested_resources] == ["energy", "time"]
     assert (record.test_monitor, record.baseline) == ("test_auroc", 0.1)
     assert record.carbon == {"g_per_kwh": 151.0, "pue": 1.2, "source": "given"}
     joules = record.costs["energy_kwh"].value * 3.6e6
@@ -157,7 +157,7 @@ def test_a_budget_from_the_configuration(tmp_path: Path) -> None:
     assert record.stopped.startswith("CostBudget ends the training after epoch 0: ")
     _, larger = launch("--config", str(path), "--trainer.callbacks.time_s=1e6")
     assert len(larger.epochs) == 5
-    saved = (Path(callback._target or "").parent / "config.yaml").read_text()
+    saved = (Path(callback._run.writer.target or "").parent / "config.yaml").read_text()
     assert "lightning_pepr.CostBudget" in saved
 
 

@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord
-from lightning_pepr.callbacks._loggers import CURVE, score_curve
+from lightning_pepr.callbacks._tensorboard import CURVE, score_curve
 from tests.helpers import servers
 from tests.helpers.training import Worker, WorkMeter, trainer
 

@@ -151,9 +151,9 @@ def test_baseline_is_scored_above(tmp_path: Path) -> None:
     ],
 )
 def test_batch_size(batch: Any, size: int | None) -> None:
-    from lightning_pepr.callbacks.pepr import _batch_size
+    from lightning_pepr.callbacks._batches import batch_size
 
-    found = _batch_size(batch)
+    found = batch_size(batch)
     assert found == size or (batch == ["a", "b"] and found == 1)  # Lightning takes a text's length
 
 
@@ -229,9 +229,11 @@ def test_only_the_resources_that_are_named_are_logged_and_all_are_recorded(tmp_p
 
 
 def test_a_resource_that_is_named_and_cannot_be_had_is_one_warning(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="carbon_g was asked for but cannot be had: .*carbon_intensity") as caught:
+    with pytest.warns(
+        UserWarning, match="carbon was requested, but carbon_g cannot be measured: .*carbon_intensity"
+    ) as caught:
         fit(Worker(), tmp_path, space=None, resources=["carbon", "energy"])
-    assert len([w for w in caught if "carbon_g was asked for" in str(w.message)]) == 1
+    assert len([w for w in caught if "carbon was requested" in str(w.message)]) == 1
 
 
 def test_fast_dev_run_leaves_nothing(tmp_path: Path) -> None:
@@ -428,7 +430,7 @@ def test_an_exception_keeps_what_was_measured_and_closes_the_meter(tmp_path: Pat
     assert len(run.epochs) == 1
     assert run.costs["energy_kwh"].value > run.epochs[0].cost.energy_kwh
     assert not run.costs["energy_kwh"].lower_bound, "nothing was lost on one rank"
-    assert not callback._tracker.is_open
+    assert not callback._run.tracker.is_open
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
@@ -537,7 +539,7 @@ def test_a_monitored_score_that_the_space_does_not_have(tmp_path: Path) -> None:
 
 
 def test_a_monitored_score_whose_cost_cannot_be_had(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"monitors 'pepr_c', but carbon_g cannot be had: .*carbon_intensity"):
+    with pytest.raises(ValueError, match=r"monitors 'pepr_c', but carbon_g cannot be measured: .*carbon_intensity"):
         fit(Worker(), tmp_path, EarlyStopping("pepr_c", mode="max"), space=ModelSpace.budget(carbon_g=1.0))
 
 
@@ -608,10 +610,10 @@ def test_lazy_parameters_are_none_never_0(tmp_path: Path) -> None:
             super().__init__()
             self.layer = torch.nn.LazyLinear(1)
 
-    from lightning_pepr.callbacks.pepr import _trainable
+    from lightning_pepr.callbacks._model import trainable_parameters
 
-    assert _trainable(Lazy()) is None
-    assert _trainable(Worker()) == 3
+    assert trainable_parameters(Lazy()) is None
+    assert trainable_parameters(Worker()) == 3
 
 
 def test_loggers_without_a_log_dir_get_the_record_where_checkpoints_go(tmp_path: Path) -> None:
