@@ -57,6 +57,6 @@ for budget in (
     run = pepr.run
     print(f"\n{run.stopped}")
     print(f"{len(run.epochs)} epochs, {run.cost.energy_kwh / joules:.1f} J, val_acc {run.performance:.3f}")
-    told = run.epochs[1].forecasts["energy_kwh"]
-    low, high = told["low"] / joules, told["high"] / joules
-    print(f"after epoch 1 all {trainer.max_epochs} epochs were foreseen to take {low:.0f} to {high:.0f} J")
+    forecast = run.epochs[1].forecasts["energy_kwh"]
+    low, high = forecast["low"] / joules, forecast["high"] / joules
+    print(f"after epoch 1 all {trainer.max_epochs} epochs were forecast to take {low:.0f} to {high:.0f} J")

@@ -8,37 +8,19 @@ import logging
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback, RunRecord
-from lightning_pepr.forecast import forecast
 from lightning_pepr.meters import Part, Quality, Reading
+from tests.helpers.budgets import EPOCH_KWH, fit, step_of
 from tests.helpers.paths import ROOT
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
-
-EPOCH_KWH = (4 * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
-
-
-def fit(
-    budget: CostBudget, root: Path, *others: Any, ckpt_path: Path | None = None, **kwargs: Any
-) -> tuple[Trainer, RunRecord]:
-    module = Worker()
-    meter = PePRCallback("val_acc", meter=WorkMeter(module), **kwargs.pop("meter", {}))
-    run = trainer(budget, meter, *others, root=root, **{"max_epochs": 10, **kwargs})
-    run.fit(module, ckpt_path=ckpt_path)
-    return run, RunRecord.load(root if not run.loggers else run.log_dir)
-
-
-def step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True)["global_step"])
 
 
 @pytest.mark.parametrize(("epochs", "stops_after"), [(0.5, 1), (2.0, 2), (2.5, 3), (8.5, 9)])
@@ -264,24 +246,6 @@ def test_a_resumed_run_that_has_nothing_left_is_not_trained(tmp_path: Path) -> N
     assert "CostBudget ends" in record.stopped
 
 
-def test_stops_when_the_plan_is_foreseen_to_overrun(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=20 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=50)
-    assert 2 <= run.current_epoch <= 5, "none after the first epoch; then every epoch costs the same"
-    assert "is forecast to take" in record.stopped
-    assert "% sure" in record.stopped
-
-
-def test_goes_on_when_the_plan_is_foreseen_to_fit(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=9 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=8)
-    assert run.current_epoch == 8
-    assert record.stopped == ""
-
-
-def test_what_is_spent_counts_too_where_nothing_can_be_foreseen(tmp_path: Path) -> None:
-    run, _ = fit(CostBudget(energy_kwh=1.5 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=-1)
-    assert run.current_epoch == 2
-
-
 SCRIPT = """
 import json, os, sys, warnings
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -323,80 +287,6 @@ def test_all_ranks_stop_together(tmp_path: Path, every_n_steps: int | None) -> N
     assert one == other
     assert "CostBudget ends" in one[2]
     assert 0 < one[1] < 20
-
-
-def test_the_forecast_is_logged_and_recorded(tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path)
-    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, logger=logger, max_epochs=6)
-    with open(Path(logger.log_dir) / "metrics.csv", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["forecast_energy_kwh"]]
-    assert [int(row["step"]) for row in rows] == [7, 11, 15, 19, 23], "none after the first epoch"
-    assert float(rows[-1]["forecast_energy_kwh"]) == pytest.approx(6 * EPOCH_KWH)
-    assert "forecast_time_s" in run.callback_metrics
-    assert "forecast_carbon_g" not in run.callback_metrics, "it is not measured"
-    assert not record.epochs[0].forecasts
-    foreseen = record.epochs[2].forecasts["energy_kwh"]
-    assert foreseen["low"] <= 6 * EPOCH_KWH * (1 + 1e-9)
-    assert foreseen["high"] >= 6 * EPOCH_KWH * (1 - 1e-9)
-    assert 0 < foreseen["level"] < 1
-
-
-def test_the_forecast_follows_max_steps(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=None, max_steps=22)
-    assert run.global_step == 22
-    assert record.epochs[3].forecasts["energy_kwh"]["expected"] == pytest.approx(5.5 * EPOCH_KWH, rel=0.05)
-
-
-def test_after_a_resume_the_forecast_knows_the_epochs_before(tmp_path: Path) -> None:
-    saving = ModelCheckpoint(tmp_path / "ckpt", save_last=True)
-    fit(CostBudget(energy_kwh=1.0), tmp_path / "a", saving, max_epochs=4, enable_checkpointing=True)
-    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path / "b", ckpt_path=tmp_path / "ckpt" / "last.ckpt", max_epochs=8)
-    assert [bool(epoch.forecasts) for epoch in record.epochs] == [False] + [True] * 7
-    told = record.epochs[4].forecasts["energy_kwh"]
-    assert told["expected"] == pytest.approx(8 * EPOCH_KWH)
-    assert told["high"] < 8.5 * EPOCH_KWH, "by five epochs that are alike"
-
-
-def test_validation_in_every_second_epoch_is_known_to_be_dearer(tmp_path: Path) -> None:
-    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=9, check_val_every_n_epoch=2)
-    train, validate = 4 * TRAIN_UJ / 3.6e12, 3 * VALIDATE_UJ / 3.6e12
-    spent = [train * (n + 1) + validate * ((n + 1) // 2) for n in range(5)]
-    told = forecast(spent, 9, period=2)
-    assert told is not None
-    assert record.epochs[4].forecasts["energy_kwh"] == pytest.approx(told._asdict())
-
-
-def test_several_validations_in_an_epoch_are_one_epoch(tmp_path: Path) -> None:
-    """The last one ends before the epoch does: what is trained after it counts, too."""
-    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=5, val_check_interval=3)
-    assert [bool(epoch.forecasts) for epoch in record.epochs] == [False, True, True, True, True]
-    assert record.epochs[4].forecasts["energy_kwh"]["expected"] == pytest.approx(5 * EPOCH_KWH)
-    assert record.epochs[2].forecasts["energy_kwh"]["expected"] == pytest.approx(5 * EPOCH_KWH)
-
-
-def test_a_forecast_needs_an_end(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=3.5 * EPOCH_KWH), tmp_path, max_epochs=-1)
-    assert run.current_epoch == 4
-    assert not any(epoch.forecasts for epoch in record.epochs)
-
-
-def test_a_limit_of_time_is_an_end(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=-1, max_time=timedelta(seconds=1))
-    assert run.current_epoch > 2
-    assert [bool(epoch.forecasts) for epoch in record.epochs[:3]] == [False, True, True]
-
-
-def test_forecasts_do_not_need_a_budget_and_follow_resources(tmp_path: Path) -> None:
-    module = Worker()
-    meter = PePRCallback("val_acc", meter=WorkMeter(module), resources=["energy"], carbon_intensity=151.0)
-    run = trainer(meter, root=tmp_path, max_epochs=3)
-    run.fit(module)
-    assert {key for key in run.callback_metrics if key.startswith("forecast")} == {"forecast_energy_kwh"}
-    assert meter.run is not None
-    assert set(meter.run.epochs[-1].forecasts) == {"energy_kwh", "carbon_g", "time_s"}
-
-
-# What is refused ------------------------------------------------------------------------------------------------------
 
 
 def test_without_a_meter_there_is_nothing_to_read(tmp_path: Path) -> None:
