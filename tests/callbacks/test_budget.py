@@ -24,7 +24,7 @@ from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, tra
 
 
 @pytest.mark.parametrize(("epochs", "stops_after"), [(0.5, 1), (2.0, 2), (2.5, 3), (8.5, 9)])
-def test_ends_with_the_epoch_in_which_the_limit_is_met(tmp_path: Path, epochs: float, stops_after: int) -> None:
+def test_ends_with_the_epoch_of_the_limit(tmp_path: Path, epochs: float, stops_after: int) -> None:
     run, record = fit(CostBudget(energy_kwh=epochs * EPOCH_KWH), tmp_path)
     assert run.current_epoch == stops_after
     assert run.global_step == 4 * stops_after
@@ -35,7 +35,7 @@ def test_ends_with_the_epoch_in_which_the_limit_is_met(tmp_path: Path, epochs: f
 
 
 @pytest.mark.parametrize("epochs", [9.5, 10.0, 11.0])
-def test_a_run_that_reaches_its_plan_was_not_ended_by_its_budget(tmp_path: Path, epochs: float) -> None:
+def test_a_run_that_reaches_its_plan_is_not_stopped(tmp_path: Path, epochs: float) -> None:
     run, record = fit(CostBudget(energy_kwh=epochs * EPOCH_KWH), tmp_path)
     assert run.current_epoch == 10
     assert record.stopped == ""
@@ -135,7 +135,7 @@ def test_a_limit_that_is_met_before_min_epochs_is_a_warning_once(tmp_path: Path)
 
 
 @pytest.mark.parametrize("options", [{"min_epochs": 3}, {"min_steps": 10}])
-def test_what_the_trainer_asks_for_is_trained(tmp_path: Path, options: dict[str, int]) -> None:
+def test_what_the_trainer_asks_for_is_trained(tmp_path: Path, options: dict[str, Any]) -> None:
     run, record = fit(CostBudget(energy_kwh=1e-9), tmp_path, **options)
     assert run.global_step == 12
     assert "after epoch 2" in record.stopped
@@ -198,8 +198,8 @@ def test_not_before_min_epochs(tmp_path: Path, every_n_steps: int | None) -> Non
 
 
 def test_of_several_limits_the_one_that_is_met_is_named(tmp_path: Path) -> None:
-    limits = {"energy_kwh": 1e6, "carbon_g": 151 * 1.5 * EPOCH_KWH, "time_s": 1e6}
-    run, record = fit(CostBudget(**limits), tmp_path, meter={"carbon_intensity": 151.0})
+    budget = CostBudget(energy_kwh=1e6, carbon_g=151 * 1.5 * EPOCH_KWH, time_s=1e6)
+    run, record = fit(budget, tmp_path, meter={"carbon_intensity": 151.0})
     assert run.current_epoch == 2
     assert "g CO2e are emitted" in record.stopped
 

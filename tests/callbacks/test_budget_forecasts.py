@@ -16,20 +16,20 @@ from tests.helpers.budgets import EPOCH_KWH, fit
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 
-def test_stops_when_the_plan_is_foreseen_to_overrun(tmp_path: Path) -> None:
+def test_stops_when_the_plan_is_forecast_to_overrun(tmp_path: Path) -> None:
     run, record = fit(CostBudget(energy_kwh=20 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=50)
     assert 2 <= run.current_epoch <= 5, "none after the first epoch; then every epoch costs the same"
     assert "is forecast to take" in record.stopped
     assert "% sure" in record.stopped
 
 
-def test_goes_on_when_the_plan_is_foreseen_to_fit(tmp_path: Path) -> None:
+def test_goes_on_when_the_plan_is_forecast_to_fit(tmp_path: Path) -> None:
     run, record = fit(CostBudget(energy_kwh=9 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=8)
     assert run.current_epoch == 8
     assert record.stopped == ""
 
 
-def test_what_is_spent_counts_too_where_nothing_can_be_foreseen(tmp_path: Path) -> None:
+def test_what_is_spent_counts_too_where_there_is_no_forecast(tmp_path: Path) -> None:
     run, _ = fit(CostBudget(energy_kwh=1.5 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=-1)
     assert run.current_epoch == 2
 
@@ -66,7 +66,7 @@ def test_after_a_resume_the_forecast_knows_the_epochs_before(tmp_path: Path) -> 
     assert told["high"] < 8.5 * EPOCH_KWH, "by five epochs that are alike"
 
 
-def test_validation_in_every_second_epoch_is_known_to_be_dearer(tmp_path: Path) -> None:
+def test_epochs_with_validation_are_known_to_be_more_expensive(tmp_path: Path) -> None:
     _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=9, check_val_every_n_epoch=2)
     train, validate = 4 * TRAIN_UJ / 3.6e12, 3 * VALIDATE_UJ / 3.6e12
     spent = [train * (n + 1) + validate * ((n + 1) // 2) for n in range(5)]

@@ -27,7 +27,7 @@ from tests.helpers.training import Worker
         ("acc", "acc"),
     ],
 )
-def test_the_test_performance_has_the_key_that_goes_with_the_monitor(monitor: str, key: str) -> None:
+def test_the_key_in_testing_goes_with_the_monitor(monitor: str, key: str) -> None:
     assert PePRCallback(monitor).test_key == key
 
 
@@ -67,7 +67,7 @@ def test_a_monitored_score_that_the_space_does_not_have(tmp_path: Path) -> None:
         fit(Worker(), tmp_path, EarlyStopping("pepr_m", mode="max"))
 
 
-def test_a_monitored_score_whose_cost_cannot_be_had(tmp_path: Path) -> None:
+def test_a_monitored_score_whose_cost_cannot_be_measured(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"monitors 'pepr_c', but carbon_g cannot be measured: .*carbon_intensity"):
         fit(Worker(), tmp_path, EarlyStopping("pepr_c", mode="max"), space=ModelSpace.budget(carbon_g=1.0))
 

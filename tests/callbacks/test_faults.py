@@ -67,7 +67,7 @@ print(json.dumps({
 
 
 def train(
-    sim: SimDriver, cuts: tuple[float, ...] = (), others: str = "", watched: bool = True, **faults: float
+    sim: SimDriver, cuts: tuple[float, ...] = (), others: str = "", watched: bool = True, **faults: Any
 ) -> dict[str, Any]:
     """Train against the simulation; faults come that many seconds after the fit begins."""
     script = SCRIPT.replace("SIM_START", f"sim.start(**{faults!r})").replace("CUTS", repr(list(cuts)))
@@ -102,7 +102,7 @@ def test_the_control_without_a_fault() -> None:
         ({"reset_at": 1.3}, "backwards"),
     ],
 )
-def test_a_board_that_fails_in_the_middle(faults: dict[str, float], reason: str) -> None:
+def test_a_board_that_fails_in_the_middle(faults: dict[str, Any], reason: str) -> None:
     found = train(SimDriver(), cuts=(1.3,), **faults)
     assert found["energy"]["lower_bound"]
     assert reason.lower() in found["energy"]["reason"].lower()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord, pepr
-from tests.helpers.fits import EPOCH_UJ, SPACE, fit
+from tests.helpers.fits import EPOCH_UJ, SPACE, fit, record_of
 from tests.helpers.training import Worker, WorkMeter, trainer
 
 
@@ -41,7 +41,7 @@ def test_a_training_metric_of_single_steps_is_scored_each_epoch(tmp_path: Path) 
     assert callback.run.val_samples is None, "it is of no validation"
 
 
-def test_a_resource_that_is_named_and_cannot_be_had_is_one_warning(tmp_path: Path) -> None:
+def test_a_requested_resource_that_cannot_be_measured_is_one_warning(tmp_path: Path) -> None:
     with pytest.warns(
         UserWarning, match="carbon was requested, but carbon_g cannot be measured: .*carbon_intensity"
     ) as caught:
@@ -80,6 +80,6 @@ def test_rounding_just_outside_is_clipped(tmp_path: Path) -> None:
 def test_low_equal_to_high_warns_once(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        run = fit(Worker(), tmp_path, space=ModelSpace({"energy": (1.0, 1.0)})).run
+        run = record_of(fit(Worker(), tmp_path, space=ModelSpace({"energy": (1.0, 1.0)})))
     assert [e.scores["pepr_e"] for e in run.epochs] == [0.25, 0.5, 0.625]
     assert len([w for w in caught if "R is 0 for every cost" in str(w.message)]) == 1

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_pepr import PePRCallback
 from tests.helpers.counting import SPACE, Counting, fit
+from tests.helpers.fits import record_of
 from tests.helpers.training import VALIDATE_UJ, WorkMeter, trainer
 
 
@@ -47,8 +48,8 @@ def test_a_key_of_several_loaders_does_not_tell_of_how_many_samples_it_is(tmp_pa
     module = Together()
     callback = PePRCallback("val_both", space=SPACE, meter=WorkMeter(module))
     trainer(callback, root=tmp_path).fit(module)
-    assert callback.run.performance == 0.5
-    assert callback.run.val_samples is None
+    assert record_of(callback).performance == 0.5
+    assert record_of(callback).val_samples is None
 
 
 def test_several_validation_loaders_and_a_key_without_the_index(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_several_validation_loaders_and_a_key_without_the_index(tmp_path: Path) 
         trainer(PePRCallback("val_acc", space=SPACE), root=tmp_path).fit(module)
 
 
-class Stream(IterableDataset):
+class Stream(IterableDataset[torch.Tensor]):
     """Samples without a length; without an end, if `length` is None."""
 
     def __init__(self, length: int | None) -> None:
@@ -75,7 +76,7 @@ class Streaming(Counting):
     def work_on(self, batch: Any) -> torch.Tensor:
         return super().work_on([batch])
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(Stream(self.length), batch_size=4)
 
 
@@ -112,12 +113,12 @@ class Paired(Counting):
     def work_on(self, batch: Any) -> torch.Tensor:
         return super().work_on(batch["short"] or batch["long"])
 
-    def train_dataloader(self) -> CombinedLoader:
+    def train_dataloader(self) -> Any:
         short, long = (DataLoader(TensorDataset(torch.randn(n, 2)), batch_size=4) for n in (6, 14))
         return CombinedLoader({"short": short, "long": long}, self.mode)
 
 
 @pytest.mark.parametrize(("mode", "samples"), [("min_size", 6), ("max_size_cycle", 12), ("max_size", 12)])
-def test_of_several_training_loaders_the_first_that_has_samples_counts(tmp_path: Path, mode: str, samples: int) -> None:
+def test_the_first_of_several_loaders_counts(tmp_path: Path, mode: str, samples: int) -> None:
     _, record = fit(Paired(mode), tmp_path)
     assert record.costs["data_samples"].value == 3 * samples

@@ -38,7 +38,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "kind", ["csv", "tensorboard", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("mlflow", "wandb"))]
 )
 @pytest.mark.usefixtures("offline")
-def test_scores_are_at_the_steps_of_the_users_metric_once_each(kind: str, schedule: str, tmp_path: Path) -> None:
+def test_scores_are_at_the_steps_of_the_metric(kind: str, schedule: str, tmp_path: Path) -> None:
     options = {"monitor": "val_acc", **SCHEDULES[schedule]}
     logger = MAKE[kind](tmp_path)
     module = TrainingOnly() if options["monitor"] == "train_acc" else Worker()
@@ -65,7 +65,7 @@ def test_scores_are_at_the_steps_of_the_users_metric_once_each(kind: str, schedu
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("offline")
-def test_several_loggers_at_once_are_told_the_same(tmp_path: Path) -> None:
+def test_several_loggers_at_once_get_the_same(tmp_path: Path) -> None:
     loggers = [make(tmp_path) for make in MAKE.values()]
     run = fit(Tuned(), tmp_path, *loggers).run
     assert run is not None
@@ -82,7 +82,7 @@ def test_several_loggers_at_once_are_told_the_same(tmp_path: Path) -> None:
     assert [other.costs for other in records] == [run.costs] * 3
 
 
-def test_no_logger_is_needed_and_unknown_ones_are_left_alone(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_unknown_loggers_are_left_alone(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     class Other(Logger):
         name, version, experiment = "other", "0", None  # which has nothing that could be told
 
@@ -101,14 +101,15 @@ def test_no_logger_is_needed_and_unknown_ones_are_left_alone(tmp_path: Path, rec
 @pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_a_run_that_fails_leaves_its_record_too(tmp_path: Path) -> None:
-    loggers = [make_mlflow(tmp_path), make_wandb(tmp_path), TensorBoardLogger(tmp_path, "tb")]
+    mlflow = make_mlflow(tmp_path)
+    loggers = [mlflow, make_wandb(tmp_path), TensorBoardLogger(tmp_path, "tb")]
     with pytest.raises(RuntimeError, match="broken"):
         fit(Worker(fail_at=9, error=RuntimeError("broken")), tmp_path, *loggers)
     (file,) = tmp_path.glob("wandb/offline-run-*/files/pepr.json")
     (artifact,) = tmp_path.glob("artifacts/*/artifacts/pepr.json")
     for record in (RunRecord.load(file), RunRecord.load(artifact)):
         assert (record.status, len(record.epochs)) == ("failed", 2)
-    tags = loggers[0].experiment.get_run(loggers[0].run_id).data.tags
+    tags = mlflow.experiment.get_run(mlflow.run_id).data.tags
     assert tags["pepr.status"] == "failed"
     assert "wandb" in sys.modules
 
@@ -124,6 +125,6 @@ def test_without_a_record_there_is_none_anywhere(tmp_path: Path) -> None:
     assert tags["pepr.model"] == "Worker"
 
 
-def test_fast_dev_run_tells_loggers_nothing(tmp_path: Path) -> None:
+def test_fast_dev_run_leaves_nothing_in_loggers(tmp_path: Path) -> None:
     fit(Worker(), tmp_path, TensorBoardLogger(tmp_path, "tb"), fast_dev_run=True)
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from tests.helpers.fits import fit
+from lightning_pepr.callbacks._model import trainable_parameters
+from tests.helpers.fits import fit, record_of
 from tests.helpers.training import Worker
 
 
@@ -19,7 +20,7 @@ def test_a_model_is_called_by_its_name_its_hyperparameter_or_its_class(tmp_path:
             super().__init__()
             self.save_hyperparameters()
 
-    names = [fit(m, tmp_path, max_epochs=1).run.model for m in (Named(), WithHparams("vgg11"), Worker())]
+    names = [record_of(fit(m, tmp_path, max_epochs=1)).model for m in (Named(), WithHparams("vgg11"), Worker())]
     assert names == ["resnet18", "vgg11", "Worker"]
 
 
@@ -28,8 +29,6 @@ def test_lazy_parameters_are_none_never_0(tmp_path: Path) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.LazyLinear(1)
-
-    from lightning_pepr.callbacks._model import trainable_parameters
 
     assert trainable_parameters(Lazy()) is None
     assert trainable_parameters(Worker()) == 3

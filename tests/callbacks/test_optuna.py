@@ -60,7 +60,7 @@ def test_optuna_with_two_objectives_leaves_the_pareto_front(tmp_path: Path) -> N
         callback = PePRCallback("val_acc", meter=WorkMeter(module), record=False)
         run = trainer(callback, root=tmp_path, max_epochs=epochs)
         run.fit(module)
-        return run.callback_metrics["val_acc"].item(), callback.cost.energy_kwh
+        return run.callback_metrics["val_acc"].item(), callback.cost.energy_kwh or 0.0
 
     grid = {"epochs": [1, 2, 3, 4], "better": [0.0, 0.0625]}
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.GridSampler(grid, seed=1))

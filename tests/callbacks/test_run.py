@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from lightning_pepr import PePRCallback, RunRecord
-from tests.helpers.fits import EPOCH_UJ, SPACE, fit, uj
+from lightning_pepr.callbacks._lightning import callbacks_of
+from lightning_pepr.errors import PePRError
+from tests.helpers.fits import EPOCH_UJ, SPACE, fit, record_of, uj
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 
@@ -21,13 +24,13 @@ def test_fit_again_on_the_same_model_and_trainer_goes_on_counting(tmp_path: Path
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
     run = trainer(callback, root=tmp_path, max_epochs=1)
     run.fit(module)
-    first = callback.run.run_id
+    first = record_of(callback).run_id
     run.fit_loop.max_epochs = 3
     run.fit(module)
-    assert callback.run.run_id == first
+    assert record_of(callback).run_id == first
     assert uj(RunRecord.load(tmp_path)) == 3 * EPOCH_UJ
-    assert callback.run.costs["data_samples"].value == 3 * 14
-    assert [e.epoch for e in callback.run.epochs] == [0, 1, 2]
+    assert record_of(callback).costs["data_samples"].value == 3 * 14
+    assert [e.epoch for e in record_of(callback).epochs] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_a_checkpoint_loads_without_unpickling_classes(tmp_path: Path) -> None:
     checkpoint = ModelCheckpoint(tmp_path, filename="last")
     callback = fit(Worker(), tmp_path, checkpoint, enable_checkpointing=True)
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"][callback.state_key]
-    assert state["run_id"] == callback.run.run_id
+    assert state["run_id"] == record_of(callback).run_id
     assert len(state["epochs"]) == 3
 
 
@@ -89,8 +92,12 @@ def test_an_exception_keeps_what_was_measured_and_closes_the_meter(tmp_path: Pat
     run = RunRecord.load(tmp_path)
     assert (run.status, run.error) == ("failed", "ValueError: bad batch")
     assert len(run.epochs) == 1
-    assert run.costs["energy_kwh"].value > run.epochs[0].cost.energy_kwh
+    total, evaluated = run.costs["energy_kwh"].value, run.epochs[0].cost.energy_kwh
+    assert total is not None
+    assert evaluated is not None
+    assert total > evaluated
     assert not run.costs["energy_kwh"].lower_bound, "nothing was lost on one rank"
+    assert callback._run is not None
     assert not callback._run.tracker.is_open
 
 
@@ -117,3 +124,38 @@ def test_a_meter_that_raises_does_not_harm_training(tmp_path: Path) -> None:
     assert entry.value == EPOCH_UJ / 3.6e12, "what was measured until then"
     assert entry.lower_bound
     assert "OSError: the cable is out" in entry.reason
+
+
+def test_a_checkpoint_has_the_keys_that_older_ones_have_and_they_resume(tmp_path: Path) -> None:
+    """The first checkpoints had neither the ends of epochs nor forecasts."""
+    module = Worker()
+    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(callback, root=tmp_path / "a", max_epochs=2).fit(module)
+    state = callback.state_dict()
+    assert set(state) == {"run_id", "started", "epochs", "spent", "ends"}
+    assert set(state["spent"]) == {"stages", "total", "data_samples", "memory_gb", "names"}
+    del state["ends"]
+    for epoch in state["epochs"]:
+        del epoch["forecasts"]
+
+    class Resuming(PePRCallback):
+        def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.load_state_dict(state)  # as strategies do that restore after setup
+            super().on_fit_start(trainer, pl_module)
+
+    module = Worker()
+    resumed = Resuming("val_acc", space=SPACE, meter=WorkMeter(module))
+    trainer(resumed, root=tmp_path / "b", max_epochs=1).fit(module)
+    record = RunRecord.load(tmp_path / "b")
+    assert record.run_id == state["run_id"]
+    assert len(record.epochs) == 3
+    assert uj(record) == 3 * EPOCH_UJ
+
+
+def test_a_callback_that_comes_after_setup_says_so(tmp_path: Path) -> None:
+    class Late(Callback):
+        def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            callbacks_of(trainer).append(PePRCallback("val_acc"))
+
+    with pytest.raises(PePRError, match="added to a fit that had begun"):
+        trainer(Late(), root=tmp_path).fit(Worker())

@@ -84,7 +84,7 @@ def test_the_plan_may_be_in_steps_and_end_within_an_epoch() -> None:
 
 
 @pytest.mark.parametrize(("max_epochs", "epochs"), [(-1, 15), (12, 12)])
-def test_a_limit_of_time_lets_so_many_epochs_in_as_it_has_room_for(max_epochs: int, epochs: int) -> None:
+def test_a_limit_of_time_lets_so_many_epochs_in(max_epochs: int, epochs: int) -> None:
     """Five epochs of a minute are over, and ten minutes are left: the timer has not begun."""
     trainer = plan(max_epochs=max_epochs, max_time=timedelta(minutes=10))
     assert forecasts_of(trainer, ends())["energy_kwh"] == close(forecast(ENERGY, epochs, period=1))

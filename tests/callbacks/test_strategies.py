@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import (
 from lightning_pepr import PePRCallback, RunRecord
 from lightning_pepr.utilities.files import FILE_NAME
 from tests.helpers.counting import SPACE, UJ, Counting, check, fit
+from tests.helpers.fits import record_of
 from tests.helpers.paths import ROOT
 from tests.helpers.training import WorkMeter, trainer
 
@@ -29,7 +30,8 @@ def test_precision(tmp_path: Path, precision: Any) -> None:
     assert len(record.evaluations) == 3
     assert record.params == 3
     half = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
-    assert run.lightning_module.layer.weight.dtype is half.get(precision, torch.float32)
+    layer: Any = run.lightning_module.layer
+    assert layer.weight.dtype is half.get(precision, torch.float32)
     for key in ("pepr_e", "energy_kwh", "data_samples"):
         assert run.callback_metrics[key].dtype is torch.float64, "no cost loses digits to the model's precision"
     assert float(run.callback_metrics["data_samples"]) == 42
@@ -54,9 +56,9 @@ class Manual(Counting):
         super().__init__()
         self.automatic_optimization = False
 
-    def training_step(self, batch: Any, index: int) -> None:
+    def training_step(self, batch: Any, index: int) -> Any:
         loss = self.work_on(batch)
-        optimizer = self.optimizers()
+        optimizer: Any = self.optimizers()
         self.manual_backward(loss)
         if index % 2:
             optimizer.step()
@@ -71,9 +73,10 @@ class Adversarial(Counting):
         self.automatic_optimization = False
         self.other = torch.nn.Linear(2, 1)
 
-    def training_step(self, batch: Any, index: int) -> None:
+    def training_step(self, batch: Any, index: int) -> Any:
         loss = self.work_on(batch) + self.other(batch[0]).square().mean()
-        one, two = self.optimizers()
+        optimizers: Any = self.optimizers()
+        one, two = optimizers
         for optimizer in (one, two, two):
             optimizer.zero_grad()
             self.manual_backward(loss, retain_graph=True)
@@ -99,7 +102,7 @@ def test_several_optimisers(tmp_path: Path) -> None:
 
 def test_steps_that_are_skipped_have_cost_something(tmp_path: Path) -> None:
     class Skipping(Counting):
-        def training_step(self, batch: Any, index: int) -> torch.Tensor | None:
+        def training_step(self, batch: Any, index: int) -> Any:
             loss = self.work_on(batch)
             return None if index % 2 else loss
 
@@ -120,7 +123,7 @@ def test_a_batch_that_ends_the_epoch(tmp_path: Path) -> None:
 
 def test_weight_averaging_adds_an_epoch_that_counts(tmp_path: Path) -> None:
     module = Counting()
-    module.layer = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    module.layer = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))  # type: ignore[assignment]
     _, record = fit(module, tmp_path, StochasticWeightAveraging(0.1, swa_epoch_start=1))
     assert record.costs["data_samples"].value == 4 * 14, "Lightning goes over the data once more, for the averages"
 
@@ -156,11 +159,11 @@ def test_a_compiled_model(tmp_path: Path) -> None:
     run = trainer(callback, root=tmp_path)
     compiled: Any = torch.compile(module, backend="eager")
     run.fit(compiled)
-    first = callback.run.run_id
+    first = record_of(callback).run_id
     run.fit_loop.max_epochs = 4
     run.fit(compiled)
-    assert callback.run.run_id == first, "fit again goes on counting"
-    assert callback.run.model == "Counting"
+    assert record_of(callback).run_id == first, "fit again goes on counting"
+    assert record_of(callback).model == "Counting"
     check(module, RunRecord.load(tmp_path))
     assert module.samples == 4 * 14
 

@@ -49,7 +49,7 @@ def wait_for(ask: Callable[[], Any]) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("placeholder", [True, False], ids=["with hp_metric", "without"])
-def test_a_tensorboard_server_shows_scalars_the_curve_and_hyperparameters(placeholder: bool, tmp_path: Path) -> None:
+def test_a_server_shows_scalars_and_hyperparameters(placeholder: bool, tmp_path: Path) -> None:
     logs = tmp_path / "tb"
     runs = {}
     for name, lr in [("version_0", 0.125), ("version_1", 0.25)]:
@@ -100,7 +100,8 @@ def test_a_users_own_table_of_hyperparameters_stays(tmp_path: Path) -> None:
 
     class Own(Tuned):
         def on_train_start(self) -> None:
-            self.logger.log_hyperparams(self.hparams, {"hp/own": 0.5})
+            assert isinstance(self.logger, TensorBoardLogger)
+            self.logger.log_hyperparams(dict(self.hparams), {"hp/own": 0.5})
 
     logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
     fit(Own(), tmp_path, logger)
@@ -114,7 +115,7 @@ def test_a_users_own_table_of_hyperparameters_stays(tmp_path: Path) -> None:
 def test_the_curve_has_p_and_scores_and_marks_the_first_scores_maximum(tmp_path: Path) -> None:
     run = fit(Worker((0.25, 0.875, 0.5)), tmp_path, val_check_interval=0.5).run
     assert run is not None
-    axes = score_curve(run).axes[0]
+    axes: Any = score_curve(run).axes[0]
     performance, energy, seconds, mark = axes.get_lines()
     assert list(performance.get_xdata()) == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
     assert list(performance.get_ydata()) == [0.25, 0.875, 0.5, 0.5, 0.5, 0.5]
@@ -143,7 +144,7 @@ def test_there_is_no_curve_where_there_is_none_to_draw(
 
 
 @pytest.mark.slow
-def test_a_trainer_and_a_logger_of_pytorch_lightning_are_told_too(tmp_path: Path) -> None:
+def test_a_trainer_and_a_logger_of_pytorch_lightning(tmp_path: Path) -> None:
     import pytorch_lightning as pl
     from pytorch_lightning.loggers import TensorBoardLogger as Theirs
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -154,7 +155,7 @@ def test_a_trainer_and_a_logger_of_pytorch_lightning_are_told_too(tmp_path: Path
             self.save_hyperparameters()
             self.layer = torch.nn.Linear(2, 1)
 
-        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        def training_step(self, batch: Any, index: int) -> Any:
             self.log("train_acc", torch.tensor(0.5), on_epoch=True, on_step=False, batch_size=4)
             return self.layer(batch[0]).square().mean()
 
@@ -165,7 +166,7 @@ def test_a_trainer_and_a_logger_of_pytorch_lightning_are_told_too(tmp_path: Path
 
     logger = Theirs(str(tmp_path))
     options: dict[str, Any] = {"enable_progress_bar": False, "enable_checkpointing": False, "accelerator": "cpu"}
-    callback = PePRCallback("train_acc", SPACE)
+    callback: Any = PePRCallback("train_acc", SPACE)
     pl.Trainer(max_epochs=2, logger=logger, callbacks=[callback], **options).fit(Module())
     events = EventAccumulator(logger.log_dir)
     events.Reload()

@@ -10,11 +10,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.tuner.tuning import Tuner
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord
-from tests.helpers.fits import EPOCH_UJ
+from tests.helpers.fits import EPOCH_UJ, record_of
 from tests.helpers.training import TEST_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -29,7 +29,7 @@ class Tunable(Worker):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(TensorDataset(torch.ones(14, 2)), batch_size=self.batch_size)
 
 
@@ -65,7 +65,7 @@ def test_what_the_tuner_searches_is_no_run(tmp_path: Path, search: str) -> None:
     assert callback.run is None
     assert not list(tmp_path.rglob("*.json"))
     run.fit(module)
-    check_tuned(module, RunRecord.load(run.log_dir))
+    check_tuned(module, RunRecord.load(str(run.log_dir)))
     assert len(list(tmp_path.rglob("*.json"))) == 1, "only its own record"
 
 
@@ -76,13 +76,13 @@ def test_all_searches_one_after_the_other_and_between_fits(tmp_path: Path) -> No
     for search in SEARCHES.values():
         search(Tuner(run), module)
     run.fit(module)
-    first = callback.run.to_dict()
-    check_tuned(module, callback.run)
+    first = record_of(callback).to_dict()
+    check_tuned(module, record_of(callback))
     SEARCHES["lr_find"](Tuner(run), module)
-    assert callback.run.to_dict() == first, "a search after a fit changes nothing"
+    assert record_of(callback).to_dict() == first, "a search after a fit changes nothing"
     run.fit_loop.max_epochs = 4
     run.fit(module)
-    assert callback.run.run_id == first["run_id"]
+    assert record_of(callback).run_id == first["run_id"]
     check_tuned(module, RunRecord.load(tmp_path), epochs=4)
 
 
@@ -95,8 +95,8 @@ def test_a_search_after_a_failed_fit_leaves_it_failed(tmp_path: Path) -> None:
         run.fit(module)
     module.error = None
     SEARCHES["power"](Tuner(run), module)
-    assert (callback.run.status, callback.run.error) == ("failed", "RuntimeError: out of patience")
-    assert callback.run.stages["train"].energy_uj == 2 * TRAIN_UJ
+    assert (record_of(callback).status, record_of(callback).error) == ("failed", "RuntimeError: out of patience")
+    assert record_of(callback).stages["train"].energy_uj == 2 * TRAIN_UJ
 
 
 def test_a_test_after_a_search(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ class AtMilestones(LearningRateFinder):
         lambda: BatchSizeFinder(init_val=2, max_trials=2),
     ],
 )
-def test_a_search_by_a_callback_is_no_cost_of_the_run(tmp_path: Path, finder: Any, order: str) -> None:
+def test_a_search_by_a_callback_is_no_cost(tmp_path: Path, finder: Any, order: str) -> None:
     module = Tunable()
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
     callbacks = [callback, finder()] if order == "before" else [finder(), callback]
@@ -168,5 +168,5 @@ def test_what_was_trained_and_taken_back_has_cost_something(tmp_path: Path) -> N
     module = Tunable()
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
     trainer(callback, RollBack(), root=tmp_path, max_epochs=1).fit(module)
-    assert callback.run.costs["energy_kwh"].value == EPOCH_UJ / 3.6e12
-    assert callback.run.costs["data_samples"].value == 14
+    assert record_of(callback).costs["energy_kwh"].value == EPOCH_UJ / 3.6e12
+    assert record_of(callback).costs["data_samples"].value == 14

@@ -21,7 +21,7 @@ def fit(
     meter = PePRCallback("val_acc", meter=WorkMeter(module), **kwargs.pop("meter", {}))
     run = trainer(budget, meter, *others, root=root, **{"max_epochs": 10, **kwargs})
     run.fit(module, ckpt_path=ckpt_path)
-    return run, RunRecord.load(root if not run.loggers else run.log_dir)
+    return run, RunRecord.load(run.log_dir or root)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord, pepr
+from tests.helpers.fits import record_of
 from tests.helpers.training import SANITY_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 SPACE = ModelSpace.budget(energy_kwh=1e-5, data_samples=100)
@@ -36,9 +37,10 @@ class Counting(Worker):
         self.samples += len(batch[0])
         self.work_uj += TRAIN_UJ
         self.work["train"] += TRAIN_UJ
-        return self.layer(batch[0]).square().mean()
+        loss: torch.Tensor = self.layer(batch[0]).square().mean()
+        return loss
 
-    def training_step(self, batch: Any, index: int) -> torch.Tensor | None:
+    def training_step(self, batch: Any, index: int) -> Any:
         return self.work_on(batch)
 
     def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> None:
@@ -69,7 +71,7 @@ def fit(module: Counting, root: Path, *others: Any, **kwargs: Any) -> tuple[Trai
         warnings.simplefilter("ignore")
         run.fit(module)
     record = RunRecord.load(str(run.log_dir))
-    assert record.to_dict() == callback.run.to_dict()
+    assert record.to_dict() == record_of(callback).to_dict()
     check(module, record)
     with open(Path(str(run.log_dir)) / "metrics.csv", encoding="utf-8") as file:
         logged = [row for row in csv.DictReader(file) if row.get(module.key)]

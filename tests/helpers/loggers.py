@@ -91,9 +91,9 @@ def logged(logger: Any) -> Values:
     else:
         for kind, entry in wandb_log(logger):
             if kind == "history":
-                row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in entry.item}
-                for key, value in row.items():
-                    found[key].append((row["trainer/global_step"], value))
+                point = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in entry.item}
+                for key, value in point.items():
+                    found[key].append((point["trainer/global_step"], value))
     return found
 
 
