@@ -108,6 +108,5 @@ def _forecasts(spent: Sequence[Sequence[float]], epochs: float, period: int | No
     for one, other in zip(here, after, strict=True):
         assert one is not None  # there are two epochs or more
         assert other is not None
-        expected, low, high = (a + part * (b - a) for a, b in zip(one[:3], other[:3], strict=True))
-        found.append(Forecast(expected, low, high, one.level))
+        found.append(Forecast(*(a + part * (b - a) for a, b in zip(one, other, strict=True))))
     return found

@@ -29,7 +29,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, str(tmp_path / "home"))
     for name, value in servers.QUIET.items():
         monkeypatch.setenv(name, value)
-    if "mlflow" in sys.modules:  # what another test told it
+    if "mlflow" in sys.modules:  # what another test has set
         importlib.import_module("mlflow").set_tracking_uri(None)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield

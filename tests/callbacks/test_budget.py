@@ -128,10 +128,10 @@ def test_accumulated_gradients_are_not_looked_at_between(tmp_path: Path) -> None
 
 def test_a_limit_that_is_met_before_min_epochs_is_a_warning_once(tmp_path: Path) -> None:
     budget = CostBudget(energy_kwh=1e-9, min_epochs=2, every_n_steps=1)
-    with pytest.warns(UserWarning, match=r"trains on for min_epochs=2, although .* kWh of energy are spent") as told:
+    with pytest.warns(UserWarning, match=r"trains on for min_epochs=2, although .* kWh of energy are spent") as caught:
         run, _ = fit(budget, tmp_path)
     assert run.current_epoch == 2
-    assert sum("min_epochs=2" in str(warning.message) for warning in told) == 1
+    assert sum("min_epochs=2" in str(warning.message) for warning in caught) == 1
 
 
 @pytest.mark.parametrize("options", [{"min_epochs": 3}, {"min_steps": 10}])
@@ -166,7 +166,7 @@ def test_a_search_for_a_learning_rate_is_none_of_the_budget(tmp_path: Path) -> N
     assert meter.cost.energy_kwh == pytest.approx(3 * EPOCH_KWH)
 
 
-def test_a_meter_that_fails_ends_nothing_and_is_told_once(tmp_path: Path) -> None:
+def test_a_meter_that_fails_ends_nothing_and_warns_once(tmp_path: Path) -> None:
     class Failing(WorkMeter):
         def read(self, wait: bool = True) -> Reading:
             reading = super().read(wait)
@@ -177,9 +177,9 @@ def test_a_meter_that_fails_ends_nothing_and_is_told_once(tmp_path: Path) -> Non
     module = Worker()
     meter = PePRCallback("val_acc", meter=Failing(module))
     run = trainer(CostBudget(energy_kwh=2.5 * EPOCH_KWH), meter, root=tmp_path, max_epochs=5)
-    with pytest.warns(UserWarning, match="does not limit energy_kwh at present: it could not be measured") as told:
+    with pytest.warns(UserWarning, match="does not limit energy_kwh at present: it could not be measured") as caught:
         run.fit(module)
-    assert sum("does not limit" in str(warning.message) for warning in told) == 1
+    assert sum("does not limit" in str(warning.message) for warning in caught) == 1
     assert run.current_epoch == 5
     assert float(run.callback_metrics["budget_used"]) == pytest.approx(1 / 2.5), "the last that is known, and never 0"
     assert "forecast_energy_kwh" not in run.callback_metrics
@@ -210,7 +210,7 @@ def test_time_alone_needs_no_meter(tmp_path: Path) -> None:
     assert "s have gone by" in record.stopped
 
 
-def test_tells_the_share_that_is_used(tmp_path: Path) -> None:
+def test_logs_the_share_that_is_used(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path)
     run, _ = fit(CostBudget(energy_kwh=4 * EPOCH_KWH, time_s=1e6), tmp_path, logger=logger, max_epochs=3)
     assert run.progress_bar_metrics["budget_used"] == pytest.approx(0.75)

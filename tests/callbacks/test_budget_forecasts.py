@@ -44,10 +44,10 @@ def test_the_forecast_is_logged_and_recorded(tmp_path: Path) -> None:
     assert "forecast_time_s" in run.callback_metrics
     assert "forecast_carbon_g" not in run.callback_metrics, "it is not measured"
     assert not record.epochs[0].forecasts
-    foreseen = record.epochs[2].forecasts["energy_kwh"]
-    assert foreseen["low"] <= 6 * EPOCH_KWH * (1 + 1e-9)
-    assert foreseen["high"] >= 6 * EPOCH_KWH * (1 - 1e-9)
-    assert 0 < foreseen["level"] < 1
+    found = record.epochs[2].forecasts["energy_kwh"]
+    assert found["low"] <= 6 * EPOCH_KWH * (1 + 1e-9)
+    assert found["high"] >= 6 * EPOCH_KWH * (1 - 1e-9)
+    assert 0 < found["level"] < 1
 
 
 def test_the_forecast_follows_max_steps(tmp_path: Path) -> None:
@@ -61,18 +61,18 @@ def test_after_a_resume_the_forecast_knows_the_epochs_before(tmp_path: Path) -> 
     fit(CostBudget(energy_kwh=1.0), tmp_path / "a", saving, max_epochs=4, enable_checkpointing=True)
     _, record = fit(CostBudget(energy_kwh=1.0), tmp_path / "b", ckpt_path=tmp_path / "ckpt" / "last.ckpt", max_epochs=8)
     assert [bool(epoch.forecasts) for epoch in record.epochs] == [False] + [True] * 7
-    told = record.epochs[4].forecasts["energy_kwh"]
-    assert told["expected"] == pytest.approx(8 * EPOCH_KWH)
-    assert told["high"] < 8.5 * EPOCH_KWH, "by five epochs that are alike"
+    found = record.epochs[4].forecasts["energy_kwh"]
+    assert found["expected"] == pytest.approx(8 * EPOCH_KWH)
+    assert found["high"] < 8.5 * EPOCH_KWH, "by five epochs that are alike"
 
 
 def test_epochs_with_validation_are_known_to_be_more_expensive(tmp_path: Path) -> None:
     _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=9, check_val_every_n_epoch=2)
     train, validate = 4 * TRAIN_UJ / 3.6e12, 3 * VALIDATE_UJ / 3.6e12
     spent = [train * (n + 1) + validate * ((n + 1) // 2) for n in range(5)]
-    told = forecast(spent, 9, period=2)
-    assert told is not None
-    assert record.epochs[4].forecasts["energy_kwh"] == pytest.approx(told._asdict())
+    found = forecast(spent, 9, period=2)
+    assert found is not None
+    assert record.epochs[4].forecasts["energy_kwh"] == pytest.approx(found._asdict())
 
 
 def test_several_validations_in_an_epoch_are_one_epoch(tmp_path: Path) -> None:

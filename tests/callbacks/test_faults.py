@@ -88,7 +88,7 @@ def test_the_control_without_a_fault() -> None:
     assert gpu["quality"] == "counter"
     assert not found["energy"]["lower_bound"]
     assert gpu["reason"] == found["energy"]["reason"] == ""
-    # The clock tells the end with what the fit does after its last reading.
+    # The clock includes what the fit does after its last reading.
     assert joules(found) == pytest.approx(found["truth"], rel=0.1)
     assert found["scored"] == [True] * 3
     assert gpu["gain"] == 0.05
@@ -150,7 +150,7 @@ def test_a_driver_that_does_not_start() -> None:
     assert "NVML cannot be used: Unknown Error" in found["energy"]["reason"]
 
 
-def test_who_monitors_what_cannot_be_measured_is_told_before_training() -> None:
+def test_who_monitors_what_cannot_be_measured_is_warned_before_training() -> None:
     with pytest.raises(
         AssertionError, match="EarlyStopping monitors 'pepr_e', but energy_kwh cannot be measured: NVML"
     ):

@@ -57,10 +57,12 @@ def test_scores_are_at_the_steps_of_the_metric(kind: str, schedule: str, tmp_pat
         assert steps == [epoch.step for epoch in run.epochs], f"{key} is logged once an evaluation"
         assert steps == sorted(set(steps))
         assert set(steps) >= {step for step, _ in own}
-    told = [(epoch.step, epoch.forecasts["time_s"]["expected"]) for epoch in run.epochs if epoch.forecasts]
-    assert len(told) == options.get("max_epochs", 3) - 1, "once at the end of each epoch but the first"
-    assert [step for step, _ in values["forecast_time_s"]] == [step for step, _ in told]
-    assert [value for _, value in values["forecast_time_s"]] == pytest.approx([value for _, value in told], rel=1e-6)
+    forecasts = [(epoch.step, epoch.forecasts["time_s"]["expected"]) for epoch in run.epochs if epoch.forecasts]
+    assert len(forecasts) == options.get("max_epochs", 3) - 1, "once at the end of each epoch but the first"
+    assert [step for step, _ in values["forecast_time_s"]] == [step for step, _ in forecasts]
+    assert [value for _, value in values["forecast_time_s"]] == pytest.approx(
+        [value for _, value in forecasts], rel=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -84,7 +86,7 @@ def test_several_loggers_at_once_get_the_same(tmp_path: Path) -> None:
 
 def test_unknown_loggers_are_left_alone(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     class Other(Logger):
-        name, version, experiment = "other", "0", None  # which has nothing that could be told
+        name, version, experiment = "other", "0", None  # which has nothing that could be notified
 
         def log_metrics(self, metrics: Any, step: int | None = None) -> None:
             seen.append((step, "pepr_e" in metrics))
