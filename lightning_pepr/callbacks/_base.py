@@ -1,10 +1,11 @@
-"""What a callback derives from: Lightning's `Callback`, by whichever name a program has imported Lightning."""
+"""What the callbacks derive from: Lightning's `Callback`, by whichever name a program has imported Lightning."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
+from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback as Callback
 
 if not TYPE_CHECKING:
@@ -13,3 +14,21 @@ if not TYPE_CHECKING:
     _twin = getattr(sys.modules.get("pytorch_lightning"), "Callback", None)
     if _twin is not None:
         Callback = type("Callback", (Callback, _twin), {"__doc__": Callback.__doc__})
+
+
+class WarnOnce:
+    """Warns on rank 0, about each topic once.
+
+    Args:
+        prefix: What every warning begins with.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._topics: set[str] = set()
+
+    def __call__(self, topic: str, message: str) -> None:
+        """Warn, unless there was a warning about the topic before."""
+        if topic not in self._topics:
+            self._topics.add(topic)
+            rank_zero_warn(f"{self._prefix}{message}")

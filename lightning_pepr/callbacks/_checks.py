@@ -1,23 +1,24 @@
-"""Checks what is monitored, and by whom, so that a mistake is told before it costs a training."""
+"""Checks what is monitored, and by whom, so that a mistake is reported before it costs a training."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping
 
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback, Trainer
 
-from lightning_pepr import functional
+from lightning_pepr.callbacks._lightning import acts_after_validation, callbacks_of
+from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.errors import PePRError
 from lightning_pepr.space import ModelSpace
 
 BUDGET_USED = "budget_used"
-"""Under which key the share of a budget is logged that is used."""
+"""The key under which the used share of a budget is logged."""
 
 FORECAST = "forecast_"
-"""What is before a cost's field where the whole run's is foreseen."""
+"""The prefix of a cost's field where the whole run's is forecast."""
 
 OWN_KEYS = frozenset([BUDGET_USED, *(k for r in RESOURCES for k in (r.field, r.score_key, FORECAST + r.field))])
 
@@ -41,22 +42,17 @@ def key_in_testing(monitor: str) -> str:
 
 
 def check_key(monitor: str) -> str:
-    """Return the key of a performance, or raise a `ValueError` if it cannot be one."""
+    """Return the key of a performance, or raise a `PePRError` if it cannot be one."""
     if not isinstance(monitor, str) or not monitor:
-        raise ValueError(f'monitor is {monitor!r}; expected the key of a performance, such as "val_acc".')
+        raise PePRError(f'monitor is {monitor!r}; expected the key of a performance, such as "val_acc".')
     if monitor in OWN_KEYS:
-        raise ValueError(f"monitor is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
+        raise PePRError(f"monitor is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
     if LOWER_IS_BETTER.search(monitor):
-        raise ValueError(
+        raise PePRError(
             f"monitor is {monitor!r}, which is better the lower it is; PePR needs a performance in [0, 1] where higher "
             "is better, such as accuracy, AUROC or Dice."
         )
     return monitor
-
-
-def callbacks_of(trainer: Trainer) -> list[Callback]:
-    """The trainer's callbacks; Lightning sets them where type checkers do not look."""
-    return cast("list[Callback]", trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def watchers(trainer: Trainer) -> Iterator[tuple[Callback, str, Resource]]:
@@ -68,73 +64,52 @@ def watchers(trainer: Trainer) -> Iterator[tuple[Callback, str, Resource]]:
                 yield callback, str(key), resource
 
 
-def check_watchers(
-    trainer: Trainer, monitor: str, space: ModelSpace | None, resources: Sequence[Resource], missing: dict[str, str]
-) -> None:
-    """Raise a `ValueError` if a callback monitors what will not be there.
-
-    Args:
-        trainer: Whose callbacks are looked at.
-        monitor: The key of the performance.
-        space: In which is scored.
-        resources: Those that are logged.
-        missing: Fields that cannot be measured here, with the reason.
-    """
+def check_watchers(trainer: Trainer, monitor: str, scorer: Scorer, missing: Mapping[str, str]) -> None:
+    """Raise a `PePRError` if a callback monitors what will not be there; `missing` are fields and the reasons."""
     for callback, key, resource in watchers(trainer):
         name = type(callback).__name__
-        if resource not in resources:
-            raise ValueError(
+        if resource not in scorer.resources:
+            raise PePRError(
                 f"{name} monitors {key!r}, but PePRCallback(resources=…) leaves {resource.name} out; it has "
-                f"{listing(r.name for r in resources)}."
+                f"{listing(r.name for r in scorer.resources)}."
             )
         if key == resource.score_key:
-            _check_score_is_possible(name, key, resource, monitor, space)
+            _check_score_is_possible(name, key, resource, monitor, scorer.space)
             if getattr(callback, "mode", "max") == "min":
                 rank_zero_warn(
                     f'{name} monitors {key!r} with mode="min", but a higher score is better: pass mode="max".'
                 )
         if resource.field in missing:
-            reason = missing[resource.field].rstrip(".")
-            raise ValueError(f"{name} monitors {key!r}, but {resource.field} cannot be had: {reason}.")
+            raise PePRError(f"{name} monitors {key!r}, but {not_measured(resource.field, missing[resource.field])}")
     for callback in callbacks_of(trainer):
+        name = type(callback).__name__
         for field in getattr(callback, "cost_limits", ()):  # of a CostBudget
             if field in missing:
-                reason = missing[field].rstrip(".")
-                raise ValueError(f"{type(callback).__name__} limits {field}, which cannot be had: {reason}.")
-    for callback in callbacks_of(trainer):
+                raise PePRError(f"{name} limits {field}, but {not_measured(field, missing[field])}")
         if getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
-            raise ValueError(
-                f'{type(callback).__name__} monitors {monitor!r} with mode="min", as if lower were better; '
-                "PePRCallback needs a performance in [0, 1] where higher is better. Change the mode, or monitor "
-                "another key."
+            raise PePRError(
+                f'{name} monitors {monitor!r} with mode="min", as if lower were better; PePRCallback needs a '
+                "performance in [0, 1] where higher is better. Change the mode, or monitor another key."
             )
 
 
 def _check_score_is_possible(name: str, key: str, resource: Resource, monitor: str, space: ModelSpace | None) -> None:
     if space is None:
-        raise ValueError(
+        raise PePRError(
             f"{name} monitors {key!r}, but a score needs a space, and PePRCallback has none. Give it one, such as "
             f"PePRCallback({monitor!r}, space=ModelSpace.budget({resource.field}={EXAMPLES[resource.field]}))."
         )
     try:
         space.range(resource)
     except ValueError as error:
-        raise ValueError(f"{name} monitors {key!r}, but {error}") from None
+        raise PePRError(f"{name} monitors {key!r}, but {error}") from None
 
 
 def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
-    """Raise a `ValueError` if somebody acts on a score after validation, in which the performance is not logged.
-
-    Args:
-        trainer: Whose callbacks are looked at.
-        monitor: The key of the performance.
-        keys: What has been logged by then.
-    """
+    """Raise a `PePRError` if a callback acts on a score after validation, by when only other `keys` are logged."""
     for callback, key, _ in watchers(trainer):
-        stops_early = getattr(callback, "_check_on_train_epoch_end", None) is False
-        saves_late = getattr(callback, "_should_save_on_train_epoch_end", None)
-        if stops_early or (saves_late is not None and not saves_late(trainer)):
-            raise ValueError(
+        if acts_after_validation(trainer, callback):
+            raise PePRError(
                 f"{type(callback).__name__} acts on {key!r} after each validation, but {monitor!r} is not logged in "
                 f"validation. Logged by then are {listing(keys)}. Log it in validation_step or "
                 "on_validation_epoch_end; or, if it is a training metric, leave val_check_interval and "
@@ -144,7 +119,7 @@ def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
 
 
 def not_logged(monitor: str, keys: Iterable[str]) -> str:
-    """What to say if the performance was not logged in the first epoch."""
+    """The error where the performance was not logged in the first epoch."""
     return (
         f"PePRCallback monitors {monitor!r}, which was not logged by the end of the first epoch. Logged are "
         f"{listing(keys)}. Log it with self.log in validation_step or on_validation_epoch_end, or in training_step "
@@ -153,17 +128,16 @@ def not_logged(monitor: str, keys: Iterable[str]) -> str:
 
 
 def not_a_performance(monitor: str, value: float) -> str:
-    """What to say of a value outside [0, 1]."""
+    """The error where a value is outside [0, 1]."""
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
         "…). Divide percentages by 100, and monitor no loss."
     )
 
 
-def is_performance(value: float) -> bool:
-    """Whether a value is in [0, 1], up to rounding."""
-    tolerance = functional.PERFORMANCE_TOLERANCE
-    return -tolerance <= value <= 1.0 + tolerance
+def not_measured(field: str, reason: str) -> str:
+    """The end of a sentence that says why a cost is missing."""
+    return f"{field} cannot be measured: {reason.rstrip('.')}."
 
 
 def listing(keys: Iterable[str]) -> str:

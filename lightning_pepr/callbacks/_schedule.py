@@ -1,4 +1,4 @@
-"""How long a run is going to be, by what its Trainer was told, and what it will have cost by then."""
+"""How long a run is going to be, by the plan of its Trainer, and what it will have cost by then."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Mapping, Sequence
 
 from lightning.pytorch import Trainer
 
-from lightning_pepr.callbacks._checks import callbacks_of
+from lightning_pepr.callbacks._lightning import callbacks_of
 from lightning_pepr.cost import CARBON, ENERGY, TIME, Cost, Resource
 from lightning_pepr.forecast import Forecast, forecasts
 
-FORESEEN: tuple[Resource, ...] = (ENERGY, CARBON, TIME)
-"""What is foreseen: it adds up over epochs, and is not known beforehand."""
+FORECAST_RESOURCES: tuple[Resource, ...] = (ENERGY, CARBON, TIME)
+"""What is forecast: it adds up over epochs, and is not known beforehand."""
 
 STEPS = "steps"
-"""Under which key an epoch's end has the optimiser's steps up to there, beside the costs."""
+"""The key under which an epoch's end has the optimiser's steps up to there, beside the costs."""
 
-Ends = Sequence[Mapping[str, float | None]]
-"""What had been spent, by field, and how many steps had been taken, at the end of each epoch so far."""
+End = dict[str, float | None]
+"""What had been spent, by field, and how many steps had been taken, at the end of an epoch."""
 
 
-def costs_of(cost: Cost) -> dict[str, float | None]:
-    """What is foreseen of a cost, by field."""
-    return {resource.field: cost.amount(resource) for resource in FORESEEN}
+def costs_of(cost: Cost) -> End:
+    """What is forecast of a cost, by field."""
+    return {resource.field: cost.amount(resource) for resource in FORECAST_RESOURCES}
 
 
 def is_over(trainer: Trainer, epochs: int) -> bool:
@@ -33,46 +33,42 @@ def is_over(trainer: Trainer, epochs: int) -> bool:
     return by_epochs or 0 <= trainer.max_steps <= trainer.global_step
 
 
-def foresee(trainer: Trainer, ends: Ends, first: int = 0) -> dict[str, Forecast]:
-    """Tell what the whole run will cost, for each field that is known at the end of every epoch.
+def forecast_run(trainer: Trainer, ends_by_epoch: Mapping[int, End], epoch: int) -> dict[str, Forecast]:
+    """Forecast what the whole run will cost, for each field that is known at the end of every epoch.
 
-    Args:
-        trainer: Whose plan is looked at: `max_epochs`, `max_steps`, `max_time`, `check_val_every_n_epoch`.
-        ends: The ends of the epochs so far.
-        first: The epoch of the first of them: what was spent before it is not known.
-
-    Returns:
-        The forecasts; none after the first epoch, or where the plan has no end.
+    There is none after the first epoch, or where the plan (`max_epochs`, `max_steps`, `max_time`) has no end. What was
+    spent before a gap in the ends is not known.
     """
-    epochs = _epochs(trainer, ends, first)
+    first = next(each for each in range(epoch, -1, -1) if each - 1 not in ends_by_epoch)
+    ends = [ends_by_epoch[each] for each in range(first, epoch + 1)]
+    epochs = _planned_epochs(trainer, ends, first)
     if len(ends) < 2 or epochs is None:
         return {}
     known: dict[Resource, list[float]] = {}
-    for resource in FORESEEN:
+    for resource in FORECAST_RESOURCES:
         spent = [amount for end in ends if (amount := end.get(resource.field)) is not None]
         if len(spent) == len(ends) and all(a <= b for a, b in itertools.pairwise(spent)):
             known[resource] = spent
-    factor = _factor(known[ENERGY], known[CARBON]) if {ENERGY, CARBON} <= known.keys() else None
-    if factor is not None:
+    intensity = _intensity(known)
+    if intensity is not None:  # carbon's forecast follows from energy's
         del known[CARBON]
-    told = dict(zip(known, _forecasts(list(known.values()), epochs, _period(trainer, first)), strict=True))
-    if factor is not None:
-        expected, low, high, level = told[ENERGY]
-        told[CARBON] = Forecast(factor * expected, factor * low, factor * high, level)
-    return {resource.field: told[resource] for resource in FORESEEN if resource in told}
+    found = dict(zip(known, _forecasts(list(known.values()), epochs, _period(trainer, first)), strict=True))
+    if intensity is not None:
+        expected, low, high, level = found[ENERGY]
+        found[CARBON] = Forecast(intensity * expected, intensity * low, intensity * high, level)
+    return {resource.field: found[resource] for resource in FORECAST_RESOURCES if resource in found}
 
 
-def _factor(energy: Sequence[float], carbon: Sequence[float]) -> float | None:
-    """By what carbon is energy times an intensity, which spares a forecast; None if it is not."""
-    if energy[-1] <= 0.0:
+def _intensity(known: Mapping[Resource, Sequence[float]]) -> float | None:
+    """The one intensity by which carbon is energy at all ends; None if there is none."""
+    if not {ENERGY, CARBON} <= known.keys() or known[ENERGY][-1] <= 0.0:
         return None
-    factor = carbon[-1] / energy[-1]
-    return (
-        factor if all(math.isclose(c, factor * e, rel_tol=1e-9) for e, c in zip(energy, carbon, strict=True)) else None
-    )
+    intensity = known[CARBON][-1] / known[ENERGY][-1]
+    pairs = zip(known[ENERGY], known[CARBON], strict=True)
+    return intensity if all(math.isclose(c, intensity * e, rel_tol=1e-9) for e, c in pairs) else None
 
 
-def _epochs(trainer: Trainer, ends: Ends, first: int) -> float | None:
+def _planned_epochs(trainer: Trainer, ends: Sequence[End], first: int) -> float | None:
     """How many epochs the run has from `first` on, a part of one included; None if its plan has no end."""
     done = len(ends)
     plans: list[float] = []
@@ -89,14 +85,14 @@ def _epochs(trainer: Trainer, ends: Ends, first: int) -> float | None:
     return max(min(plans), done) if plans else None
 
 
-def _mean(ends: Ends, key: str) -> float | None:
+def _mean(ends: Sequence[End], key: str) -> float | None:
     """How much of it an epoch took since the first one, which is unlike the others; None if that is not known."""
     begin, end = ends[0].get(key), ends[-1].get(key)
     return None if len(ends) < 2 or begin is None or end is None else (end - begin) / (len(ends) - 1)
 
 
 def _period(trainer: Trainer, first: int) -> int | None:
-    """In every how manieth epoch there is validation; None if it keeps no such time."""
+    """Validation period in epochs; None if irregular."""
     if not trainer.enable_validation:
         return 1
     every = trainer.check_val_every_n_epoch
@@ -104,14 +100,13 @@ def _period(trainer: Trainer, first: int) -> int | None:
 
 
 def _forecasts(spent: Sequence[Sequence[float]], epochs: float, period: int | None) -> list[Forecast]:
-    """As `forecasts`, for a run that may end within an epoch."""
+    """Same as `forecasts`, for a run that may end within an epoch."""
     part, whole = math.modf(epochs)
-    told = forecasts(spent, int(whole), period=period)
-    after = forecasts(spent, int(whole) + 1, period=period) if part else told
+    here = forecasts(spent, int(whole), period=period)
+    after = forecasts(spent, int(whole) + 1, period=period) if part else here
     found = []
-    for one, other in zip(told, after, strict=True):
+    for one, other in zip(here, after, strict=True):
         assert one is not None  # there are two epochs or more
         assert other is not None
-        expected, low, high = (a + part * (b - a) for a, b in zip(one[:3], other[:3], strict=True))
-        found.append(Forecast(expected, low, high, one.level))
+        found.append(Forecast(*(a + part * (b - a) for a, b in zip(one, other, strict=True))))
     return found

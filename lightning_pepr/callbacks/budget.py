@@ -1,29 +1,26 @@
-"""Ends a training at a cost, or when its whole cost is foreseen to be too high."""
+"""Ends a training at a cost, or when its whole cost is forecast to be too high."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
-from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
+from lightning.fabric.utilities import rank_zero_info
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_pepr.callbacks import _checks, _schedule
-from lightning_pepr.callbacks._base import Callback
-from lightning_pepr.callbacks.pepr import PePRCallback, publish
+from lightning_pepr.callbacks._base import Callback, WarnOnce
+from lightning_pepr.callbacks._lightning import callbacks_of, logged_step
+from lightning_pepr.callbacks._publish import publish
+from lightning_pepr.callbacks.pepr import PePRCallback
 from lightning_pepr.cost import CARBON, ENERGY, TIME
+from lightning_pepr.errors import PePRError
 
-_SPENT = {
-    ENERGY.field: "{:.4g} kWh of energy are spent, of a budget of {:g} kWh",
-    CARBON.field: "{:.4g} g CO2e are emitted, of a budget of {:g} g",
-    TIME.field: "{:.4g} s have gone by, of a budget of {:g} s",
-}
-_FORESEEN = {
-    ENERGY.field: "it is foreseen to take at least {:.4g} kWh of energy ({:.3g} % sure), of a budget of {:g} kWh",
-    CARBON.field: "it is foreseen to emit at least {:.4g} g CO2e ({:.3g} % sure), of a budget of {:g} g",
-    TIME.field: "it is foreseen to take at least {:.4g} s ({:.3g} % sure), of a budget of {:g} s",
-}
+_AMOUNT = {ENERGY.field: "{:.4g} kWh of energy", CARBON.field: "{:.4g} g CO2e", TIME.field: "{:.4g} s"}
+_LIMIT = {ENERGY.field: "{:g} kWh", CARBON.field: "{:g} g", TIME.field: "{:g} s"}
+_SPENT = {ENERGY.field: "{} are spent", CARBON.field: "{} are emitted", TIME.field: "{} have gone by"}
+_FORECAST = {ENERGY.field: "take", CARBON.field: "emit", TIME.field: "take"}
 
 
 class CostBudget(Callback):
@@ -31,7 +28,7 @@ class CostBudget(Callback):
 
     It reads the trainer's `PePRCallback`, which meters the run, and ends it as `EarlyStopping` does: validated, with
     the checkpoints of the epoch, on all ranks together. What a run had spent before it was resumed counts, and one that
-    has nothing left is not trained. Why it ended is told in one line, and is in the record (`stopped`). At the end of
+    has nothing left is not trained. Why it ended is logged in one line, and is in the record (`stopped`). At the end of
     every epoch the share of the budget that is used is logged as `budget_used`. It may be above 1: what an epoch costs
     is known when it is over.
 
@@ -40,10 +37,10 @@ class CostBudget(Callback):
         carbon_g: Limit of the carbon in g CO2e; the PePRCallback needs its `carbon_intensity` for that.
         time_s: Limit of the time in seconds, of the slowest rank, which is the time of all fits of the run.
         on: "spent" ends the run when a limit is met; "predicted" also at the end of an epoch after which the whole
-            run's cost is foreseen to exceed a limit: when the lower end of the forecast's interval does.
+            run's cost is forecast to exceed a limit: when the lower end of the forecast's interval does.
         min_epochs: How many epochs are trained in any case; 0 lets the first one be cut short. What the Trainer's own
             `min_epochs` and `min_steps` ask for is trained, too.
-        every_n_steps: Look within epochs, too, whenever the optimiser has taken so many steps. A look reads the
+        every_n_steps: Check within epochs, too, whenever the optimiser has taken so many steps. A check reads the
             meters, waits for the GPU, and asks the other ranks. None: only at the end of each epoch.
         prog_bar: Whether to show `budget_used` in the progress bar.
 
@@ -70,58 +67,54 @@ class CostBudget(Callback):
         given = {ENERGY.field: energy_kwh, CARBON.field: carbon_g, TIME.field: time_s}
         self.cost_limits = {field: _limit(field, value) for field, value in given.items() if value is not None}
         if not self.cost_limits:
-            raise ValueError("CostBudget got no limit; give it one, such as CostBudget(energy_kwh=0.5).")
+            raise PePRError("CostBudget got no limit; give it one, such as CostBudget(energy_kwh=0.5).")
         if on not in ("spent", "predicted"):
-            raise ValueError(f"on is {on!r}; expected 'spent' or 'predicted'.")
+            raise PePRError(f"on is {on!r}; expected 'spent' or 'predicted'.")
         self.on = on
         self.min_epochs = _whole("min_epochs", min_epochs, 0)
         self.every_n_steps = None if every_n_steps is None else _whole("every_n_steps", every_n_steps, 1)
         self.prog_bar = prog_bar
-        self._looked_at = 0  # the step
-        self._warned: set[str] = set()
+        self._checked_at = 0  # the step
+        self._warn_once = WarnOnce()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See to it that there is something to read. Whether it can be had, `PePRCallback` checks for all."""
+        """Require a `PePRCallback`, which checks for all whether the costs can be measured."""
         if stage == "fit":
-            self._looked_at, self._warned = 0, set()
+            self._checked_at, self._warn_once = 0, WarnOnce()
             _meter_of(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Train nothing, if a run that goes on has nothing left."""
-        self._looked_at = trainer.global_step
+        self._checked_at = trainer.global_step
         if trainer.global_step > 0:
-            self._look(trainer, trainer.current_epoch, when="before")
+            self._check(trainer, trainer.current_epoch, when="before")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look, if it is time to."""
-        if self.every_n_steps is not None and trainer.global_step - self._looked_at >= self.every_n_steps:
-            self._look(trainer, trainer.current_epoch, when="in")
+        """Check the budget every few steps, if asked to."""
+        if self.every_n_steps is not None and trainer.global_step - self._checked_at >= self.every_n_steps:
+            self._check(trainer, trainer.current_epoch, when="in")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look, and log how much of the budget is used."""
-        self._look(trainer, trainer.current_epoch + 1, when="after")
+        """Check the budget, and log how much of it is used."""
+        self._check(trainer, trainer.current_epoch + 1, when="after")
 
-    def _look(self, trainer: Trainer, epochs: int, when: Literal["before", "in", "after"]) -> None:
-        """End the training, if it is time to. A collective: rank 0 decides for all.
-
-        Args:
-            trainer: Whose training it is.
-            epochs: How many are done.
-            when: At which point of the current epoch.
-        """
-        self._looked_at = trainer.global_step
+    def _check(self, trainer: Trainer, epochs: int, when: Literal["before", "in", "after"]) -> None:
+        """End the training after so many epochs, if a limit is met. A collective: rank 0 decides for all."""
+        self._checked_at = trainer.global_step
         meter = _meter_of(trainer)
         cost = meter.cost if when == "after" else meter.measure(trainer)
         spent = {field: amount for field in self.cost_limits if (amount := cost.amount(field)) is not None}
         for field in self.cost_limits.keys() - spent.keys():
             self._warn_once(field, f"CostBudget does not limit {field} at present: it could not be measured.")
         if spent:
-            self._tell(trainer, max(spent[field] / self.cost_limits[field] for field in spent), when)
-        reason = self._of_what_is_spent(spent)
+            used = {_checks.BUDGET_USED: self._most_used(spent)[1]}
+            step = logged_step(trainer, epoch_ended=True) if when == "after" else None
+            publish(trainer, used, step, used if self.prog_bar else None)
+        reason = self._reason_of_spent(spent)
         if not reason and self.on == "predicted" and when == "after":
-            reason = self._of_what_is_foreseen(meter)
+            reason = self._reason_of_forecasts(meter.run.epochs[-1].forecasts if meter.run else {})
         reason = trainer.strategy.broadcast(reason)
         if not reason or trainer.should_stop or _schedule.is_over(trainer, epochs):
             return
@@ -130,53 +123,43 @@ class CostBudget(Callback):
             return
         if epochs < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0):
             return
-        assert meter.run is not None
-        meter.run.stopped = f"CostBudget ends the training {when} epoch {trainer.current_epoch}: {reason}."
-        rank_zero_info(meter.run.stopped)
+        why = f"CostBudget ends the training {when} epoch {trainer.current_epoch}: {reason}."
+        if meter.run is not None:
+            meter.run.stopped = why
+        rank_zero_info(why)
         trainer.should_stop = True
 
-    def _of_what_is_spent(self, spent: dict[str, float]) -> str:
+    def _most_used(self, amounts: Mapping[str, float]) -> tuple[str, float]:
+        """The field whose limit is used most, and the share of it; "" and 0 if no amount is limited."""
+        shares = {field: amounts[field] / limit for field, limit in self.cost_limits.items() if field in amounts}
+        return max(shares.items(), key=lambda item: item[1], default=("", 0.0))
+
+    def _reason_of_spent(self, spent: Mapping[str, float]) -> str:
         """Why the training is to end; empty if it is to go on."""
-        field = self._most(spent)
+        field, _ = self._most_used(spent)
         if not field or spent[field] < self.cost_limits[field]:
             return ""
-        return _SPENT[field].format(spent[field], self.cost_limits[field])
+        return _SPENT[field].format(_AMOUNT[field].format(spent[field])) + self._budget_of(field)
 
-    def _of_what_is_foreseen(self, meter: PePRCallback) -> str:
-        """The same, by the forecast of the epoch that has ended."""
-        told = meter.run.epochs[-1].forecasts if meter.run and meter.run.epochs else {}
-        low = {field: each["low"] for field, each in told.items() if field in self.cost_limits}
-        field = self._most(low)
+    def _reason_of_forecasts(self, forecasts: Mapping[str, Mapping[str, float]]) -> str:
+        """Same as for what is spent, by the lower ends of the forecasts."""
+        low = {field: each["low"] for field, each in forecasts.items()}
+        field, _ = self._most_used(low)
         if not field or low[field] <= self.cost_limits[field]:
             return ""
-        sure = 100 * (1 + told[field]["level"]) / 2  # half of what is outside of the interval is above it
-        return _FORESEEN[field].format(low[field], sure, self.cost_limits[field])
+        sure = 100 * (1 + forecasts[field]["level"]) / 2  # half of what is outside of the interval is above it
+        amount = _AMOUNT[field].format(low[field])
+        return f"it is forecast to {_FORECAST[field]} at least {amount} ({sure:.3g} % sure)" + self._budget_of(field)
 
-    def _most(self, amounts: dict[str, float]) -> str:
-        """The field that exceeds its limit most; empty if there is none."""
-        return max(amounts, key=lambda field: amounts[field] / self.cost_limits[field], default="")
-
-    def _warn_once(self, topic: str, message: str) -> None:
-        if topic not in self._warned:
-            self._warned.add(topic)
-            rank_zero_warn(message)
-
-    def _tell(self, trainer: Trainer, used: float, when: str) -> None:
-        """Put the share of the budget where callbacks, the progress bar and the loggers find it."""
-        key = _checks.BUDGET_USED
-        if self.prog_bar:
-            trainer.progress_bar_metrics[key] = used
-        if when == "after":
-            publish(trainer, {key: used}, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)
-        else:
-            trainer.callback_metrics[key] = torch.tensor(used, dtype=torch.float64)
+    def _budget_of(self, field: str) -> str:
+        return f", of a budget of {_LIMIT[field].format(self.cost_limits[field])}"
 
 
 def _meter_of(trainer: Trainer) -> PePRCallback:
-    for callback in _checks.callbacks_of(trainer):
+    for callback in callbacks_of(trainer):
         if isinstance(callback, PePRCallback):
             return callback
-    raise ValueError(
+    raise PePRError(
         "CostBudget reads the trainer's PePRCallback, and there is none. Add one, such as "
         'Trainer(callbacks=[PePRCallback("val_acc"), CostBudget(…)]).'
     )
@@ -184,11 +167,11 @@ def _meter_of(trainer: Trainer) -> PePRCallback:
 
 def _limit(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is {value!r}; expected a finite amount larger than 0.")
+        raise PePRError(f"{name} is {value!r}; expected a finite amount larger than 0.")
     return float(value)
 
 
 def _whole(name: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}; expected a whole number, at least {least}.")
+        raise PePRError(f"{name} is {value!r}; expected a whole number, at least {least}.")
     return value

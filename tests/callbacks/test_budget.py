@@ -8,41 +8,23 @@ import logging
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback, RunRecord
-from lightning_pepr.forecast import forecast
 from lightning_pepr.meters import Part, Quality, Reading
+from tests.helpers.budgets import EPOCH_KWH, fit, step_of
 from tests.helpers.paths import ROOT
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
-EPOCH_KWH = (4 * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
-
-
-def fit(
-    budget: CostBudget, root: Path, *others: Any, ckpt_path: Path | None = None, **kwargs: Any
-) -> tuple[Trainer, RunRecord]:
-    module = Worker()
-    meter = PePRCallback("val_acc", meter=WorkMeter(module), **kwargs.pop("meter", {}))
-    run = trainer(budget, meter, *others, root=root, **{"max_epochs": 10, **kwargs})
-    run.fit(module, ckpt_path=ckpt_path)
-    return run, RunRecord.load(root if not run.loggers else run.log_dir)
-
-
-def step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True)["global_step"])
-
 
 @pytest.mark.parametrize(("epochs", "stops_after"), [(0.5, 1), (2.0, 2), (2.5, 3), (8.5, 9)])
-def test_ends_with_the_epoch_in_which_the_limit_is_met(tmp_path: Path, epochs: float, stops_after: int) -> None:
+def test_ends_with_the_epoch_of_the_limit(tmp_path: Path, epochs: float, stops_after: int) -> None:
     run, record = fit(CostBudget(energy_kwh=epochs * EPOCH_KWH), tmp_path)
     assert run.current_epoch == stops_after
     assert run.global_step == 4 * stops_after
@@ -53,7 +35,7 @@ def test_ends_with_the_epoch_in_which_the_limit_is_met(tmp_path: Path, epochs: f
 
 
 @pytest.mark.parametrize("epochs", [9.5, 10.0, 11.0])
-def test_a_run_that_reaches_its_plan_was_not_ended_by_its_budget(tmp_path: Path, epochs: float) -> None:
+def test_a_run_that_reaches_its_plan_is_not_stopped(tmp_path: Path, epochs: float) -> None:
     run, record = fit(CostBudget(energy_kwh=epochs * EPOCH_KWH), tmp_path)
     assert run.current_epoch == 10
     assert record.stopped == ""
@@ -146,14 +128,14 @@ def test_accumulated_gradients_are_not_looked_at_between(tmp_path: Path) -> None
 
 def test_a_limit_that_is_met_before_min_epochs_is_a_warning_once(tmp_path: Path) -> None:
     budget = CostBudget(energy_kwh=1e-9, min_epochs=2, every_n_steps=1)
-    with pytest.warns(UserWarning, match=r"trains on for min_epochs=2, although .* kWh of energy are spent") as told:
+    with pytest.warns(UserWarning, match=r"trains on for min_epochs=2, although .* kWh of energy are spent") as caught:
         run, _ = fit(budget, tmp_path)
     assert run.current_epoch == 2
-    assert sum("min_epochs=2" in str(warning.message) for warning in told) == 1
+    assert sum("min_epochs=2" in str(warning.message) for warning in caught) == 1
 
 
 @pytest.mark.parametrize("options", [{"min_epochs": 3}, {"min_steps": 10}])
-def test_what_the_trainer_asks_for_is_trained(tmp_path: Path, options: dict[str, int]) -> None:
+def test_what_the_trainer_asks_for_is_trained(tmp_path: Path, options: dict[str, Any]) -> None:
     run, record = fit(CostBudget(energy_kwh=1e-9), tmp_path, **options)
     assert run.global_step == 12
     assert "after epoch 2" in record.stopped
@@ -184,7 +166,7 @@ def test_a_search_for_a_learning_rate_is_none_of_the_budget(tmp_path: Path) -> N
     assert meter.cost.energy_kwh == pytest.approx(3 * EPOCH_KWH)
 
 
-def test_a_meter_that_fails_ends_nothing_and_is_told_once(tmp_path: Path) -> None:
+def test_a_meter_that_fails_ends_nothing_and_warns_once(tmp_path: Path) -> None:
     class Failing(WorkMeter):
         def read(self, wait: bool = True) -> Reading:
             reading = super().read(wait)
@@ -195,9 +177,9 @@ def test_a_meter_that_fails_ends_nothing_and_is_told_once(tmp_path: Path) -> Non
     module = Worker()
     meter = PePRCallback("val_acc", meter=Failing(module))
     run = trainer(CostBudget(energy_kwh=2.5 * EPOCH_KWH), meter, root=tmp_path, max_epochs=5)
-    with pytest.warns(UserWarning, match="does not limit energy_kwh at present: it could not be measured") as told:
+    with pytest.warns(UserWarning, match="does not limit energy_kwh at present: it could not be measured") as caught:
         run.fit(module)
-    assert sum("does not limit" in str(warning.message) for warning in told) == 1
+    assert sum("does not limit" in str(warning.message) for warning in caught) == 1
     assert run.current_epoch == 5
     assert float(run.callback_metrics["budget_used"]) == pytest.approx(1 / 2.5), "the last that is known, and never 0"
     assert "forecast_energy_kwh" not in run.callback_metrics
@@ -216,8 +198,8 @@ def test_not_before_min_epochs(tmp_path: Path, every_n_steps: int | None) -> Non
 
 
 def test_of_several_limits_the_one_that_is_met_is_named(tmp_path: Path) -> None:
-    limits = {"energy_kwh": 1e6, "carbon_g": 151 * 1.5 * EPOCH_KWH, "time_s": 1e6}
-    run, record = fit(CostBudget(**limits), tmp_path, meter={"carbon_intensity": 151.0})
+    budget = CostBudget(energy_kwh=1e6, carbon_g=151 * 1.5 * EPOCH_KWH, time_s=1e6)
+    run, record = fit(budget, tmp_path, meter={"carbon_intensity": 151.0})
     assert run.current_epoch == 2
     assert "g CO2e are emitted" in record.stopped
 
@@ -228,7 +210,7 @@ def test_time_alone_needs_no_meter(tmp_path: Path) -> None:
     assert "s have gone by" in record.stopped
 
 
-def test_tells_the_share_that_is_used(tmp_path: Path) -> None:
+def test_logs_the_share_that_is_used(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path)
     run, _ = fit(CostBudget(energy_kwh=4 * EPOCH_KWH, time_s=1e6), tmp_path, logger=logger, max_epochs=3)
     assert run.progress_bar_metrics["budget_used"] == pytest.approx(0.75)
@@ -262,24 +244,6 @@ def test_a_resumed_run_that_has_nothing_left_is_not_trained(tmp_path: Path) -> N
     run, record = fit(budget, tmp_path / "b", ckpt_path=tmp_path / "ckpt" / "last.ckpt")
     assert run.global_step == 8
     assert "CostBudget ends" in record.stopped
-
-
-def test_stops_when_the_plan_is_foreseen_to_overrun(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=20 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=50)
-    assert 2 <= run.current_epoch <= 5, "none after the first epoch; then every epoch costs the same"
-    assert "is foreseen to take" in record.stopped
-    assert "% sure" in record.stopped
-
-
-def test_goes_on_when_the_plan_is_foreseen_to_fit(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=9 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=8)
-    assert run.current_epoch == 8
-    assert record.stopped == ""
-
-
-def test_what_is_spent_counts_too_where_nothing_can_be_foreseen(tmp_path: Path) -> None:
-    run, _ = fit(CostBudget(energy_kwh=1.5 * EPOCH_KWH, on="predicted"), tmp_path, max_epochs=-1)
-    assert run.current_epoch == 2
 
 
 SCRIPT = """
@@ -325,80 +289,6 @@ def test_all_ranks_stop_together(tmp_path: Path, every_n_steps: int | None) -> N
     assert 0 < one[1] < 20
 
 
-def test_the_forecast_is_logged_and_recorded(tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path)
-    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, logger=logger, max_epochs=6)
-    with open(Path(logger.log_dir) / "metrics.csv", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["forecast_energy_kwh"]]
-    assert [int(row["step"]) for row in rows] == [7, 11, 15, 19, 23], "none after the first epoch"
-    assert float(rows[-1]["forecast_energy_kwh"]) == pytest.approx(6 * EPOCH_KWH)
-    assert "forecast_time_s" in run.callback_metrics
-    assert "forecast_carbon_g" not in run.callback_metrics, "it is not measured"
-    assert not record.epochs[0].forecasts
-    foreseen = record.epochs[2].forecasts["energy_kwh"]
-    assert foreseen["low"] <= 6 * EPOCH_KWH * (1 + 1e-9)
-    assert foreseen["high"] >= 6 * EPOCH_KWH * (1 - 1e-9)
-    assert 0 < foreseen["level"] < 1
-
-
-def test_the_forecast_follows_max_steps(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=None, max_steps=22)
-    assert run.global_step == 22
-    assert record.epochs[3].forecasts["energy_kwh"]["expected"] == pytest.approx(5.5 * EPOCH_KWH, rel=0.05)
-
-
-def test_after_a_resume_the_forecast_knows_the_epochs_before(tmp_path: Path) -> None:
-    saving = ModelCheckpoint(tmp_path / "ckpt", save_last=True)
-    fit(CostBudget(energy_kwh=1.0), tmp_path / "a", saving, max_epochs=4, enable_checkpointing=True)
-    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path / "b", ckpt_path=tmp_path / "ckpt" / "last.ckpt", max_epochs=8)
-    assert [bool(epoch.forecasts) for epoch in record.epochs] == [False] + [True] * 7
-    told = record.epochs[4].forecasts["energy_kwh"]
-    assert told["expected"] == pytest.approx(8 * EPOCH_KWH)
-    assert told["high"] < 8.5 * EPOCH_KWH, "by five epochs that are alike"
-
-
-def test_validation_in_every_second_epoch_is_known_to_be_dearer(tmp_path: Path) -> None:
-    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=9, check_val_every_n_epoch=2)
-    train, validate = 4 * TRAIN_UJ / 3.6e12, 3 * VALIDATE_UJ / 3.6e12
-    spent = [train * (n + 1) + validate * ((n + 1) // 2) for n in range(5)]
-    told = forecast(spent, 9, period=2)
-    assert told is not None
-    assert record.epochs[4].forecasts["energy_kwh"] == pytest.approx(told._asdict())
-
-
-def test_several_validations_in_an_epoch_are_one_epoch(tmp_path: Path) -> None:
-    """The last one ends before the epoch does: what is trained after it counts, too."""
-    _, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=5, val_check_interval=3)
-    assert [bool(epoch.forecasts) for epoch in record.epochs] == [False, True, True, True, True]
-    assert record.epochs[4].forecasts["energy_kwh"]["expected"] == pytest.approx(5 * EPOCH_KWH)
-    assert record.epochs[2].forecasts["energy_kwh"]["expected"] == pytest.approx(5 * EPOCH_KWH)
-
-
-def test_a_forecast_needs_an_end(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=3.5 * EPOCH_KWH), tmp_path, max_epochs=-1)
-    assert run.current_epoch == 4
-    assert not any(epoch.forecasts for epoch in record.epochs)
-
-
-def test_a_limit_of_time_is_an_end(tmp_path: Path) -> None:
-    run, record = fit(CostBudget(energy_kwh=1.0), tmp_path, max_epochs=-1, max_time=timedelta(seconds=1))
-    assert run.current_epoch > 2
-    assert [bool(epoch.forecasts) for epoch in record.epochs[:3]] == [False, True, True]
-
-
-def test_forecasts_do_not_need_a_budget_and_follow_resources(tmp_path: Path) -> None:
-    module = Worker()
-    meter = PePRCallback("val_acc", meter=WorkMeter(module), resources=["energy"], carbon_intensity=151.0)
-    run = trainer(meter, root=tmp_path, max_epochs=3)
-    run.fit(module)
-    assert {key for key in run.callback_metrics if key.startswith("forecast")} == {"forecast_energy_kwh"}
-    assert meter.run is not None
-    assert set(meter.run.epochs[-1].forecasts) == {"energy_kwh", "carbon_g", "time_s"}
-
-
-# What is refused ------------------------------------------------------------------------------------------------------
-
-
 def test_without_a_meter_there_is_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"reads the trainer's PePRCallback, and there is none\. Add one"):
         trainer(CostBudget(time_s=1.0), root=tmp_path).fit(Worker())
@@ -407,7 +297,7 @@ def test_without_a_meter_there_is_nothing_to_read(tmp_path: Path) -> None:
 def test_what_cannot_be_measured_cannot_be_limited(tmp_path: Path) -> None:
     module = Worker()
     meter = PePRCallback("val_acc", meter=WorkMeter(module), space=ModelSpace.budget(energy_kwh=1.0))
-    with pytest.raises(ValueError, match=r"limits carbon_g, which cannot be had: .*carbon_intensity"):
+    with pytest.raises(ValueError, match=r"limits carbon_g, but carbon_g cannot be measured: .*carbon_intensity"):
         trainer(CostBudget(carbon_g=1.0), meter, root=tmp_path).fit(module)
     assert module.work_uj == 0 or module.evaluations == 0
 

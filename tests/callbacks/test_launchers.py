@@ -1,8 +1,7 @@
-"""The callback wherever people start a training: LightningCLI, pytorch_lightning, Fabric, Optuna, Lightning's Tuner."""
+"""The callbacks in a LightningCLI and in a Trainer of pytorch_lightning."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,28 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.tuner import Tuner
-from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_pepr import ModelSpace, PePRCallback, RunRecord, load_runs, pareto_front, pepr
+from lightning_pepr import ModelSpace, PePRCallback, RunRecord
+from lightning_pepr.callbacks._lightning import callbacks_of
 from lightning_pepr.meters import Meter, Part, Quality, Reading
 from lightning_pepr.utilities.files import FILE_NAME
 from tests.helpers.paths import ROOT
-from tests.helpers.training import TEST_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
+from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker
 
 SPACE = ModelSpace.budget(energy_kwh=1e-5)
+
+
 EPOCH_UJ = 4 * TRAIN_UJ + 3 * VALIDATE_UJ
 
+
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-# LightningCLI ---------------------------------------------------------------------------------------------------------
 
 
 class Configured(Worker):
@@ -77,8 +71,8 @@ def ours(**arguments: Any) -> dict[str, Any]:
 def launch(*arguments: str, **options: Any) -> tuple[PePRCallback, RunRecord]:
     """What `python app.py fit …` does."""
     cli = LightningCLI(Configured, args=["fit", *arguments], **options)
-    (callback,) = (c for c in cli.trainer.callbacks if isinstance(c, PePRCallback))
-    return callback, RunRecord.load(cli.trainer.log_dir)
+    (callback,) = (c for c in callbacks_of(cli.trainer) if isinstance(c, PePRCallback))
+    return callback, RunRecord.load(str(cli.trainer.log_dir))
 
 
 BY_HAND = {"ranges": {"energy_kwh": [0.0, 0.1], "time_s": [1, 60]}, "source": "our lab"}
@@ -141,10 +135,10 @@ def test_every_argument_from_the_configuration(tmp_path: Path) -> None:
         "baseline": 0.1,
     }
     callback, record = launch("--config", str(configuration(tmp_path, ours(**arguments))))
-    assert [resource.name for resource in callback.named] == ["energy", "time"]
+    assert [resource.name for resource in callback.requested_resources or ()] == ["energy", "time"]
     assert (record.test_monitor, record.baseline) == ("test_auroc", 0.1)
     assert record.carbon == {"g_per_kwh": 151.0, "pue": 1.2, "source": "given"}
-    joules = record.costs["energy_kwh"].value * 3.6e6
+    joules = (record.costs["energy_kwh"].value or 0.0) * 3.6e6
     assert joules >= 10 * 2.5
     assert joules % 2.5 == pytest.approx(0, abs=1e-6)
     assert not callback.prog_bar
@@ -154,16 +148,16 @@ def test_a_budget_from_the_configuration(tmp_path: Path) -> None:
     limits = {"energy_kwh": 1e3, "time_s": 1e-6, "on": "predicted", "min_epochs": 1, "every_n_steps": 5}
     budget = {"class_path": "lightning_pepr.CostBudget", "init_args": limits}
     path = configuration(tmp_path, ours(), budget, max_epochs=5)  # options go to the last one
-    callback, record = launch("--config", str(path))
+    _, record = launch("--config", str(path))
     assert len(record.epochs) == 1
     assert record.stopped.startswith("CostBudget ends the training after epoch 0: ")
     _, larger = launch("--config", str(path), "--trainer.callbacks.time_s=1e6")
     assert len(larger.epochs) == 5
-    saved = (Path(callback._target or "").parent / "config.yaml").read_text()
+    saved = next(tmp_path.rglob("version_0/config.yaml")).read_text()
     assert "lightning_pepr.CostBudget" in saved
 
 
-def test_the_configuration_that_is_saved_beside_the_record_trains_the_same_again(tmp_path: Path) -> None:
+def test_the_saved_configuration_trains_the_same_again(tmp_path: Path) -> None:
     first, record = launch("--config", str(configuration(tmp_path, ours(space=BY_HAND, carbon_intensity=50.0))))
     saved = tmp_path / "logs" / "lightning_logs" / "version_0" / "config.yaml"
     (written,) = yaml.safe_load(saved.read_text())["trainer"]["callbacks"]
@@ -198,7 +192,7 @@ def test_an_app_that_always_meters(tmp_path: Path) -> None:
 
     arguments = ["fit", "--config", str(configuration(tmp_path)), "--pepr.space=derma_pt", "--pepr.baseline=0.1"]
     cli = Metered(Configured, args=arguments)
-    record = RunRecord.load(cli.trainer.log_dir)
+    record = RunRecord.load(str(cli.trainer.log_dir))
     assert record.space == ModelSpace.published("derma_pt").to_dict()
     assert record.baseline == 0.1
 
@@ -218,162 +212,6 @@ def test_help_tells_what_the_arguments_are(capsys: pytest.CaptureFixture[str]) -
         assert f".{argument} " in text
     assert "The key of the performance: in [0, 1]" in text
 
-
-# Lightning's Tuner ----------------------------------------------------------------------------------------------------
-
-
-class Tunable(Worker):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lr, self.batch_size = 1e-3, 4
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=self.lr)
-
-    def train_dataloader(self) -> DataLoader:
-        return DataLoader(TensorDataset(torch.ones(14, 2)), batch_size=self.batch_size)
-
-
-def check_tuned(module: Tunable, run: RunRecord, epochs: int = 3) -> None:
-    """The run has counted itself alone."""
-    batches = -(-14 // module.batch_size)
-    assert {name: stage.energy_uj for name, stage in run.stages.items()} == {
-        "other": 0,
-        "train": epochs * batches * TRAIN_UJ,
-        "validate": epochs * 3 * VALIDATE_UJ,
-    }
-    assert run.costs["energy_kwh"].value == epochs * (batches * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
-    assert run.costs["data_samples"].value == epochs * 14
-    assert [(e.epoch, e.step) for e in run.epochs] == [(n, (n + 1) * batches - 1) for n in range(epochs)]
-    assert run.status == "finished"
-
-
-SEARCHES: dict[str, Any] = {
-    "lr_find": lambda tuner, module: tuner.lr_find(module, num_training=12),
-    "power": lambda tuner, module: tuner.scale_batch_size(module, init_val=2, max_trials=2),
-    "binsearch": lambda tuner, module: tuner.scale_batch_size(module, mode="binsearch", init_val=2, max_trials=2),
-    "of validation": lambda tuner, module: tuner.scale_batch_size(module, method="validate", max_trials=2),
-}
-
-
-@pytest.mark.parametrize("search", SEARCHES)
-def test_what_the_tuner_searches_is_no_run(tmp_path: Path, search: str) -> None:
-    module = Tunable()
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    run = trainer(callback, root=tmp_path, logger=CSVLogger(tmp_path))
-    SEARCHES[search](Tuner(run), module)
-    assert module.work_uj > 0
-    assert callback.run is None
-    assert not list(tmp_path.rglob("*.json"))
-    run.fit(module)
-    check_tuned(module, RunRecord.load(run.log_dir))
-    assert len(list(tmp_path.rglob("*.json"))) == 1, "only its own record"
-
-
-def test_all_searches_one_after_the_other_and_between_fits(tmp_path: Path) -> None:
-    module = Tunable()
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    run = trainer(callback, root=tmp_path)
-    for search in SEARCHES.values():
-        search(Tuner(run), module)
-    run.fit(module)
-    first = callback.run.to_dict()
-    check_tuned(module, callback.run)
-    SEARCHES["lr_find"](Tuner(run), module)
-    assert callback.run.to_dict() == first, "a search after a fit changes nothing"
-    run.fit_loop.max_epochs = 4
-    run.fit(module)
-    assert callback.run.run_id == first["run_id"]
-    check_tuned(module, RunRecord.load(tmp_path), epochs=4)
-
-
-def test_a_search_after_a_failed_fit_leaves_it_failed(tmp_path: Path) -> None:
-    module = Tunable()
-    module.fail_at, module.error = 2, RuntimeError("out of patience")
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    run = trainer(callback, root=tmp_path)
-    with pytest.raises(RuntimeError, match="out of patience"):
-        run.fit(module)
-    module.error = None
-    SEARCHES["power"](Tuner(run), module)
-    assert (callback.run.status, callback.run.error) == ("failed", "RuntimeError: out of patience")
-    assert callback.run.stages["train"].energy_uj == 2 * TRAIN_UJ
-
-
-def test_a_test_after_a_search(tmp_path: Path) -> None:
-    module = Tunable()
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    run = trainer(callback, root=tmp_path)
-    run.fit(module)
-    Tuner(run).scale_batch_size(module, method="test", max_trials=2)
-    run.test(module, verbose=False)
-    record = RunRecord.load(tmp_path)
-    assert record.test_performance == 0.6875
-    assert record.stages.pop("test").energy_uj == 3 * TEST_UJ
-    check_tuned(module, record)
-
-
-class AtMilestones(LearningRateFinder):
-    """Searches again in a later epoch, as Lightning's documentation shows."""
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == 1:
-            self.lr_find(trainer, pl_module)
-
-
-@pytest.mark.parametrize("order", ["before", "after"])
-@pytest.mark.parametrize(
-    "finder",
-    [
-        lambda: LearningRateFinder(num_training_steps=12),
-        lambda: BatchSizeFinder(init_val=2, max_trials=2),
-    ],
-)
-def test_a_search_by_a_callback_is_no_cost_of_the_run(tmp_path: Path, finder: Any, order: str) -> None:
-    module = Tunable()
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    callbacks = [callback, finder()] if order == "before" else [finder(), callback]
-    trainer(*callbacks, root=tmp_path).fit(module)
-    check_tuned(module, RunRecord.load(tmp_path))
-    assert module.work_uj > 3 * EPOCH_UJ, "though it has worked"
-
-
-def test_a_search_in_a_later_epoch_is_no_cost_either(tmp_path: Path) -> None:
-    module = Tunable()
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    trainer(callback, AtMilestones(num_training_steps=3), root=tmp_path, max_epochs=2).fit(module)
-    run = RunRecord.load(tmp_path)
-    assert run.stages["train"].energy_uj == 2 * 4 * TRAIN_UJ
-    assert run.costs["data_samples"].value == 2 * 14
-
-
-class RollBack(Callback):
-    """Takes the training back by two batches, once."""
-
-    done = False
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        path = Path(trainer.default_root_dir) / "saved.ckpt"
-        if trainer.global_step == 1:
-            trainer.save_checkpoint(path)
-        if trainer.global_step == 3 and not self.done:
-            self.done = True
-            trainer._checkpoint_connector._restore_modules_and_callbacks(path)
-
-
-def test_what_was_trained_and_taken_back_has_cost_something(tmp_path: Path) -> None:
-    module = Tunable()
-    callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-    trainer(callback, RollBack(), root=tmp_path, max_epochs=1).fit(module)
-    assert callback.run.costs["energy_kwh"].value == EPOCH_UJ / 3.6e12
-    assert callback.run.costs["data_samples"].value == 14
-
-
-# pytorch_lightning ----------------------------------------------------------------------------------------------------
 
 APP = """
 import sys
@@ -396,6 +234,7 @@ class Model(pl.LightningModule):
     def train_dataloader(self): return DataLoader(TensorDataset(torch.randn(4, 2)))
     val_dataloader = test_dataloader = train_dataloader
 """
+
 
 BY_TRAINER = """
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback
@@ -457,108 +296,3 @@ def test_pytorch_lightning_s_cli_takes_the_callbacks(tmp_path: Path) -> None:
     record = RunRecord.load(tmp_path / "logs" / "lightning_logs" / "version_0")
     assert len(record.epochs) == 2
     assert record.space == ModelSpace.from_dict({"schema": "lightning-pepr/space/1", **BY_HAND}).to_dict()
-
-
-# Optuna ---------------------------------------------------------------------------------------------------------------
-
-
-def test_optuna_prunes_by_the_score_and_maximises_it(tmp_path: Path) -> None:
-    optuna = pytest.importorskip("optuna")
-    integration = pytest.importorskip("optuna_integration")
-    optuna.logging.disable_default_handler()
-
-    def objective(trial: Any) -> float:
-        quality = trial.suggest_categorical("quality", [0.25, 0.5, 1.0])
-        module = Worker((quality / 2, quality, quality))
-        callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
-        pruning = integration.PyTorchLightningPruningCallback(trial, monitor="pepr_e")
-        run = trainer(pruning, callback, root=tmp_path / str(trial.number))
-        run.fit(module)
-        return run.callback_metrics["pepr_e"].item()
-
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.GridSampler({"quality": [0.25, 0.5, 1.0]}, seed=1),
-        pruner=optuna.pruners.ThresholdPruner(lower=0.2, n_warmup_steps=0),
-    )
-    study.optimize(objective, n_trials=3)
-    states = {trial.params["quality"]: trial.state.name for trial in study.trials}
-    assert states == {0.25: "PRUNED", 0.5: "COMPLETE", 1.0: "COMPLETE"}
-    assert study.best_params == {"quality": 1.0}
-    assert study.best_value == pepr(1.0, SPACE.normalize(3 * EPOCH_UJ / 3.6e12, "energy"))
-    for trial in study.trials:
-        record = RunRecord.load(tmp_path / str(trial.number))
-        assert list(trial.intermediate_values.values()) == [e.scores["pepr_e"] for e in record.epochs]
-        pruned = trial.state.name == "PRUNED"
-        assert record.costs["energy_kwh"].value == (1 if pruned else 3) * EPOCH_UJ / 3.6e12, "pruned ones have a cost"
-        assert record.status == ("interrupted" if pruned else "finished"), "and have not failed"
-    assert len(load_runs(tmp_path)) == 3
-
-
-def test_optuna_with_two_objectives_leaves_the_pareto_front(tmp_path: Path) -> None:
-    optuna = pytest.importorskip("optuna")
-    optuna.logging.disable_default_handler()
-
-    def objective(trial: Any) -> tuple[float, float]:
-        epochs = trial.suggest_int("epochs", 1, 4)
-        better = trial.suggest_categorical("better", [0.0, 0.0625])
-        module = Worker(tuple(p + better for p in (0.25, 0.5, 0.625, 0.5)))
-        callback = PePRCallback("val_acc", meter=WorkMeter(module), record=False)
-        run = trainer(callback, root=tmp_path, max_epochs=epochs)
-        run.fit(module)
-        return run.callback_metrics["val_acc"].item(), callback.cost.energy_kwh
-
-    grid = {"epochs": [1, 2, 3, 4], "better": [0.0, 0.0625]}
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.GridSampler(grid, seed=1))
-    study.optimize(objective, n_trials=8)
-    assert {(t.params["epochs"], t.params["better"]) for t in study.best_trials} == {(n, 0.0625) for n in (1, 2, 3)}
-    performance, energy = (torch.tensor([t.values[i] for t in study.trials], dtype=torch.float64) for i in (0, 1))
-    ours = pareto_front(performance, energy)
-    assert [t.number for t, kept in zip(study.trials, ours, strict=True) if kept] == sorted(
-        t.number for t in study.best_trials
-    )
-
-
-# Fabric ---------------------------------------------------------------------------------------------------------------
-
-FABRIC = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-from lightning.fabric import Fabric
-from lightning_pepr import Cost, ModelSpace, PePR, open_meter
-
-def train(fabric):
-    score = PePR(ModelSpace.budget(energy_kwh=1.0), resource="energy")
-    with open_meter([]) as meter:
-        begin = meter.read()
-        sum(range(1_000_000 * (1 + fabric.global_rank)))
-        spent = meter.read() - begin
-    energy_kwh = spent.energy_j / 3.6e6 * 1e6  # so that it is some of the budget
-    score.update(0.25 + 0.5 * fabric.global_rank, Cost(energy_kwh=energy_kwh))
-    both = fabric.all_gather(energy_kwh)
-    found = score.compute().item()
-    if fabric.is_global_zero:
-        with open(sys.argv[1], "w") as file:
-            json.dump({"energies": both.tolist(), "score": found}, file)
-
-if __name__ == "__main__":
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
-    train(fabric)
-    fabric.barrier()
-"""
-
-
-@pytest.mark.slow
-def test_fabric_on_two_ranks_adds_up_what_each_has_spent(tmp_path: Path) -> None:
-    script, found = tmp_path / "loop.py", tmp_path / "found.json"
-    script.write_text(FABRIC)
-    done = subprocess.run(
-        [sys.executable, str(script), str(found)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
-        timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-    result = json.loads(found.read_text())
-    assert len(set(result["energies"])) == 2
-    assert result["score"] == pytest.approx(0.5 / (1 + sum(result["energies"])), rel=1e-5)

@@ -118,7 +118,8 @@ def test_uneven_ranks(tmp_path: Path) -> None:
     assert record["costs"]["time_s"]["value"] == pytest.approx(3 * 4 * 0.6 / 2, rel=0.7), "of the slower one"
 
 
-def test_a_rank_that_cannot_measure_makes_the_sum_unknown_and_keeps_what_the_other_has(tmp_path: Path) -> None:
+def test_a_rank_that_cannot_measure_makes_the_sum_unknown(tmp_path: Path) -> None:
+    """What the other rank has measured is kept."""
     sim = SimDriver(SimDevice(), SimDevice(counter=False, power=False, instant=False))
     record, truth = train(tmp_path, sim, [[0], [1]])
     energy = record["costs"]["energy_kwh"]

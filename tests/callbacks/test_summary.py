@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_pepr.callbacks._summary import summarize
+from lightning_pepr.callbacks._summary import one_line_summary
 from lightning_pepr.record import CostEntry, Epoch, RunRecord
 from tests.helpers.paths import ROOT
 from tests.helpers.records import make_run
@@ -24,7 +24,7 @@ from tests.helpers.training import Worker, trainer
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 class Hide(Callback):  # rich, from here on: Lightning itself looks for it when it starts
     def on_train_end(self, *args):
-        sys.modules["rich.console"] = None
+        sys.modules["rich"] = None
 others = [Hide(), TQDMProgressBar()] if "{hide}" else []
 ranks = int(os.environ.get("WORLD_SIZE", 1))
 callback = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1))
@@ -39,7 +39,7 @@ if ranks > 1:
 
 def test_a_score_of_another_epoch_than_the_best_says_so() -> None:
     run = RunRecord("m", monitor="val_acc", epochs=[Epoch(0, 1, 0.9), Epoch(1, 2, 0.5, scores={"pepr_e": 0.4})])
-    assert summarize(run) == "m: val_acc 0.900 at epoch 0 for nothing measured · PePR-E 0.400 at epoch 1"
+    assert one_line_summary(run) == "m: val_acc 0.900 at epoch 0 for nothing measured · PePR-E 0.400 at epoch 1"
 
 
 def in_a_terminal(command: list[str], folder: Path) -> str:
@@ -105,11 +105,11 @@ def test_no_litter_where_there_is_no_terminal(tmp_path: Path) -> None:
 
 def test_the_line_says_how_well_the_energy_is_known() -> None:
     run = make_run("net", 1e6)
-    assert "5.00 Wh ±2.0 %," in summarize(run)
+    assert "5.00 Wh ±2.0 %," in one_line_summary(run)
     run.costs["energy_kwh"] = CostEntry(0.005, 0.00375, "estimated", True, "a board was lost")
-    assert "at least 5.00 Wh ±75 % estimated" in summarize(run)
+    assert "at least 5.00 Wh ±75 % estimated" in one_line_summary(run)
     run.costs["energy_kwh"] = CostEntry(reason="no meter")
-    assert "energy not measured" in summarize(run)
+    assert "energy not measured" in one_line_summary(run)
     run.epochs = []
-    assert "no performance" in summarize(run)
-    assert summarize(run, Path("x/pepr.json")).endswith(" · x/pepr.json")
+    assert "no performance" in one_line_summary(run)
+    assert one_line_summary(run, Path("x/pepr.json")).endswith(" · x/pepr.json")

@@ -1,0 +1,145 @@
+"""One fit of a run: when it is evaluated, with what performance, and what is logged then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_pepr.accounting.ranks import RankReport
+from lightning_pepr.callbacks import _checks, _loggers
+from lightning_pepr.callbacks._base import WarnOnce
+from lightning_pepr.callbacks._batches import SampleCount
+from lightning_pepr.callbacks._lightning import logged_step
+from lightning_pepr.callbacks._model import trainable_parameters
+from lightning_pepr.callbacks._publish import publish
+from lightning_pepr.callbacks._run import Run
+from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
+from lightning_pepr.callbacks._scorer import Scorer
+from lightning_pepr.cost import Resource
+from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import is_performance
+from lightning_pepr.record import Epoch, Status
+from lightning_pepr.utilities.environment import describe_hardware, describe_software
+
+
+class Fit:
+    """A fit of a run, from its setup on; `requested` are the resources that the user named."""
+
+    def __init__(
+        self, run: Run, scorer: Scorer, requested: Sequence[Resource], prog_bar: bool, warn_once: WarnOnce
+    ) -> None:
+        self.run, self.scorer, self.requested = run, scorer, requested
+        self.prog_bar, self.warn_once = prog_bar, warn_once
+        self.failed = False  # whether an exception has ended it
+        self.validated = False  # whether a validation has run
+        self.served = False  # whether the running epoch has been evaluated
+        self.samples = SampleCount()  # of the validation that runs or ran last
+        self.at_epoch_start: Any = None  # the monitored value then,
+        self.at_validation_start: Any = None  # and then
+        record = run.record
+        self._before: tuple[Status, str, str] = record.status, record.error, record.stopped
+        record.status, record.error, record.stopped = "running", "", ""
+        run.tracker.reset_fit()
+
+    def undo(self) -> None:
+        """Leave the record as it was before this fit."""
+        self.run.record.status, self.run.record.error, self.run.record.stopped = self._before
+
+    def open(self, trainer: Trainer) -> None:
+        """Open the meters, and check whether others monitor what will not be there."""
+        self.run.tracker.open(trainer.strategy.root_device)
+        _checks.check_watchers(trainer, self.run.record.monitor, self.scorer, self.run.missing())
+        for name, (low, high) in (self.scorer.space.ranges if self.scorer.space else {}).items():
+            if low == high:
+                self.warn_once(f"range {name}", f"low and high of {name} are equal ({low}): R is 0 for every cost.")
+
+    def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Describe the run, announce what will be logged, and begin to count."""
+        record = self.run.record
+        record.params = trainable_parameters(pl_module)
+        record.hardware = describe_hardware()
+        record.hardware |= {"ranks": trainer.world_size, "device": str(trainer.strategy.root_device)}
+        record.software = describe_software()
+        missing = self.run.missing()
+        costs = [resource.field for resource in self.scorer.resources if resource.field not in missing]
+        scores = [resource.score_key for resource in self.scorer.scored if resource.field not in missing]
+        _loggers.begin(trainer, record, costs, scores)
+        self.run.tracker.start()
+        self.run.tracker.switch_stage("other")
+
+    def evaluate(self, trainer: Trainer, after_validation: bool) -> None:
+        """Log the cost and, where the monitored value is fresh, the score. A collective."""
+        merged = self._gather(trainer.callback_metrics, after_validation)
+        if (merged.performance is None) == after_validation:  # it comes with the end of the training epoch, if at all
+            _checks.check_in_time(trainer, self.run.record.monitor, merged.keys)
+        if merged.performance is None and after_validation:
+            return
+        performance = self._check_performance(trainer, merged)
+        self.run.update_costs()
+        self._warn_of_missing()
+        self._log(trainer, performance, logged_step(trainer, epoch_ended=not after_validation))
+        self.served = True
+
+    def end_epoch(self, trainer: Trainer) -> None:
+        """Evaluate, if validation has not, and forecast what the whole run will cost. A collective."""
+        self.run.tracker.switch_stage("other")
+        if self.served:
+            self.run.tracker.gather()
+            self.run.update_costs()
+        else:
+            self.evaluate(trainer, after_validation=False)
+        self._forecast(trainer)
+
+    def _gather(self, metrics: Mapping[str, Any], after_validation: bool) -> RankReport:
+        value = metrics.get(self.run.record.monitor)
+        # Lightning never clears a value, so one that is the very object of before is an epoch old.
+        stale = self.at_validation_start if after_validation else self.at_epoch_start
+        samples = self.samples.samples if after_validation else None
+        return self.run.tracker.gather(None if value is stale else value, metrics, samples)
+
+    def _check_performance(self, trainer: Trainer, merged: RankReport) -> float | None:
+        """The performance; NaN where it is none, which at the first evaluation is an error, as a missing one is."""
+        record, performance = self.run.record, merged.performance
+        first = not record.evaluations
+        if performance is None:
+            due = self.validated or not trainer.enable_validation
+            if first and due and not trainer.barebones:  # in which self.log does nothing
+                raise PePRError(_checks.not_logged(record.monitor, merged.keys))
+            return None
+        if not is_performance(performance):
+            message = _checks.not_a_performance(record.monitor, performance)
+            if first:
+                raise PePRError(message)
+            self.warn_once("outside", f"{message} The score is NaN in such epochs.")
+            performance = float("nan")
+        record.val_samples = merged.evaluated
+        return performance
+
+    def _warn_of_missing(self) -> None:
+        for resource in self.requested:
+            entry = self.run.record.costs[resource.field]
+            if entry.value is None:
+                reason = _checks.not_measured(resource.field, entry.reason)
+                self.warn_once(resource.field, f"{resource.name} was requested, but {reason}")
+
+    def _log(self, trainer: Trainer, performance: float | None, step: int) -> None:
+        cost = self.run.record.cost
+        scores = {} if performance is None else self.scorer.scores(performance, cost)
+        self.run.record.epochs.append(Epoch(trainer.current_epoch, step, performance, cost, scores))
+        costs = {resource.field: amount for resource, amount in cost.items() if resource in self.scorer.resources}
+        publish(trainer, costs | scores, step, scores if self.prog_bar else None)
+
+    def _forecast(self, trainer: Trainer) -> None:
+        """Log and record what the whole run will cost, now that an epoch is over."""
+        run, epoch = self.run, trainer.current_epoch
+        run.ends[epoch] = {STEPS: float(trainer.global_step), **costs_of(run.record.cost)}
+        if trainer.should_stop:
+            return  # the epoch may be cut short, and there are no more
+        forecasts = forecast_run(trainer, run.ends, epoch)
+        if forecasts:
+            run.record.epochs[-1].forecasts = {field: each._asdict() for field, each in forecasts.items()}
+            logged = {resource.field for resource in self.scorer.resources}
+            values = {_checks.FORECAST + field: each.expected for field, each in forecasts.items() if field in logged}
+            publish(trainer, values, logged_step(trainer, epoch_ended=True))

@@ -1,0 +1,97 @@
+"""A run over its fits: its record, what it has spent, and its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightning_pepr.accounting.tracker import CUT_OFF, NO_INTENSITY, CostTracker
+from lightning_pepr.callbacks._schedule import End, costs_of
+from lightning_pepr.callbacks._writer import RecordWriter
+from lightning_pepr.carbon import Intensity
+from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost
+from lightning_pepr.record import Epoch, RunRecord
+
+
+@dataclass
+class Run:
+    """A run over its fits.
+
+    Attributes:
+        record: What is known of it.
+        tracker: What it has spent.
+        writer: Where its record goes.
+        intensity: The carbon intensity of its electricity; None if unknown.
+        ends: What had been spent by the end of each epoch.
+    """
+
+    record: RunRecord
+    tracker: CostTracker
+    writer: RecordWriter
+    intensity: Intensity | None
+    ends: dict[int, End] = field(default_factory=dict)
+
+    def missing(self) -> dict[str, str]:
+        """The fields that cannot be measured here, with the reason."""
+        reason = self.tracker.why_no_energy()
+        missing = {ENERGY.field: reason, CARBON.field: reason or (NO_INTENSITY if self.intensity is None else "")}
+        return {field: reason for field, reason in missing.items() if reason}
+
+    def update_costs(self) -> None:
+        """Write what was gathered last into the record."""
+        self.tracker.write_to(self.record, self.intensity)
+
+    def gather(self) -> None:
+        """Gather what all ranks have spent up to now. A collective."""
+        self.tracker.switch_stage(self.tracker.stage)
+        self.tracker.gather()
+
+    def finish(self) -> None:
+        """End the run as planned, with every reading settled. A collective."""
+        self.tracker.switch_stage(None, wait=True)
+        self.tracker.gather()
+        self.update_costs()
+        self.tracker.finish()
+        self.tracker.close()
+        self.record.status = "finished"
+
+    def cut_off(self, exception: BaseException, rank: int, ranks: int) -> None:
+        """End the run by an exception, with what this rank knows: the others may be gone."""
+        self.tracker.switch_stage(None)
+        self.tracker.cut_off(rank, ranks)
+        self.update_costs()
+        for resource in RESOURCES if ranks > 1 else ():
+            entry = self.record.costs[resource.field]
+            if resource.merge == "sum" and entry.value is not None:
+                entry.lower_bound, entry.reason = True, entry.reason or CUT_OFF
+        self.tracker.finish()
+        # SIGTERMException is a SystemExit; Optuna's TrialPruned ends a trial that falls behind.
+        meant = isinstance(exception, (KeyboardInterrupt, SystemExit)) or type(exception).__name__ == "TrialPruned"
+        self.record.status = "interrupted" if meant else "failed"
+        self.record.error = f"{type(exception).__name__}: {exception}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run up to the last gathering, as plain types, for a checkpoint."""
+        return {
+            "run_id": self.record.run_id,
+            "started": self.record.started,
+            "epochs": [epoch.to_dict() for epoch in self.record.epochs],
+            "spent": self.tracker.to_dict(),
+            "ends": dict(self.ends),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on with the run of a checkpoint."""
+        record, tracker = self.record, self.tracker
+        if record.run_id == state["run_id"]:  # what this process has spent on a run stays spent
+            if tracker.stands_still and tracker.to_dict() == state["spent"]:
+                # Saved a moment ago and restored within the fit, without a batch between that callbacks were shown:
+                # a search for a learning rate or a batch size, after which training goes on as if it had not been.
+                tracker.leave_out()
+            return
+        record.run_id, record.started = state["run_id"], state["started"]
+        record.epochs = [Epoch(**{**epoch, "cost": Cost(**epoch["cost"])}) for epoch in state["epochs"]]
+        # What is saved after validation lacks the end of its epoch.
+        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs} | state.get("ends", {})
+        tracker.resume(state["spent"])
