@@ -20,6 +20,18 @@ ArrayT = TypeVar("ArrayT")
 PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
+PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
+"""What a performance lies in."""
+
+
+def is_performance(value: float) -> bool:
+    """Whether a number can be a performance; NaN cannot.
+
+    >>> [is_performance(value) for value in (0.0, 1.0000001, 87.5, math.nan)]
+    [True, True, False, False]
+    """
+    return PERFORMANCE_RANGE[0] <= value <= PERFORMANCE_RANGE[1]
+
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     """Min-max normalise a cost over a model space: R = (cost - low) / (high - low), floored at 0.

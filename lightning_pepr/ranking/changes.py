@@ -7,27 +7,20 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
 from lightning_pepr.cost import RESOURCES, Resource
-from lightning_pepr.ranking import rank
-from lightning_pepr.runs.load import Runs
+from lightning_pepr.ranking.ranking import rank
+from lightning_pepr.runs.checks import rankable
+from lightning_pepr.runs.table import Runs
 from lightning_pepr.space import ModelSpace
 
-import polars as pl  # isort: skip, after sources, which says how to install it
-
-from lightning_pepr.auditing.rules.values import rankable  # after polars, which it needs
-
-CHANGES = {
-    "group": pl.String,
-    "by": pl.String,
-    "dropped": pl.Int64,
-    "models": pl.Int64,
-    "changed": pl.Int64,
-    "first": pl.String,
-    "first_after": pl.String,
-    "high": pl.Float64,
-    "high_after": pl.Float64,
+_CHANGES = {
+    **dict.fromkeys(["group", "by"], pl.String),
+    **dict.fromkeys(["dropped", "models", "changed"], pl.Int64),
+    **dict.fromkeys(["first", "first_after"], pl.String),
+    **dict.fromkeys(["high", "high_after"], pl.Float64),
 }
-"""The columns of what `ranking_changes` returns."""
 
 
 def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -> None:
@@ -40,7 +33,6 @@ def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -
         paths: Where the runs were read from.
         kept: Those to keep, of what `load_runs` returned.
         out: The file to write.
-
     """
     single = Path(paths[0])
     if len(paths) == 1 and single.is_file() and single.suffix.lower() != ".json":
@@ -67,7 +59,7 @@ def ranking_changes(before: Runs, after: Runs, by: str | Resource | None = None)
         `high_after` of the resource.
 
     Raises:
-        ValueError: If no run has a performance, or none has the resource.
+        PePRError: If no run has a performance, or none has the resource.
 
     >>> runs = pl.DataFrame(
     ...     {"model": ["a", "b", "c"], "performance": [0.5, 0.6, 0.9], "energy_kwh": [1.0, 1.1, 3.0]}
@@ -89,7 +81,7 @@ def ranking_changes(before: Runs, after: Runs, by: str | Resource | None = None)
             of_group = pl.col("group").eq_missing(pl.lit(group, dtype=pl.String))
             old, new = (table.filter(of_group, rankable()) for table in (before, after))
             rows.append({"group": group, "by": resource.field, "dropped": dropped, **_change(old, new, resource)})
-    return pl.DataFrame(rows, schema=CHANGES)
+    return pl.DataFrame(rows, schema=_CHANGES)
 
 
 def _change(before: Runs, after: Runs, resource: Resource) -> dict[str, object]:

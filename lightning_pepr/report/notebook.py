@@ -10,7 +10,7 @@ from lightning_pepr.cost import ENERGY, RESOURCES, in_words
 
 if TYPE_CHECKING:
     from lightning_pepr.record import RunRecord
-    from lightning_pepr.runs.load import Runs
+    from lightning_pepr.runs import Runs
 
 _LEFT = "text-align:left;vertical-align:top;white-space:nowrap"
 _RIGHT = "text-align:right;vertical-align:top;white-space:nowrap"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lightning_pepr import ModelSpace, RunRecord, audit, load_runs, rank
 from lightning_pepr.accounting.ranks import device_key
-from lightning_pepr.auditing import FINDINGS, RULES, drop_condemned
+from lightning_pepr.auditing import FINDINGS, RULES, drop_rejected
 from lightning_pepr.cli import main
 from lightning_pepr.paper.spaces import SETTINGS
 from lightning_pepr.record import CostEntry, DeviceEntry, Epoch
@@ -136,7 +136,7 @@ class TestAnyTable:
         assert set(findings["confidence"]) <= {"high", "medium", "low"}
         assert findings["evidence"].null_count() == 0
         assert findings.select("row", "rule").is_duplicated().any() is False
-        kept = drop_condemned(table)
+        kept = drop_rejected(table)
         if kept["performance"].count() and kept["energy_kwh"].count():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -184,7 +184,7 @@ class TestRepeatedReadings:
         findings = audit(table).filter(rule="repeated-reading")
         assert findings.select("row", "confidence").rows() == [(5, "low"), (25, "low")]
         assert "their times differ" in findings["evidence"][0]
-        assert len(drop_condemned(table)) == len(table)
+        assert len(drop_rejected(table)) == len(table)
 
     @few
     @given(seed=st.integers(0, 10**6), share=st.sampled_from([0.3, 0.6, 0.9]))
@@ -403,7 +403,7 @@ class TestDuplicates:
         twice = pl.concat([table, table[7:9]])
         assert found(twice) == [(60, "duplicate-run", "high"), (61, "duplicate-run", "high")]
         assert "those of row 7" in audit(twice)["evidence"][0]
-        assert drop_condemned(twice)["model"].to_list() == load_runs(table)["model"].to_list()
+        assert drop_rejected(twice)["model"].to_list() == load_runs(table)["model"].to_list()
 
     def test_a_file_twice(self, tmp_path: Path) -> None:
         make_clean(0).write_csv(tmp_path / "a.csv")
@@ -467,7 +467,7 @@ class TestRecords:
         assert (finding["row"], finding["rule"], finding["confidence"]) == (None, "implausible-power", "high")
         assert finding["source"] == str(tmp_path / "2" / "pepr.json")
         assert "NVIDIA L4 can draw 93.6 W at most" in finding["evidence"]
-        assert drop_condemned(tmp_path)["model"].to_list() == ["m0", "m1"]
+        assert drop_rejected(tmp_path)["model"].to_list() == ["m0", "m1"]
 
     def test_what_eight_boards_can_draw(self) -> None:
         """Eight boards of 700 W at 5 kW are no wonder; on one board they would be."""
@@ -517,7 +517,7 @@ class TestPaper:
 
     @pytest.mark.parametrize("setting", SETTINGS)
     def test_without_them_the_spaces_are_the_clean_ones(self, setting: str) -> None:
-        kept = drop_condemned(TABLE).filter(group=setting)
+        kept = drop_rejected(TABLE).filter(group=setting)
         clean = ModelSpace.published(setting, clean=True)
         space = ModelSpace.from_runs(kept)
         for resource in ("energy", "carbon", "memory", "parameters"):
@@ -566,7 +566,7 @@ class TestPaper:
         assert sorted(high["row"]) == sorted(findings.filter(confidence="high")["row"])
 
     def test_what_is_left_has_no_condemned_row(self) -> None:
-        assert audit(drop_condemned(TABLE)).filter(confidence="high").is_empty()
+        assert audit(drop_rejected(TABLE)).filter(confidence="high").is_empty()
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from lightning_pepr.cost import RESOURCES
 from lightning_pepr.functional import above_baseline
 from lightning_pepr.ranking import leverage
 from lightning_pepr.record import CostEntry, Epoch
-from lightning_pepr.runs.load import COLUMNS
+from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.paths import PAPER
 
 needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the published measurements are not part of the project")

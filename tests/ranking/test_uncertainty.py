@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_pepr import rank
-from lightning_pepr.runs.load import COLUMNS
+from lightning_pepr.runs.table import COLUMNS
 from lightning_pepr.utilities.statistics import wilson
 
 
@@ -223,5 +223,5 @@ class TestBoards:
     ],
 )
 def test_errors_that_cannot_be_are_named(column: str, value: float, expected: str) -> None:
-    with pytest.raises(ValueError, match=rf"{column} of m1 is {value!r}; expected {expected}"):
+    with pytest.raises(ValueError, match=rf"{column} of m1 \(row 1 of the table\) is {value!r}; expected {expected}"):
         rank(table(energy_kwh=[1.0, 2.0], **{column: [None, value]}))

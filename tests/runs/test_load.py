@@ -18,7 +18,8 @@ import lightning_pepr
 from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs
 from lightning_pepr.cost import RESOURCES
 from lightning_pepr.record import CostEntry, DeviceEntry, Epoch
-from lightning_pepr.runs.load import COLUMNS, check_runs, warn_of_mixtures
+from lightning_pepr.runs.checks import check_runs, warn_of_mixtures
+from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.paths import PAPER
 
 COSTS = [resource.field for resource in RESOURCES]

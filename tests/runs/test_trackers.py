@@ -21,8 +21,10 @@ from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord, load_runs, rank
 from lightning_pepr.cli import main
 from lightning_pepr.cost import RESOURCES
-from lightning_pepr.runs.load import COLUMNS
-from lightning_pepr.runs.trackers import from_metrics, read_mlflow, read_wandb
+from lightning_pepr.runs.metrics import from_metrics
+from lightning_pepr.runs.mlflow import read_mlflow
+from lightning_pepr.runs.table import COLUMNS
+from lightning_pepr.runs.wandb import read_wandb
 from tests.helpers import servers
 from tests.helpers.paths import ROOT
 from tests.helpers.training import Worker, WorkMeter, trainer

@@ -72,8 +72,3 @@ def far(amount: pl.Expr, within: Sequence[str], up: float, down: float, least: i
 def positive(amount: pl.Expr) -> pl.Expr:
     """The amount where it is finite and above 0, else null."""
     return pl.when(amount.is_finite() & (amount > 0)).then(amount)
-
-
-def rounded(amount: pl.Expr) -> pl.Expr:
-    """An amount in words, with four digits."""
-    return amount.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")

@@ -9,6 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+JOULES = (1.0, 3.6e6)
+"""How many of each unit in which energy is written a kWh is."""
+
 _DIGITS = 12  # what arithmetic leaves of a number that was written with fewer
 _WINDOWS = [10.0**-k for k in range(2, 12)]
 _LIKELY = 1e-4  # that a column without repeats passes for one that has some
