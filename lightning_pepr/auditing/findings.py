@@ -33,12 +33,7 @@ RULES = {
 
 FINDINGS = {
     "row": pl.Int64,
-    "source": pl.String,
-    "group": pl.String,
-    "model": pl.String,
-    "rule": pl.String,
-    "evidence": pl.String,
-    "confidence": pl.String,
+    **dict.fromkeys(["source", "group", "model", "rule", "evidence", "confidence"], pl.String),
 }
 """The columns of what `audit` returns."""
 
@@ -57,7 +52,7 @@ def audit(runs: Source, *, group: str | None = None, columns: Columns | None = N
     Returns:
         One row a finding, in the order of the runs: `row` (of the table, from 0 without the header; null for a record),
         `source` (the file), `group`, `model`, `rule` (see `RULES`), `evidence` (a sentence), and `confidence`: "high"
-        is condemned, "medium" is most likely wrong or made up, "low" is ambiguous. A table without findings is empty.
+        is rejected, "medium" is most likely wrong or made up, "low" is ambiguous. A table without findings is empty.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -71,7 +66,7 @@ def audit(runs: Source, *, group: str | None = None, columns: Columns | None = N
 
 
 def drop_rejected(runs: Source, *, group: str | None = None, columns: Columns | None = None) -> Runs:
-    """Leave out the runs that the audit rejects, for what is left as `rank` and `ModelSpace.from_runs` take them.
+    """Leave out the runs that the audit rejects; `rank` and `ModelSpace.from_runs` take the others.
 
     Args:
         runs: Same as for `audit`.

@@ -10,17 +10,9 @@ import polars as pl
 
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.functional import above_baseline
+from lightning_pepr.ranking import scores
 from lightning_pepr.ranking.pareto import add_pareto
-from lightning_pepr.ranking.scores import (
-    By,
-    add_ranges,
-    add_scores,
-    bounds,
-    read_scorable,
-    resources_of,
-    scorable_resources,
-    scorer,
-)
+from lightning_pepr.ranking.scores import By
 from lightning_pepr.ranking.uncertainty import NO_RUN, place_models
 from lightning_pepr.runs.checks import warn_of_mixtures
 from lightning_pepr.runs.load import Source
@@ -78,36 +70,36 @@ def rank(
     >>> rank(runs).select("model", "r_e", "pepr_e", "rank").rows()
     [('a', 0.0, 0.75, 1), ('b', 1.0, 0.5, 2)]
     """
-    keys = resources_of(by)
+    keys = scores.resources_of(by)
     space = None if space is None else ModelSpace.of(space)
     if baseline is not None:
         above_baseline(1.0, baseline)  # refuses a bad one
-    table = read_scorable(runs, group, at)
-    resources = scorable_resources(table, keys, space)
+    table = scores.read_scorable(runs, group, at)
+    resources = scores.scorable_resources(table, keys, space)
     warn_of_mixtures(table, ["_space"])
-    table = add_ranges(table, resources, space)
+    table = scores.add_ranges(table, resources, space)
     _warn_of_flat(table, keys)
     table = add_pareto(table, [key.field for key in keys], "_space")
     if baseline is not None:
         table = _add_baseline(table, resources, baseline)
-    table = add_scores(table, resources, baseline)
+    table = scores.add_scores(table, resources, baseline)
     for key in keys:
         table = _add_places(table, key, baseline, suffix="" if key is keys[0] else f"_{key.letter.lower()}")
     # Best first; of one rank, that of the better score; the runs of a model together.
     order, descending = ["_space", "rank", "_mean", "_model"], [False, False, True, False]
     table = table.sort(order, descending=descending, nulls_last=True, maintain_order=True)
-    scores = [name for resource in resources for name in (resource.r_key, resource.score_key)]
+    scored = [name for resource in resources for name in (resource.r_key, resource.score_key)]
     limits = [f"{key.score_key}_{end}" for key in keys for end in ("low", "high")]
     places = [name for name in table.columns if name.startswith("rank")]
     head = ["group", "model", "performance", *(resource.field for resource in RESOURCES)]
-    head += [*scores, *limits, *places, "replication", "pareto"]
+    head += [*scored, *limits, *places, "replication", "pareto"]
     return table.select(*head, *(name for name in COLUMNS if name not in head))
 
 
 def _warn_of_flat(table: Runs, keys: list[Resource]) -> None:
     """Warn of the groups in which a resource by which to rank tells no run from another."""
     for key in keys:
-        low, high = bounds(key)
+        low, high = scores.bounds(key)
         flat = table.filter(pl.col(low) == pl.col(high))
         if flat.is_empty():
             continue
@@ -122,7 +114,7 @@ def _warn_of_flat(table: Runs, keys: list[Resource]) -> None:
 
 def _add_baseline(table: Runs, resources: list[Resource], baseline: float) -> Runs:
     """Add to each space the predictor that has the baseline's performance, at no cost where there is a space."""
-    ends = [bounds(resource) for resource in resources]
+    ends = [scores.bounds(resource) for resource in resources]
     free = table.unique("_space", keep="first", maintain_order=True).select(
         *(name for pair in ends for name in pair),
         *((pl.col(low) * 0.0).alias(resource.field) for resource, (low, _) in zip(resources, ends, strict=True)),
@@ -143,7 +135,7 @@ def _add_places(table: Runs, key: Resource, baseline: float | None, suffix: str)
     of_model |= {f"rank{suffix}": "rank", f"rank{suffix}_best": "rank", f"rank{suffix}_worst": "worst"}
     if not suffix:
         of_model |= {"_mean": "mean", "replication": "replication"}
-    places = place_models(table, key, scorer(key, baseline))
+    places = place_models(table, key, scores.scorer(key, baseline))
     places = places.select("_model", **{new: pl.col(name) for new, name in of_model.items()})
     table = table.join(places, on="_model", how="left", maintain_order="left")
     scored = pl.col(key.score_key).is_not_null()

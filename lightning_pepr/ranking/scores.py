@@ -29,11 +29,9 @@ def resources_of(by: By) -> list[Resource]:
 
 
 def read_scorable(runs: Source, group: str | None, at: str) -> Runs:
-    """Read runs that can be scored, with what tells their models and their spaces apart.
+    """Read runs that can be scored, with `_model` and `_space`, which tell their models and their spaces apart.
 
-    Returns:
-        The columns of `COLUMNS`, `_model` (which row is the first of the model) and `_space` (the value of `group`;
-        null where there is one space of all).
+    `_model` is the first row of a model, and `_space` the value of `group`, null where there is one space of all.
     """
     table = read_runs(runs, group, at)
     check_runs(table)

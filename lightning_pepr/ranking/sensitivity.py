@@ -6,18 +6,12 @@ from typing import Literal
 
 import polars as pl
 
-from lightning_pepr.ranking.scores import (
-    By,
-    add_ranges,
-    add_scores,
-    bounds,
-    read_scorable,
-    resources_of,
-    scorable_resources,
-    scorer,
-)
+from lightning_pepr.cost import Resource
+from lightning_pepr.ranking import scores
+from lightning_pepr.ranking.scores import By
 from lightning_pepr.ranking.uncertainty import place_models
 from lightning_pepr.runs.load import Source
+from lightning_pepr.runs.table import Runs
 
 
 def leverage(
@@ -54,33 +48,30 @@ def leverage(
     >>> leverage(runs).select("end", "model", "bound_without", "models", "changed").rows()
     [('low', 'a', 1.1, 2, 0), ('high', 'c', 1.1, 2, 2)]
     """
-    key = resources_of(by)[0]
-    table = read_scorable(runs, group, at)
-    scorable_resources(table, [key], None)
-    table = add_ranges(table, [key])
+    key = scores.resources_of(by)[0]
+    table = scores.read_scorable(runs, group, at)
+    scores.scorable_resources(table, [key], None)
+    table = scores.add_ranges(table, [key])
     found = []
-    for end, bound in zip(("low", "high"), bounds(key), strict=True):
+    for end, bound in zip(("low", "high"), scores.bounds(key), strict=True):
         setting = table.filter(pl.col(key.field) == pl.col(bound)).unique("_space", keep="first", maintain_order=True)
         others = table.filter(~pl.col("_model").is_in(setting["_model"].implode()))
-        alone = add_ranges(others, [key])
-        before, after = (
-            place_models(add_scores(each, [key], baseline), key, scorer(key, baseline)) for each in (others, alone)
-        )
-        changes = (
-            before.join(after, on="_model", suffix="_without")
-            .group_by("_space")
-            .agg(
-                models=pl.len(),
-                changed=(pl.col("rank") != pl.col("rank_without")).sum(),
-                first=_first(),
-                first_without=_first("_without"),
-            )
+        alone = scores.add_ranges(others, [key])
+        before, after = (_places(each, key, baseline) for each in (others, alone))
+        both = before.join(after, on="_model", suffix="_without")
+        changed = (pl.col("rank") != pl.col("rank_without")).sum()
+        changes = both.group_by("_space").agg(
+            models=pl.len(), changed=changed, first=_first(), first_without=_first("_without")
         )
         without = alone.select("_space", bound_without=bound).unique("_space")
         setting = setting.select("_space", end=pl.lit(end), model="model", bound=bound)
         setting = setting.join(without, on="_space", nulls_equal=True)
         found.append(setting.join(changes, on="_space", nulls_equal=True))
     return pl.concat(found).rename({"_space": "group"}).sort("group", nulls_last=True, maintain_order=True)
+
+
+def _places(table: Runs, key: Resource, baseline: float | None) -> pl.DataFrame:
+    return place_models(scores.add_scores(table, [key], baseline), key, scores.scorer(key, baseline))
 
 
 def _first(suffix: str = "") -> pl.Expr:

@@ -28,11 +28,6 @@ def place_models(runs: Runs, resource: Resource, score: Score) -> pl.DataFrame:
     The gain of a board's sensor multiplies all energies that it measured, which changes no order among them. So models
     whose runs are all on the same boards are compared without it, and others with it.
 
-    Args:
-        runs: Runs as `read_scorable` has them, with the resource's score.
-        resource: By whose score to rank.
-        score: How a score comes from a cost and a performance.
-
     Returns:
         One row for each `_model` that has a score: its `model` and `_space`, `mean`, `low` and `high` of the score,
         `rank` (1 + the number of models of its space whose intervals lie wholly above, which is the first place that

@@ -19,12 +19,9 @@ _MEASURED = (ENERGY, CARBON, TIME, MEMORY)
 
 
 def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
-    """The one model that sets the high of its space alone, and the ranking without it.
+    """Find the model that sets the high of its space alone, and rank the `table` of the runs without it.
 
-    Args:
-        runs: The prepared runs.
-        table: The same as `load_runs` returned them, to rank.
-        doubted: Runs whose costs do not fit each other.
+    A model is not `doubted` if its costs fit each other: one that takes as long as its cost is high may well be so.
     """
     dominant = (
         pl.concat([_largest(runs, resource) for resource in _MEASURED])
@@ -35,21 +32,18 @@ def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame
         _without(runs, table, group, Resource.of(fields[0]))
         for group, fields in dominant.select("group", "_field").iter_rows()
     ]
-    # A model that takes as long as its cost is high may well be what it says.
     fits = pl.col("_power").is_not_null() & ~pl.col("at").is_in(doubted["at"].implode())
     return dominant.join(runs.select("at", "_power"), on="at", maintain_order="left").select(
         "at",
-        evidence=pl.format(
-            "it alone sets the high of {}{}",
-            pl.col("_text").list.join(", "),
-            pl.Series("_without", without, dtype=pl.String),
-        ),
+        evidence=pl.lit("it alone sets the high of ")
+        + pl.col("_text").list.join(", ")
+        + pl.Series(without, dtype=pl.String),
         confidence=pl.when(fits).then(pl.lit("low")).otherwise(pl.lit("medium")),
     )
 
 
 def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
-    """Of each group in which one model's largest cost is three times the next model's, the run that has it."""
+    """Find in each group the run that has the largest cost, if that is three times what any other model costs."""
     models = (
         runs.with_columns(_amount=positive(pl.col(resource.field)))
         .drop_nulls("_amount")
@@ -91,7 +85,7 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
 
 
 def _without(runs: pl.DataFrame, table: pl.DataFrame, group: str | None, resource: Resource) -> str:
-    """What the ranking of a group would be without the model that sets its high; empty if it cannot be ranked."""
+    """Describe the ranking of a group without the model that sets its high; empty if it cannot be ranked."""
     at = runs.filter(pl.col("group").eq_missing(pl.lit(group, dtype=pl.String)), rankable())["at"]
     try:
         with warnings.catch_warnings():
