@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -67,3 +69,9 @@ def scale(table: pl.DataFrame, row: int, **factors: float) -> pl.DataFrame:
 
 def copy_reading(table: pl.DataFrame, source: int, target: int) -> pl.DataFrame:
     return put(table, target, energy_kwh=table["energy_kwh"][source], carbon_g=table["carbon_g"][source])
+
+
+def toy(**columns: list[Any]) -> pl.DataFrame:
+    """Models m0, m1, … of one performance."""
+    size = len(next(iter(columns.values())))
+    return pl.DataFrame({"model": [f"m{i}" for i in range(size)], "performance": [0.5] * size, **columns})
