@@ -13,7 +13,7 @@ import polars as pl
 from scipy import stats
 
 from lightning_pepr import figures, rank
-from lightning_pepr.auditing import drop_condemned
+from lightning_pepr.auditing import drop_rejected
 
 # For each setting with all training data, its name with 10 % of them. All start from pretrained weights.
 SIZES = {"derma_pt": "derma_small", "lidc": "lidc_small", "pneumonia": "pneumonia_small"}
@@ -111,7 +111,7 @@ on_size = compare(f"All training data ({', '.join(SIZES)}) against 10 % of them"
 # A check that needs no audit: the power of one board differs little between models, so that PePR-E and PePR-T, whose
 # times were measured apart, should put the models of a setting in nearly the same order.
 
-clean = rank(drop_condemned(arguments.table, group="dataset"), group="dataset")
+clean = rank(drop_rejected(arguments.table, group="dataset"), group="dataset")
 print(f"\nThe audit condemns {len(ranking) - len(clean)} of {len(ranking)} runs. What changes without them:")
 line = "{:16} {:>7} {:>4}  {:>8} {:>7}  {:>7} {:>8} {:>7}  {:>5} {:>5}  {:>5} {:>5}  {:17} {:17} {}"
 print("(changed, Spearman, Kendall: of the ranks of those left; E~T, N~E: Spearman's of PePR-E with PePR-T and with")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lightning_pepr.metric import PePR as PePR
     from lightning_pepr.ranking import rank as rank
     from lightning_pepr.record import RunRecord as RunRecord
-    from lightning_pepr.runs.load import load_runs as load_runs
+    from lightning_pepr.runs import load_runs as load_runs
     from lightning_pepr.space import ModelSpace as ModelSpace
 
 _MODULE_OF = {

@@ -165,7 +165,8 @@ class ModelSpace:
             FileNotFoundError: If a path does not exist.
             PePRError: If there is no run, none with a cost, or a cost is negative or not finite.
         """
-        from lightning_pepr.runs.load import check_runs, load_runs, warn_of_mixtures
+        from lightning_pepr.runs.checks import check_runs, warn_of_mixtures
+        from lightning_pepr.runs.load import load_runs
 
         table = load_runs(runs, columns=columns)
         check_runs(table, scored=False)

@@ -1,10 +1,6 @@
 """Finds runs whose numbers cannot be what they pass for."""
 
-from lightning_pepr.auditing.findings import FINDINGS as FINDINGS
-from lightning_pepr.auditing.findings import RULES as RULES
-from lightning_pepr.auditing.findings import audit as audit
-from lightning_pepr.auditing.findings import condemned as condemned
-from lightning_pepr.auditing.findings import drop_condemned as drop_condemned
-from lightning_pepr.auditing.findings import find as find
+from lightning_pepr import runs as runs  # before the modules that import polars: it says how to install it
+from lightning_pepr.auditing.findings import FINDINGS, RULES, audit, drop_rejected, find, rejected
 
-__all__ = ["FINDINGS", "RULES", "audit", "condemned", "drop_condemned", "find"]
+__all__ = ["FINDINGS", "RULES", "audit", "drop_rejected", "find", "rejected"]

@@ -20,7 +20,7 @@ from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import is_performance
-from lightning_pepr.record import Epoch, Status
+from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.environment import describe_hardware, describe_software
 
 
@@ -39,7 +39,7 @@ class Fit:
         self.at_epoch_start: Any = None  # the monitored value then,
         self.at_validation_start: Any = None  # and then
         record = run.record
-        self._before: tuple[Status, str, str] = record.status, record.error, record.stopped
+        self._before: tuple[str, str, str] = record.status, record.error, record.stopped
         record.status, record.error, record.stopped = "running", "", ""
         run.tracker.reset_fit()
 

@@ -15,7 +15,7 @@ from lightning_pepr._version import __version__
 if TYPE_CHECKING:
     import polars as pl
 
-    from lightning_pepr.runs.load import Runs
+    from lightning_pepr.runs import Runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -271,14 +271,14 @@ def _audit(options: argparse.Namespace) -> int:
     from lightning_pepr.auditing import find
     from lightning_pepr.report.findings import print_findings
     from lightning_pepr.runs.columns import parse_columns
-    from lightning_pepr.runs.load import load_runs
+    from lightning_pepr.runs.load import read_runs
 
     output: Path | None = options.output
     drop: Path | None = options.drop
     _check_output(output, options.paths)
     _check_output(drop, options.paths, "--drop", (".csv",))
-    runs = load_runs(options.paths, columns=parse_columns(options.column))
-    findings = find(runs, options.group)
+    runs = read_runs(options.paths, options.group, columns=parse_columns(options.column))
+    findings = find(runs)
     print_findings(findings, runs)
     if output is not None:
         told = findings.drop("at")
@@ -290,15 +290,11 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _drop(options: argparse.Namespace, runs: Runs, findings: pl.DataFrame, out: Path) -> None:
     """Write the runs that are not condemned, and say what that changes in the ranking."""
-    import polars as pl
-
-    from lightning_pepr.auditing import condemned
+    from lightning_pepr.auditing import rejected
     from lightning_pepr.ranking.changes import ranking_changes, write_kept
     from lightning_pepr.report.findings import print_changes
 
-    if options.group is not None:
-        runs = runs.with_columns(group=pl.col(options.group).cast(pl.String))
-    kept = runs.filter(~condemned(runs, findings))
+    kept = runs.filter(~rejected(runs, findings))
     write_kept(options.paths, kept, out)
     print(f"{len(kept):,} of {len(runs):,} runs are in {out}.")
     if 0 < len(kept) < len(runs):

@@ -7,40 +7,27 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
 from lightning_pepr.cost import RESOURCES, Resource
-from lightning_pepr.ranking import rank
-from lightning_pepr.runs.load import Runs
+from lightning_pepr.ranking.ranking import rank
+from lightning_pepr.runs.checks import rankable
+from lightning_pepr.runs.table import Runs
 from lightning_pepr.space import ModelSpace
 
-import polars as pl  # isort: skip, after sources, which says how to install it
-
-from lightning_pepr.auditing.rules.values import rankable  # after polars, which it needs
-
-CHANGES = {
-    "group": pl.String,
-    "by": pl.String,
-    "dropped": pl.Int64,
-    "models": pl.Int64,
-    "changed": pl.Int64,
-    "first": pl.String,
-    "first_after": pl.String,
-    "high": pl.Float64,
-    "high_after": pl.Float64,
+_CHANGES = {
+    **dict.fromkeys(["group", "by"], pl.String),
+    **dict.fromkeys(["dropped", "models", "changed"], pl.Int64),
+    **dict.fromkeys(["first", "first_after"], pl.String),
+    **dict.fromkeys(["high", "high_after"], pl.Float64),
 }
-"""The columns of what `ranking_changes` returns."""
 
 
 def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -> None:
     """Write the runs that are kept as a CSV table.
 
-    Of a single CSV table all its own columns are written, as they are in the file; of anything else what `load_runs`
-    returns.
-
-    Args:
-        paths: Where the runs were read from.
-        kept: Those to keep, of what `load_runs` returned.
-        out: The file to write.
-
+    Where they were read from a single CSV table, all its own columns are written, as they are in the file; else those
+    of `load_runs`.
     """
     single = Path(paths[0])
     if len(paths) == 1 and single.is_file() and single.suffix.lower() != ".json":
@@ -52,58 +39,50 @@ def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -
     table.write_csv(out)
 
 
-def ranking_changes(before: Runs, after: Runs, by: str | Resource | None = None) -> pl.DataFrame:
-    """What changes in the ranking of each group once some runs are gone.
+def ranking_changes(before: Runs, after: Runs) -> pl.DataFrame:
+    """Find what changes in the ranking of each group once some runs are gone.
 
     Args:
-        before: What `load_runs` returned, grouped by its column `group`. Runs that `rank` refuses are left out.
+        before: What `read_runs` returned. Runs that `rank` refuses are left out.
         after: Those of them that stay.
-        by: The resource by which to rank; by default the first, in the order E, C, T, M, D, N, that a run has.
 
     Returns:
-        One row for each group that loses a run: `group`, `by` (the field of the resource), `dropped` (runs that go),
-        `models` (that stay and have a rank), `changed` (how many of these have another rank among themselves than they
-        had in the space of all), `first` and `first_after` (which comes first before, and after), `high` and
-        `high_after` of the resource.
-
-    Raises:
-        ValueError: If no run has a performance, or none has the resource.
+        One row for each group that loses a run: `group`, `by` (the field of the resource by which to rank, the first
+        in the order E, C, T, M, D, N, that a run has), `dropped` (runs that go), `models` (that stay and have a rank),
+        `changed` (how many of these have another rank among themselves than they had in the space of all), `first` and
+        `first_after` (which comes first before, and after), `high` and `high_after` of the resource.
 
     >>> runs = pl.DataFrame(
     ...     {"model": ["a", "b", "c"], "performance": [0.5, 0.6, 0.9], "energy_kwh": [1.0, 1.1, 3.0]}
     ... )
-    >>> from lightning_pepr.runs.load import load_runs
+    >>> from lightning_pepr.runs import load_runs
     >>> table = load_runs(runs)
     >>> ranking_changes(table, table.head(2)).drop("group", "by", "dropped").rows()
     [(2, 2, 'b', 'a', 3.0, 1.1)]
     """
-    resource = Resource.of(by) if by is not None else next(r for r in RESOURCES if before[r.field].count())
-    counts = before.group_by("group", maintain_order=True).len()
-    left = after.group_by("group").len()
-    gone = counts.join(left, on="group", how="left", nulls_equal=True, suffix="_after", maintain_order="left")
-    gone = gone.with_columns(dropped=pl.col("len") - pl.col("len_after").fill_null(0)).filter(pl.col("dropped") > 0)
+    resource = next(r for r in RESOURCES if before[r.field].count())
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what `rank` has to say of the runs it says when they are ranked
-        for group, dropped in gone.select("group", "dropped").iter_rows():
-            of_group = pl.col("group").eq_missing(pl.lit(group, dtype=pl.String))
-            old, new = (table.filter(of_group, rankable()) for table in (before, after))
-            rows.append({"group": group, "by": resource.field, "dropped": dropped, **_change(old, new, resource)})
-    return pl.DataFrame(rows, schema=CHANGES)
+        for (group,), runs in before.group_by("group", maintain_order=True):
+            kept = after.filter(pl.col("group").eq_missing(pl.lit(group, dtype=pl.String)))
+            if len(kept) < len(runs):
+                change = _change(runs.filter(rankable()), kept.filter(rankable()), resource)
+                rows.append({"group": group, "by": resource.field, "dropped": len(runs) - len(kept), **change})
+    return pl.DataFrame(rows, schema=_CHANGES)
 
 
 def _change(before: Runs, after: Runs, resource: Resource) -> dict[str, object]:
-    """What changes in one group; None where there is nothing to rank."""
+    """Find what changes in one group; nothing where there is nothing to rank."""
     change: dict[str, object] = {"models": 0, "changed": 0}
     for runs, end in ((before, ""), (after, "_after")):
         if runs[resource.field].count() and runs["performance"].count():
-            change[f"first{end}"] = rank(runs, by=resource)["model"][0]
-            change[f"high{end}"] = runs[resource.field].max()
+            change |= {f"first{end}": rank(runs, by=resource)["model"][0], f"high{end}": runs[resource.field].max()}
     if "first_after" in change:
-        place = ["model", "rank"]
-        own = rank(after, by=resource).drop_nulls(place).unique("model").select(place)
-        in_all = rank(after, by=resource, space=ModelSpace.from_runs(before)).drop_nulls(place).unique("model")
-        both = own.join(in_all.select(place), on="model", suffix="_in_all")
-        change["models"] = len(both)
-        change["changed"] = int((both["rank"] != both["rank_in_all"]).sum())
+        own, in_all = (
+            rank(after, by=resource, space=space).drop_nulls(["model", "rank"]).unique("model").select("model", "rank")
+            for space in (None, ModelSpace.from_runs(before))
+        )
+        both = own.join(in_all, on="model", suffix="_in_all")
+        change |= {"models": len(both), "changed": int((both["rank"] != both["rank_in_all"]).sum())}
     return change

@@ -23,8 +23,11 @@ from lightning_pepr.functional import PERFORMANCE_TOLERANCE, above_baseline
 from lightning_pepr.paper.architectures import architectures
 from lightning_pepr.paper.spaces import SETTINGS
 from lightning_pepr.record import Epoch, RunRecord
-from lightning_pepr.runs.load import COLUMNS, Runs, arrange, load_runs, warn_of_mixtures
-from lightning_pepr.runs.trackers import MLFLOW, read_mlflow, read_wandb
+from lightning_pepr.runs import COLUMNS, Runs
+from lightning_pepr.runs.checks import warn_of_mixtures
+from lightning_pepr.runs.load import read_runs
+from lightning_pepr.runs.mlflow import MLFLOW, read_mlflow
+from lightning_pepr.runs.wandb import read_wandb
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import files_below
@@ -82,11 +85,11 @@ def collect(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         given = None if space is None else ModelSpace.of(space)
-        runs = arrange(load_runs(sources, columns=columns), group, at)
+        runs = read_runs(sources, group, at, columns)
         records = _records(sources, runs)
         warn_of_mixtures(runs, ["group"] if group is not None else [])
         table = _scorable(runs)
-        findings = _findings(runs, group)
+        findings = _findings(runs)
     notes = list(dict.fromkeys(str(warning.message) for warning in caught))
     for note in notes:
         warnings.warn(note, stacklevel=2)
@@ -404,12 +407,11 @@ def _devices(record: RunRecord) -> list[list[Any]]:
     ]
 
 
-def _findings(runs: Runs, group: str | None) -> list[dict[str, Any]]:
+def _findings(runs: Runs) -> list[dict[str, Any]]:
     """What the audit found, with the place of the run in the table."""
     names = ("group", "model", "rule", "evidence", "confidence", "source", "row")
     return [
-        {name: finding[name] for name in names} | {"run": finding["at"]}
-        for finding in find(runs, group).iter_rows(named=True)
+        {name: finding[name] for name in names} | {"run": finding["at"]} for finding in find(runs).iter_rows(named=True)
     ]
 
 

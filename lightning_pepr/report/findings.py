@@ -6,7 +6,7 @@ from typing import IO, TYPE_CHECKING
 
 from lightning_pepr.auditing import RULES
 from lightning_pepr.cost import Resource
-from lightning_pepr.runs.load import Runs
+from lightning_pepr.runs import Runs
 from lightning_pepr.utilities.text import printable
 
 import polars as pl  # isort: skip, after sources, which says how to install it

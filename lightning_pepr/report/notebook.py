@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lightning_pepr.utilities import html
 
 if TYPE_CHECKING:
-    from lightning_pepr.runs.load import Runs
+    from lightning_pepr.runs import Runs
 
 
 class RankingView:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, RESOURCES, TIME, Resource, three_digits, unit_for
 from lightning_pepr.ranking.uncertainty import NO_RUN, NOT_REPLICATED
-from lightning_pepr.runs.load import Runs
+from lightning_pepr.runs import Runs
 from lightning_pepr.utilities.text import printable
 
 import polars as pl  # isort: skip, after sources, which says how to install it

@@ -1,7 +1,10 @@
 """Reads runs from records, tables and trackers into one table."""
 
-from lightning_pepr.runs.load import COLUMNS as COLUMNS
-from lightning_pepr.runs.load import Runs as Runs
-from lightning_pepr.runs.load import load_runs as load_runs
+from lightning_pepr.utilities.imports import require
+
+require("polars", "cli", "reading and ranking runs")  # before the modules that import it
+
+from lightning_pepr.runs.load import load_runs  # noqa: E402
+from lightning_pepr.runs.table import COLUMNS, Runs  # noqa: E402
 
 __all__ = ["COLUMNS", "Runs", "load_runs"]

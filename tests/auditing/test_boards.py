@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_pepr.auditing.rules.boards import power_limit
+from lightning_pepr.auditing.boards import power_limit
 
 
 @pytest.mark.parametrize(

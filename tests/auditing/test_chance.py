@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_pepr.auditing.rules.chance import repeated
+from lightning_pepr.auditing.chance import repeated
 
 JOULES = (1.0, 3.6e6)
 

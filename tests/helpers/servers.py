@@ -95,13 +95,13 @@ def wandb_entries(folder: Path) -> list[tuple[str, Any]]:
     """The entries of the log of a W&B run that has finished; W&B writes the last of them behind the scenes."""
     from wandb.proto import wandb_internal_pb2
 
-    from lightning_pepr.runs.trackers import _wandb_records
+    from lightning_pepr.runs.wandb import read_entries
 
     (path,) = folder.glob("run-*.wandb")
     entries: list[tuple[str, Any]] = []
     until = time.monotonic() + 60
     while not any(kind == "exit" for kind, _ in entries):
         assert time.monotonic() < until, f"{path} has no end"
-        found = [wandb_internal_pb2.Record.FromString(data) for data in _wandb_records(path)]  # type: ignore[attr-defined]
+        found = [wandb_internal_pb2.Record.FromString(data) for data in read_entries(path)]
         entries = [(kind, getattr(entry, kind)) for entry in found if (kind := entry.WhichOneof("record_type"))]
     return entries

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_pepr import rank
-from lightning_pepr.runs.load import COLUMNS
+from lightning_pepr.runs.table import COLUMNS
 
 
 def table(**columns: list[Any]) -> pl.DataFrame:
@@ -186,19 +186,3 @@ class TestBoards:
             boards=["x", "y", "x", "y"],
         )
         assert rank(runs)["rank"].to_list() == [1, 1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "expected"),
-    [
-        ("energy_kwh_error", -0.1, "a finite bound, 0 or more"),
-        ("energy_kwh_error", float("nan"), "a finite bound, 0 or more"),
-        ("carbon_g_error", float("inf"), "a finite bound, 0 or more"),
-        ("gain", -1.0, "a finite bound, 0 or more"),
-        ("samples", 0, "a number of samples, 1 or more"),
-        ("val_samples", -5, "a number of samples, 1 or more"),
-    ],
-)
-def test_errors_that_cannot_be_are_named(column: str, value: float, expected: str) -> None:
-    with pytest.raises(ValueError, match=rf"{column} of m1 is {value!r}; expected {expected}"):
-        rank(table(energy_kwh=[1.0, 2.0], **{column: [None, value]}))

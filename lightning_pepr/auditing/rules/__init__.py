@@ -1,5 +1,5 @@
-"""The rules of the audit.
+"""The rules of the audit, one a module.
 
-Each takes the runs as `lightning_pepr.auditing` prepares them, and returns its findings: `at`, the place of the run,
-`evidence` and `confidence`.
+Each takes the runs as `lightning_pepr.auditing.preparation` has them, and returns its findings: `at`, the place of the
+run, `evidence` and `confidence`.
 """

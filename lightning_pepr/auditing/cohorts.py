@@ -15,7 +15,7 @@ _NORMAL = 1.2816  # standard deviations within which 8 of 10 are
 
 
 def spread(amount: pl.Expr) -> list[pl.Expr]:
-    """Number, median, and one standard deviation up and down, of the logarithm; one run in ten may spoil neither."""
+    """List number, median, and one standard deviation up and down, of the logarithm; one run in ten may be wrong."""
     log = amount.log()
     middle = log.median()
     return [
@@ -27,14 +27,10 @@ def spread(amount: pl.Expr) -> list[pl.Expr]:
 
 
 def normal_power(own: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """What power is normal for each run: of its cohort, else of all on its device, else of all.
+    """Find what power is normal for each run: of its cohort, else of all on its device, else of all.
 
-    Args:
-        own: Runs whose reading is their own, and whose power is known.
-        runs: All, with `at` and the columns of `COHORT`.
-
-    Returns:
-        For each run (`at`) the four of `spread`; null if fewer than `FEW` tell.
+    The runs in `own` tell, whose reading is their own. Returns `at` and the four of `spread`; null if fewer than `FEW`
+    tell.
     """
     frame = runs
     for i, level in enumerate((COHORT, COHORT[1:])):
@@ -52,14 +48,7 @@ def far(amount: pl.Expr, within: Sequence[str], up: float, down: float, least: i
     """Whether an amount is far from the others of its cohort, and their median.
 
     Far is eight standard deviations above, or ten below, where tails are longer: small models leave a device idle. It
-    is also a factor of at least `up` or `down`; among fewer than 20 a larger one.
-
-    Args:
-        amount: A positive amount; null where it is not known.
-        within: The columns that make a cohort.
-        up: The factor above the median.
-        down: The factor below it.
-        least: How many a cohort takes.
+    is also a factor of at least `up` or `down`; among fewer than 20 a larger one. A cohort takes `least` runs.
     """
     n, middle, above, below = (each.over(within) for each in spread(amount))
     few = pl.when(n < 20).then(math.log(5 / 3)).otherwise(0.0)
@@ -72,8 +61,3 @@ def far(amount: pl.Expr, within: Sequence[str], up: float, down: float, least: i
 def positive(amount: pl.Expr) -> pl.Expr:
     """The amount where it is finite and above 0, else null."""
     return pl.when(amount.is_finite() & (amount > 0)).then(amount)
-
-
-def rounded(amount: pl.Expr) -> pl.Expr:
-    """An amount in words, with four digits."""
-    return amount.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")

@@ -9,6 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+JOULES = (1.0, 3.6e6)
+"""How many of each unit in which energy is written a kWh is."""
+
 _DIGITS = 12  # what arithmetic leaves of a number that was written with fewer
 _WINDOWS = [10.0**-k for k in range(2, 12)]
 _LIKELY = 1e-4  # that a column without repeats passes for one that has some
@@ -57,13 +60,7 @@ def repeated(values: pl.Series, within: pl.Series | None = None, units: Sequence
 
 
 def _are_more(equal: int, near: NDArray[np.float64], step: float) -> bool:
-    """Whether so many equal numbers are more than chance brings about.
-
-    Args:
-        equal: How many numbers are equal to their neighbour.
-        near: How far the others are from theirs, relative to the numbers; never 0.
-        step: The step in which they come, relative to the numbers.
-    """
+    """Whether so many numbers that equal their neighbour are too many, the others being so near to theirs."""
     if not equal or step > _WINDOWS[0] / 10:  # the steps are too coarse to tell
         return False
     if (near <= 2 * step).sum() > _CROWDED * np.isfinite(near).sum():

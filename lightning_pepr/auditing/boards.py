@@ -40,37 +40,29 @@ _GPU = re.compile(r"NVIDIA|Tesla|Quadro|GeForce|Radeon|Instinct|\bMI\d{2,3}|Gaud
 
 
 def power_limit(device: str | None, boards: str | None) -> float | None:
-    """The mean power in watts above which a run cannot have been, with a generous margin.
+    """Find the mean power in watts above which a run cannot have been, with a generous margin.
 
-    Args:
-        device: The names of the devices, as a table of runs has them: "NVIDIA A100-SXM4-80GB, AMD EPYC 7763".
-        boards: Whose energy was measured, as a record has it: "cpu:host, host/gpu:GPU-5f…"; None for other tables,
-            which may include a PUE, and any number of boards that a host holds.
-
-    Returns:
-        The limit; None if a device is not known.
+    Without `boards` (as in "cpu:host, host/gpu:GPU-5f…"), that is for other tables than of records, there may be a PUE,
+    and as many boards as a host holds. None is returned if a device is not known.
 
     >>> power_limit("NVIDIA A100-SXM4-80GB", "host/gpu:GPU-1")
     650.0
     >>> power_limit("An abacus", None) is None
     True
     """
-    if boards is not None:
+    if boards is None:
+        counted = _COUNT.search(device or "")
+        gpus, hosts, margin = int(counted[1]) if counted else _BOARDS, 1, _MARGIN * _OVERHEAD
+    else:
         keys = [key.rpartition("/")[2] for key in boards.split(", ")]
         gpus, hosts = (sum(key.startswith(kind) for key in keys) for kind in ("gpu:", "cpu:"))
-        if not gpus:
-            return _MARGIN * _HOST * hosts if hosts else None
-        largest = _largest(device)
-        return None if largest is None else _MARGIN * (gpus * largest + hosts * _HOST)
-    largest = _largest(device)
-    if largest is None:
-        return None
-    counted = _COUNT.search(device or "")
-    return _MARGIN * _OVERHEAD * ((int(counted[1]) if counted else _BOARDS) * largest + _HOST)
+        margin = _MARGIN
+    largest = _largest(device) if gpus else 0.0
+    return None if largest is None or not gpus + hosts else margin * (gpus * largest + hosts * _HOST)
 
 
 def _largest(device: str | None) -> float | None:
-    """The highest limit of the GPUs among the devices; None if there is none, or one that is not known."""
+    """Find the highest limit of the GPUs among the devices; None if there is none, or one that is not known."""
     limits = []
     for name in (device or "").split(", "):
         found = (watts for pattern, watts in _LIMITS if re.search(rf"\b(?:{pattern})", name, re.IGNORECASE))

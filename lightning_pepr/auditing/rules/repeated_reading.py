@@ -1,4 +1,4 @@
-"""Rules about equal values: readings that are another run's, and runs that are in the table twice."""
+"""The rule about readings that are another run's."""
 
 from __future__ import annotations
 
@@ -7,66 +7,20 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from lightning_pepr.auditing.rules.chance import repeated
-from lightning_pepr.auditing.rules.cohorts import COHORT, MANY, normal_power, rounded
-from lightning_pepr.auditing.rules.values import COSTS, PERFORMANCES
-
-_JOULES = (1.0, 3.6e6)  # a kWh in the units in which energy is written
+from lightning_pepr.auditing.chance import JOULES, repeated
+from lightning_pepr.auditing.cohorts import COHORT, MANY, normal_power
+from lightning_pepr.auditing.evidence import rounded
 
 
-def duplicates(runs: pl.DataFrame) -> pl.DataFrame:
-    """Runs of one model that are equal in all that was measured, or have one `run_id`; all but the first."""
-    measured = runs.filter(pl.col("_key").is_duplicated())
-    measured = measured.filter(pl.any_horizontal(pl.col("_energy", "_time").is_not_null()))
-    same = ["_key", *COSTS, *PERFORMANCES]
-    text = "its costs and its performance are all, to the last digit, those of {}: it is the same run"
-    confidence = "high"
-    if not _have_repeats(measured):
-        # With few digits two runs may be equal by chance, where a model has several runs.
-        same += ["quality", "device", "boards", "_rest"]
-        text, confidence = "it is the same as {} in every column, and no other model has two runs", "medium"
-        if measured.unique(same)["_key"].is_duplicated().any():
-            measured = measured.clear()
-    ids = runs.drop_nulls("run_id")
-    found = [_copies(measured, same, text, confidence), _copies(ids, ["run_id"], "its run_id is that of {}", "medium")]
-    return pl.concat(found).unique("at", keep="first", maintain_order=True)
+def repeated_reading(runs: pl.DataFrame) -> pl.DataFrame:
+    """Find readings of energy, or of carbon where energy is unknown, that are those of another run.
 
-
-def _copies(runs: pl.DataFrame, same: list[str], text: str, confidence: str) -> pl.DataFrame:
-    first = [pl.col(name).first().over(same).alias(f"_{name}_first") for name in ("at", "_place")]
-    return (
-        runs.with_columns(first)
-        .filter(pl.col("_at_first") != pl.col("at"))
-        .select("at", evidence=pl.format(text, "__place_first"), confidence=pl.lit(confidence))
-    )
-
-
-def _have_repeats(runs: pl.DataFrame) -> bool:
-    """Whether some runs of one model in one group share a time or an energy by more than chance."""
-    times = runs.drop_nulls("_time")
-    if repeated(times["_time"], times["_key"]).any():
-        return True
-    energies = runs.drop_nulls("_energy")
-    # Energy that was computed from time says nothing that time does not.
-    independent = times.is_empty() or _is_varied(energies["_power"])
-    return independent and bool(repeated(energies["_energy"], energies["_key"], _JOULES).any())
-
-
-def _is_varied(power: pl.Series) -> bool:
-    """Whether power was measured, rather than a constant by which time was multiplied."""
-    known = power.drop_nulls()
-    return known.round_sig_figs(9).n_unique() > len(known) / 2
-
-
-def repeats(runs: pl.DataFrame) -> pl.DataFrame:
-    """Readings of energy, or of carbon where energy is unknown, that are those of another run.
-
-    Of the runs that share one, those of implausible power are condemned. A single one that remains has it by right;
+    Of the runs that share one, those of implausible power are rejected. A single one that remains has it by right;
     of several it cannot be told.
     """
     only_carbon = runs.filter(pl.col("_energy").is_null()).drop_nulls("_carbon")
     shared = pl.concat(
-        [_shared(runs.drop_nulls("_energy"), "_energy", _JOULES), _shared(only_carbon, "_carbon", (1.0,))]
+        [_shared(runs.drop_nulls("_energy"), "_energy", JOULES), _shared(only_carbon, "_carbon", (1.0,))]
     )
     own = runs.join(shared, on="at", how="anti").drop_nulls("_power")
     normal = normal_power(own, runs.select("at", *COHORT))

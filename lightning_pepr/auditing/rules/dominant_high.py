@@ -6,9 +6,12 @@ import warnings
 
 import polars as pl
 
-from lightning_pepr.auditing.rules.cohorts import FEW, MANY, positive, rounded
-from lightning_pepr.auditing.rules.values import rankable
+from lightning_pepr.auditing.cohorts import FEW, MANY, positive
+from lightning_pepr.auditing.evidence import rounded
 from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME, Resource
+from lightning_pepr.errors import PePRError
+from lightning_pepr.ranking import leverage
+from lightning_pepr.runs.checks import rankable
 
 _DOMINANT = 3.0  # times the second
 _BEYOND = 2.0  # times the highest intensity of the others
@@ -16,37 +19,31 @@ _MEASURED = (ENERGY, CARBON, TIME, MEMORY)
 
 
 def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
-    """The one model that sets the high of its space alone, and the ranking without it.
+    """Find the model that sets the high of its space alone, and rank the `table` of the runs without it.
 
-    Args:
-        runs: The prepared runs.
-        table: The same as `load_runs` returned them, to rank.
-        doubted: Runs whose costs do not fit each other.
+    A model is not `doubted` if its costs fit each other: one that takes as long as its cost is high may well be so.
     """
     dominant = (
         pl.concat([_largest(runs, resource) for resource in _MEASURED])
         .group_by("group", "_model", maintain_order=True)
-        .agg(pl.first("at"), pl.col("_told", "_field"))
+        .agg(pl.first("at"), pl.col("_text", "_field"))
     )
     without = [
         _without(runs, table, group, Resource.of(fields[0]))
         for group, fields in dominant.select("group", "_field").iter_rows()
     ]
-    # A model that takes as long as it is dear may well be what it says.
     fits = pl.col("_power").is_not_null() & ~pl.col("at").is_in(doubted["at"].implode())
     return dominant.join(runs.select("at", "_power"), on="at", maintain_order="left").select(
         "at",
-        evidence=pl.format(
-            "it alone sets the high of {}{}",
-            pl.col("_told").list.join(", "),
-            pl.Series("_without", without, dtype=pl.String),
-        ),
+        evidence=pl.lit("it alone sets the high of ")
+        + pl.col("_text").list.join(", ")
+        + pl.Series(without, dtype=pl.String),
         confidence=pl.when(fits).then(pl.lit("low")).otherwise(pl.lit("medium")),
     )
 
 
 def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
-    """Of each group in which one model's largest cost is three times the next model's, the run that has it."""
+    """Find in each group the run that has the largest cost, if that is three times what any other model costs."""
     models = (
         runs.with_columns(_amount=positive(pl.col(resource.field)))
         .drop_nulls("_amount")
@@ -77,7 +74,7 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
         "group",
         "_model",
         _field=pl.lit(resource.field),
-        _told=pl.format(
+        _text=pl.format(
             f"{resource.name} ({{}} {resource.unit}, {{}} times the {{}} of {{}})",
             rounded(pl.col("_first")),
             rounded(times),
@@ -88,15 +85,13 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
 
 
 def _without(runs: pl.DataFrame, table: pl.DataFrame, group: str | None, resource: Resource) -> str:
-    """What the ranking of a group would be without the model that sets its high; empty if it cannot be ranked."""
-    from lightning_pepr.ranking import leverage
-
+    """Describe the ranking of a group without the model that sets its high; empty if it cannot be ranked."""
     at = runs.filter(pl.col("group").eq_missing(pl.lit(group, dtype=pl.String)), rankable())["at"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ends = leverage(table[at].with_columns(group=pl.lit(group, dtype=pl.String)), by=resource)
-    except ValueError:  # there is no performance to rank by
+    except PePRError:  # there is no performance to rank by
         return ""
     high = ends.filter(end="high")
     if high.is_empty():

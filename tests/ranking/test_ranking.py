@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,14 +15,16 @@ from hypothesis import strategies as st
 from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs, normalize, pareto_front, pepr, rank
 from lightning_pepr.cost import RESOURCES
 from lightning_pepr.functional import above_baseline
-from lightning_pepr.ranking import leverage
 from lightning_pepr.record import CostEntry, Epoch
-from lightning_pepr.runs.load import COLUMNS
+from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.paths import PAPER
+from tests.helpers.tables import toy
 
 needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the published measurements are not part of the project")
 
+
 FIELDS = [resource.field for resource in RESOURCES]
+
 
 performances = st.none() | st.floats(0.0, 1.0) | st.sampled_from([0.5, 0.75])
 amounts = st.none() | st.floats(0.0, 1e6) | st.sampled_from([1.0, 2.0])
@@ -44,11 +45,6 @@ tables = st.lists(
         schema_overrides={name: COLUMNS[name] for name in ("group", "performance", "energy_kwh", "time_s")},
     )
 )
-
-
-def toy(**columns: list[Any]) -> pl.DataFrame:
-    size = len(next(iter(columns.values())))
-    return pl.DataFrame({"model": [f"m{i}" for i in range(size)], "performance": [0.5] * size, **columns})
 
 
 class TestAgainstTheEquations:
@@ -264,55 +260,6 @@ class TestSeveralResources:
             rank(toy(energy_kwh=[1.0, 2.0]), by=[])
         with pytest.raises(ValueError, match="none of the 2 runs has time_s"):
             rank(toy(energy_kwh=[1.0, 2.0]), by=["energy", "time"])
-
-
-class TestLeverage:
-    def test_without_the_model_that_sets_high(self) -> None:
-        # Beside the large one the others cost next to nothing, and rank by P; among themselves they do not.
-        table = toy(energy_kwh=[1.0, 2.0, 4.0, 1000.0]).with_columns(performance=pl.Series([0.80, 0.82, 0.84, 0.85]))
-        (low, high) = leverage(table).rows(named=True)
-        assert (low["end"], low["model"], low["bound"], low["bound_without"]) == ("low", "m0", 1.0, 2.0)
-        assert low["changed"] == 0
-        assert high == {
-            "group": None,
-            "end": "high",
-            "model": "m3",
-            "bound": 1000.0,
-            "bound_without": 4.0,
-            "models": 3,
-            "changed": 2,
-            "first": "m2",
-            "first_without": "m0",
-        }
-
-    @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 10)), min_size=4, max_size=10, unique_by=lambda r: r[1]))
-    def test_it_is_what_ranking_the_others_gives(self, rows: list[tuple[float, float]]) -> None:
-        p, energy = (list(column) for column in zip(*rows, strict=True))
-        table = toy(energy_kwh=energy).with_columns(performance=pl.Series(p))
-        for found in leverage(table).rows(named=True):
-            others = table.filter(pl.col("model") != found["model"])
-            before = rank(others, space=ModelSpace.from_runs(table))
-            after = rank(others)
-            joined = before.join(after, on="model")
-            assert found["models"] == len(others)
-            assert found["changed"] == (joined["rank"] != joined["rank_right"]).sum()
-            assert found["first"] == before["model"][0]
-            assert found["first_without"] == after["model"][0]
-
-    def test_all_runs_of_the_model_are_left_out_and_each_group_has_its_own(self) -> None:
-        table = pl.DataFrame(
-            {
-                "group": ["x"] * 4 + ["y"] * 3,
-                "model": ["a", "a", "b", "c", "a", "b", "c"],
-                "performance": [0.5, 0.6, 0.7, 0.8, 0.5, 0.6, 0.7],
-                "energy_kwh": [9.0, 8.0, 1.0, 2.0, 1.0, 2.0, 3.0],
-            }
-        )
-        found = leverage(table, group="group").filter(end="high").select("group", "model", "bound_without", "models")
-        assert found.rows() == [("x", "a", 2.0, 2), ("y", "c", 2.0, 2)]
-
-    def test_two_models_leave_one_that_cannot_change(self) -> None:
-        assert set(leverage(toy(energy_kwh=[1.0, 2.0]))["changed"]) <= {0}
 
 
 class TestBaselineRow:

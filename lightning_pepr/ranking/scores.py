@@ -1,0 +1,104 @@
+"""Runs as they are scored: what tells models and spaces apart, low and high of each space, R and PePR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import polars as pl
+
+from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.errors import PePRError
+from lightning_pepr.runs.checks import check_runs
+from lightning_pepr.runs.load import Source, read_runs
+from lightning_pepr.runs.table import COLUMNS, Runs
+from lightning_pepr.space import ModelSpace
+
+By: TypeAlias = "str | Resource | Sequence[str | Resource]"
+
+Score: TypeAlias = Callable[[pl.Expr, pl.Expr], pl.Expr]
+"""The score of a cost and a performance."""
+
+
+def resources_of(by: By) -> list[Resource]:
+    """List the resources by which to rank, each once."""
+    names = [by] if isinstance(by, (str, Resource)) else list(by)
+    if not names:
+        raise PePRError('by is empty; expected a resource by which to rank, such as "energy".')
+    return list(dict.fromkeys(Resource.of(name) for name in names))
+
+
+def read_scorable(runs: Source, group: str | None, at: str) -> Runs:
+    """Read runs that can be scored, with `_model` and `_space`, which tell their models and their spaces apart.
+
+    `_model` is the first row of a model, and `_space` the value of `group`, null where there is one space of all.
+    """
+    table = read_runs(runs, group, at)
+    check_runs(table)
+    row = pl.col("_row")
+    # Ranked together or not: what a model did on one data set is no repeat of what it did on another.
+    model = pl.when(pl.col("model").is_null()).then(row).otherwise(row.first().over("group", "model"))
+    space = pl.lit(None, dtype=pl.String) if group is None else pl.col("group")
+    table = table.with_columns(_row=pl.int_range(pl.len(), dtype=pl.Int64))
+    return table.select(*COLUMNS, _model=model, _space=space)
+
+
+def scorable_resources(table: Runs, keys: list[Resource], space: ModelSpace | None) -> list[Resource]:
+    """List the resources that can be scored, and refuse to rank by any other."""
+    resources = [r for r in RESOURCES if table[r.field].count() and (space is None or r in space)]
+    for key in keys:
+        if space is not None:
+            space.range(key)
+        if key not in resources:
+            found = ", ".join(r.field for r in resources) or "no cost"
+            raise PePRError(f"none of the {len(table)} runs has {key.field}, by which to rank; they have {found}.")
+    return resources
+
+
+def bounds(resource: Resource) -> tuple[str, str]:
+    """Name the columns of low and high."""
+    return f"_low_{resource.letter}", f"_high_{resource.letter}"
+
+
+def add_ranges(table: Runs, resources: list[Resource], space: ModelSpace | None = None) -> Runs:
+    """Put low and high of each resource beside each run: those of a space, else of the runs in its `_space`."""
+    ends: list[pl.Expr | pl.Series] = []
+    for resource in resources:
+        low, high = bounds(resource)
+        if space is None:
+            cost = pl.col(resource.field)
+            ends += [cost.min().over("_space").alias(low), cost.max().over("_space").alias(high)]
+        else:  # written out: polars divides by a constant by its inverse, which need not be finite
+            pair = zip((low, high), space.range(resource), strict=True)
+            ends += [pl.repeat(end, len(table), dtype=pl.Float64, eager=True).alias(name) for name, end in pair]
+    return table.with_columns(ends)
+
+
+def add_scores(table: Runs, resources: list[Resource], baseline: float | None) -> Runs:
+    """Add R and PePR of each resource, whose low and high are there."""
+    p = pl.col("performance")
+    return table.with_columns(
+        column
+        for resource in resources
+        for column in (
+            _normalized(resource, pl.col(resource.field)).alias(resource.r_key),
+            scorer(resource, baseline)(pl.col(resource.field), p).alias(resource.score_key),
+        )
+    )
+
+
+def scorer(resource: Resource, baseline: float | None) -> Score:
+    """Make P / (1 + R), with P above the baseline if there is one; `functional.pepr` and `above_baseline`."""
+
+    def score(cost: pl.Expr, performance: pl.Expr) -> pl.Expr:
+        p = performance.clip(0.0, 1.0)
+        gained = p if baseline is None else ((p - baseline) / (1.0 - baseline)).clip(0.0)
+        return gained / (1 + _normalized(resource, cost))
+
+    return score
+
+
+def _normalized(resource: Resource, cost: pl.Expr) -> pl.Expr:
+    """R; `functional.normalize` where each row has its own range."""
+    low, high = (pl.col(name) for name in bounds(resource))
+    return pl.when(high > low).then(((cost - low) / (high - low)).clip(0.0)).otherwise(cost * 0.0)

@@ -1,0 +1,107 @@
+"""What the values of runs can be, and what does not compare."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import PERFORMANCE_RANGE
+from lightning_pepr.runs.table import COSTS, ERRORS, PERFORMANCES, SAMPLES, Runs
+
+_COST = "a finite amount that is not negative, or an empty cell where it was not measured"
+_PERFORMANCE = "a number in [0, 1] where higher is better (divide percentages by 100)"
+_BOUND = "a finite bound, 0 or more, or an empty cell where it is not known"
+_SAMPLES = "a number of samples, 1 or more, or an empty cell where it is not known"
+
+_EXPECTED = {
+    **dict.fromkeys(COSTS, _COST),
+    **dict.fromkeys(PERFORMANCES, _PERFORMANCE),
+    **dict.fromkeys([*ERRORS, "gain"], _BOUND),
+    **dict.fromkeys(SAMPLES, _SAMPLES),
+}
+
+
+def can_be(name: str) -> pl.Expr:
+    """Whether what a column of costs, performances, errors or counts holds can be true; null where it holds nothing."""
+    value = pl.col(name)
+    if name in PERFORMANCES:
+        return value.is_between(*PERFORMANCE_RANGE)
+    return value.is_finite() & (value >= (1 if name in SAMPLES else 0))
+
+
+def rankable() -> pl.Expr:
+    """Whether `rank` takes the costs and performances of a run."""
+    return pl.all_horizontal(can_be(name).fill_null(True) for name in (*COSTS, *PERFORMANCES))
+
+
+def energy_kind() -> pl.Expr:
+    """How a run got its energy: "measured" or "estimated"; null where that is not known."""
+    kinds = {"counter": "measured", "integrated": "measured", "estimated": "estimated"}
+    known = pl.col("quality").replace_strict(kinds, default=None, return_dtype=pl.String)
+    return pl.when(pl.col("energy_kwh").is_not_null()).then(known)
+
+
+def check_runs(runs: Runs, scored: bool = True) -> None:
+    """Refuse a table with values that cannot be scored.
+
+    Args:
+        runs: What `load_runs` returned.
+        scored: Whether they are to be scored, which takes a performance, or only to span a space.
+
+    Raises:
+        PePRError: If a cost is negative, NaN or infinite, or a performance NaN or outside [0, 1]; names the first. If
+            the runs are to be scored, and none has a performance, or an error or a number of samples cannot be.
+    """
+    for name in _EXPECTED if scored else (*COSTS, *PERFORMANCES):
+        bad = runs.select((~can_be(name)).fill_null(False)).to_series()
+        if bad.any():
+            run = runs.row(int(bad.arg_max() or 0), named=True)
+            raise PePRError(f"{name} of {_describe(run)} is {run[name]!r}; expected {_EXPECTED[name]}.")
+    if scored and len(runs) and runs["performance"].null_count() == len(runs):
+        where = ", ".join(runs["source"].drop_nulls().unique(maintain_order=True).head(3)) or "the table"
+        raise PePRError(
+            f"none of the {len(runs)} runs in {where} has a performance, so there is nothing to score. Add a column "
+            "`performance` to the table (CodeCarbon's emissions.csv has none), or name the one that holds it: "
+            "columns={'performance': 'accuracy'}, on the command line --column performance=accuracy."
+        )
+
+
+def _describe(run: dict[str, Any]) -> str:
+    """A run in words: its model, and where it was read."""
+    row = "" if run["row"] is None else f"row {run['row']} of "
+    place = f" ({row}{run['source'] or 'the table'})" if row or run["source"] else ""
+    return f"{run['model']}{place}"
+
+
+def warn_of_mixtures(runs: Runs, within: Sequence[str] = ()) -> None:
+    """Warn if costs that do not compare are put into one space.
+
+    That is energy that was measured beside energy that was estimated, which may be off by half, and runs on different
+    devices, whose costs tell of the devices as well as of the models. What is not known mixes with nothing.
+
+    Args:
+        runs: What `load_runs` returned.
+        within: Columns, such as "group"; runs that differ in them are in different spaces.
+    """
+    space = pl.struct(within) if within else pl.lit(0)
+    kinds = runs.select("model", "device", _space=space, energy=energy_kind())
+    for name, group, text in (
+        ("energy", "quality", "energy is {}; an estimate may be off by half, and R takes the two for alike"),
+        ("device", "device", "the runs are of different devices, {}; R then compares devices as well as models"),
+    ):
+        found = kinds.drop_nulls(name).group_by("_space", name).agg(pl.len(), pl.col("model").first())
+        alike = pl.col(name).str.split(", ").list.sort().list.join(", ")  # a record has its devices in any order
+        mixed = found.with_columns(alike).filter(pl.col(name).n_unique().over("_space") > 1)
+        if mixed.is_empty():
+            continue
+        counts = mixed.group_by(name).agg(pl.col("len").sum(), pl.col("model").sort().first()).sort(name)
+        shown = [f"{kind} in {count} (such as {model})" for kind, count, model in counts.head(4).rows()]
+        shown += [f"and {len(counts) - 4} more"] * (len(counts) > 4)
+        warnings.warn(
+            f"{text.format(', '.join(shown))}. Rank such runs apart (group={group!r}), or leave one kind out.",
+            stacklevel=3,
+        )

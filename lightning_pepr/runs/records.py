@@ -1,0 +1,95 @@
+"""Records of runs, as `PePRCallback` leaves them, in a table."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import polars as pl
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.record import RunRecord
+from lightning_pepr.runs.table import COLUMNS, COSTS, ERRORS, Runs, complete, path_text
+from lightning_pepr.runs.wandb import find_wandb, read_wandb
+from lightning_pepr.utilities.files import FILE_NAME, files_below, is_record
+
+Found: TypeAlias = "tuple[RunRecord, str | None]"
+"""A record, and where it was read."""
+
+
+def search(folder: Path) -> list[Found]:
+    """Read the records below a folder; broken ones are named in a warning and left out.
+
+    Raises:
+        PePRError: If there is none, or none that can be read.
+    """
+    found: list[Found] = []
+    broken: list[str] = []
+    files = list(files_below(folder))
+    paths = sorted(filter(is_record, files)) + find_wandb(files)
+    for path in paths:
+        try:
+            record = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)
+            found.append((record, path_text(path)))
+        except (OSError, ValueError, ModuleNotFoundError) as error:
+            broken.append(str(error))
+    if not found:
+        what = f"none of the {len(paths)} records in it can be read: {broken[0]}" if broken else f"no {FILE_NAME} in it"
+        raise PePRError(f"{folder} holds no run ({what}); expected the records that PePRCallback leaves.")
+    if broken:
+        warnings.warn(
+            f"{len(broken)} of {len(paths)} records in {folder} cannot be read and are left out:\n"
+            + "\n".join([*broken[:20], *["…"] * (len(broken) > 20)]),
+            stacklevel=3,
+        )
+    return found
+
+
+def from_records(records: Sequence[Found]) -> Runs:
+    """Make a table of records, a row for each run.
+
+    Of several records of one run that counts which was written last: a run that was resumed elsewhere goes on in a new
+    folder.
+    """
+    latest: dict[str, Found] = {}
+    for record, path in records:
+        other = latest.setdefault(record.run_id, (record, path))
+        if _age(record) > _age(other[0]):
+            latest[record.run_id] = (record, path)
+    rows = [
+        {
+            "group": record.group or None,
+            "model": record.model,
+            "performance": record.performance,
+            "params": record.params,
+            **{name: cost.value for name, cost in record.costs.items() if name in COSTS and cost.value is not None},
+            "val_performance": record.best.performance if record.best else None,
+            "last_performance": record.last.performance if record.last else None,
+            **{name: cost.error for name in ERRORS if (cost := record.costs.get(name.removesuffix("_error")))},
+            "gain": _gain(record),
+            "samples": record.val_samples if record.test_performance is None else record.test_samples,
+            "val_samples": record.val_samples,
+            "quality": (record.costs["energy_kwh"].quality or None) if "energy_kwh" in record.costs else None,
+            "source": path,
+            "run_id": record.run_id,
+            "boards": ", ".join(sorted(k for k, d in record.devices.items() if d.energy_uj is not None)) or None,
+            "device": ", ".join(dict.fromkeys(d.name for d in record.devices.values() if d.name)) or None,
+            "status": record.status,
+        }
+        for record, path in latest.values()
+    ]
+    return complete(pl.DataFrame(rows, schema_overrides=COLUMNS, infer_schema_length=None))
+
+
+def _age(record: RunRecord) -> tuple[str, int, bool]:
+    """What grows as a run goes on. `updated` is in whole seconds."""
+    return record.updated, len(record.epochs), record.status != "running"
+
+
+def _gain(record: RunRecord) -> float | None:
+    """The relative uncertainty of all the energy of a run that its boards' sensors share; None without energy."""
+    known = [(d.energy_uj, d.gain) for d in record.devices.values() if d.energy_uj is not None]
+    total = sum(energy for energy, _ in known)
+    return sum(energy * gain for energy, gain in known) / total if total else None

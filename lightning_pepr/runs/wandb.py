@@ -1,0 +1,105 @@
+"""Reads W&B's offline runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.record import RunRecord, Status
+from lightning_pepr.runs.metrics import from_metrics, iso_time
+from lightning_pepr.utilities.files import FILE_NAME
+from lightning_pepr.utilities.imports import require
+
+
+def find_wandb(files: Iterable[Path]) -> list[Path]:
+    """Those of files that are logs of W&B runs and have no record beside them."""
+    return sorted(
+        path for path in files if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
+    )
+
+
+def read_wandb(path: Path) -> RunRecord:
+    """The record of a W&B run by its log, `run-ID.wandb`.
+
+    A log that ends in the middle, as that of a run that was killed, is read up to there.
+
+    Raises:
+        ModuleNotFoundError: If wandb is not installed.
+        PePRError: If the file is not a log of W&B, is damaged, or has no cost in it.
+    """
+    wandb = require("wandb.proto.wandb_internal_pb2", "wandb", "reading W&B runs")
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
+
+    series: dict[str, dict[int, float]] = {}
+    facts: dict[str, Any] = {}
+    name, run_id, started = path.stem, path.stem.removeprefix("run-"), ""
+    status: Status = "running"
+    try:
+        for data in read_entries(path):
+            entry = wandb.Record.FromString(data)
+            kind = entry.WhichOneof("record_type")
+            if kind == "history":
+                row = dict(_items(entry.history.item))
+                step = row.get("trainer/global_step", row.get("global_step", row.get("_step")))
+                for key, value in row.items():
+                    if isinstance(value, (int, float)) and isinstance(step, (int, float)):
+                        series.setdefault(key, {})[int(step)] = float(value)
+            elif kind in ("run", "config"):
+                config = entry.run.config if kind == "run" else entry.config
+                facts.update(dict(_items(config.update)).get("pepr") or {})
+                if kind == "run":
+                    name, run_id = entry.run.display_name or name, entry.run.run_id or run_id
+                    started = iso_time(entry.run.start_time.ToMilliseconds())
+            elif kind == "exit":
+                status = "failed" if entry.exit.exit_code else "finished"
+    except (DecodeError, ValueError) as error:
+        raise PePRError(f"{path} is not a log of a W&B run: {error}") from error
+    record = from_metrics(series, facts, name=name, run_id=run_id, status=status, started=started)
+    if record is None:
+        raise PePRError(f"{path} has no cost that PePRCallback logged.")
+    return record
+
+
+def _items(items: Any) -> Iterator[tuple[str, Any]]:
+    """Keys and values; W&B writes a key whole, or in the parts of its path."""
+    for item in items:
+        with contextlib.suppress(ValueError):
+            yield item.key or ".".join(item.nested_key), json.loads(item.value_json)
+
+
+_BLOCK, _HEADER = 32768, struct.Struct("<IHB")
+
+
+def read_entries(path: Path) -> Iterator[bytes]:
+    """The records of a W&B log, which is one of LevelDB: fragments in blocks of 32 KiB, each with a checksum.
+
+    Source:
+        https://github.com/google/leveldb/blob/main/doc/log_format.md; W&B puts seven bytes in front, and has the
+        plain CRC-32.
+    """
+    data = path.read_bytes()
+    if data[:4] != b":W&B":
+        raise PePRError("it does not begin with ':W&B'.")
+    at, whole = 7, b""
+    while at + _HEADER.size <= len(data):
+        if _BLOCK - at % _BLOCK < _HEADER.size:  # a header does not fit: the block's end is padding
+            at += _BLOCK - at % _BLOCK
+            continue
+        checksum, length, kind = _HEADER.unpack_from(data, at)
+        begin = at + _HEADER.size
+        part = data[begin : begin + length]
+        if len(part) < length:
+            return  # it was cut off while it was written
+        if zlib.crc32(part, zlib.crc32(bytes([kind]))) != checksum:
+            raise PePRError(f"it is damaged at byte {at}.")
+        whole = part if kind in (1, 2) else whole + part  # whole, first, middle, last
+        if kind in (1, 4):
+            yield whole
+        at = begin + length

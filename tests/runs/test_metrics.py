@@ -1,0 +1,114 @@
+"""A run of which only metrics are left is told by them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from lightning_pepr import load_runs
+from lightning_pepr.runs.metrics import from_metrics
+from lightning_pepr.runs.table import COLUMNS, COSTS
+from tests.helpers.paths import ROOT
+from tests.helpers.trackers import UNKNOWN
+
+pytestmark = pytest.mark.usefixtures("offline")
+
+
+class TestFromMetrics:
+    TOLD: ClassVar = {
+        "name": "lyrical-sky-1",
+        "run_id": "abc",
+        "status": "running",
+        "started": "2026-01-01T00:00:00+00:00",
+    }
+
+    def test_costs_are_the_last_and_performance_is_that_of_evaluations(self) -> None:
+        series = {
+            "energy_kwh": {9: 0.1, 19: 0.2, 29: 0.3},
+            "params": {9: 7.0, 19: 7.0, 29: 7.0},
+            "pepr_e": {9: 0.4, 29: 0.3},
+            "epoch": {9: 0.0, 14: 1.0, 19: 1.0, 29: 2.0},
+            "val_acc": {9: 0.5, 14: 0.99, 29: 0.75},  # that of step 14 is of something else
+            "test_acc": {30: 0.7},
+        }
+        facts = {"monitor": "val_acc", "test_monitor": "test_acc", "model": "resnet18", "run_id": "r1"}
+        run = from_metrics(series, facts, **self.TOLD)  # type: ignore[arg-type]
+        assert run is not None
+        assert [(e.epoch, e.step, e.performance) for e in run.epochs] == [(0, 9, 0.5), (1, 19, None), (2, 29, 0.75)]
+        assert [e.scores for e in run.epochs] == [{"pepr_e": 0.4}, {}, {"pepr_e": 0.3}]
+        assert (run.cost.energy_kwh, run.params, run.test_performance) == (0.3, 7, 0.7)
+        assert (run.model, run.run_id, run.status) == ("resnet18", "r1", "running")
+        assert run.costs["energy_kwh"].error is None
+
+    def test_without_facts_there_is_no_performance(self) -> None:
+        run = from_metrics({"time_s": {0: 5.0}, "val_acc": {0: 0.5}}, {}, **self.TOLD)  # type: ignore[arg-type]
+        assert run is not None
+        assert (run.model, run.run_id, run.performance) == ("lyrical-sky-1", "abc", None)
+        assert run.cost.energy_kwh is None
+
+    def test_without_a_cost_there_is_no_run(self) -> None:
+        assert from_metrics({"val_acc": {0: 0.5}}, {"monitor": "val_acc"}, **self.TOLD) is None  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("value", [87.5, -0.1, float("nan")])
+    def test_what_is_no_performance_is_none(self, value: float) -> None:
+        series = {"time_s": {0: 5.0, 1: 6.0}, "val_acc": {0: 0.5, 1: value}}
+        run = from_metrics(series, {"monitor": "val_acc"}, **self.TOLD)  # type: ignore[arg-type]
+        assert run is not None
+        assert [e.performance for e in run.epochs] == [0.5, None]
+
+    def test_names_with_a_prefix_and_characters_that_mlflow_leaves_out(self) -> None:
+        series = {"a-time_s": {0: 5.0}, "a-valacc": {0: 0.5}, "time_s": {0: 9.0}}
+        run = from_metrics(series, {"monitor": "val:acc", "prefix": "a-"}, **self.TOLD)  # type: ignore[arg-type]
+        assert run is not None
+        assert (run.cost.time_s, run.performance) == (5.0, 0.5)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
+from lightning_pepr import ModelSpace, PePRCallback
+from tests.helpers.training import Worker, WorkMeter, trainer
+
+class Killed(Worker):
+    def training_step(self, batch, index):
+        if self.global_step == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().training_step(batch, index)
+
+root = Path(sys.argv[1])
+loggers = [
+    MLFlowLogger("killed", tracking_uri=f"sqlite:///{root}/store.db", artifact_location=str(root / "artifacts")),
+    WandbLogger(save_dir=root, offline=True, settings={"x_transaction_log_flush_interval": 0.1}),
+]
+module = Killed()
+callback = PePRCallback("val_acc", ModelSpace.budget(energy_kwh=1e-5), meter=WorkMeter(module), record=False)
+trainer(callback, root=root, logger=loggers, log_every_n_steps=1).fit(module)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_is_told_by_what_it_had_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
+    for source in ("mlflow:killed", tmp_path / "wandb"):
+        (row,) = load_runs(source).rows(named=True)
+        assert (row["status"], row["model"]) == ("running", "Killed")
+        assert (row["data_samples"], row["val_performance"], row["quality"]) == (28.0, 0.5, None)
+
+
+def test_columns_are_those_of_any_run() -> None:
+    assert {*UNKNOWN, *COSTS} <= set(COLUMNS)

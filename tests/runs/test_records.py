@@ -1,0 +1,146 @@
+"""Records as the callback writes them become rows, broken ones are named."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from lightning_pepr import ModelSpace, RunRecord, load_runs
+from lightning_pepr.runs.table import COLUMNS
+from tests.helpers.runs import make_record, write_table
+
+
+class TestFolders:
+    def test_a_record_becomes_a_row(self, tmp_path: Path) -> None:
+        record = make_record(status="finished")
+        record.save(tmp_path / "pepr.json")
+        (row,) = load_runs(tmp_path).rows(named=True)
+        assert list(row) == list(COLUMNS)
+        assert row == {
+            **dict.fromkeys(COLUMNS),
+            "model": "resnet18",
+            "performance": 0.75,
+            "val_performance": 0.75,
+            "last_performance": 0.625,
+            "energy_kwh": 0.25,
+            "energy_kwh_error": 0.01,
+            "gain": pytest.approx(0.04),
+            "boards": "cpu:host, gpu:GPU-1",
+            "time_s": 60.0,
+            "params": 1000.0,
+            "quality": "counter",
+            "device": "NVIDIA A100, EPYC, AMD",
+            "source": str(tmp_path / "pepr.json"),
+            "run_id": record.run_id,
+            "status": "finished",
+        }
+
+    def test_test_performance_is_that_of_the_run(self) -> None:
+        (row,) = load_runs(make_record(test=0.7, test_samples=50, val_samples=20)).rows(named=True)
+        assert (row["performance"], row["val_performance"]) == (0.7, 0.75)
+        assert (row["samples"], row["val_samples"]) == (50, 20)
+        assert load_runs(make_record(test_samples=50, val_samples=20))["samples"].to_list() == [20]
+
+    def test_a_run_without_evaluation_or_energy_is_kept(self) -> None:
+        (row,) = load_runs(make_record(performances=(None,), energy=None)).rows(named=True)
+        assert row["performance"] is None
+        assert row["energy_kwh"] is None
+        assert row["quality"] == "unavailable"
+
+    def test_records_are_found_at_any_depth_by_their_names(self, tmp_path: Path) -> None:
+        for place in ("pepr.json", "a/b/version_0/pepr.json", "a/pepr-0123abcd.json", "a/pepr-0123abcd-2.json"):
+            make_record(place).save(tmp_path / place)
+        (tmp_path / "pepr-space.json").write_text("{}", encoding="utf-8")
+        (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            runs = load_runs(tmp_path)
+        assert set(runs["model"]) == {
+            "pepr.json",
+            "a/b/version_0/pepr.json",
+            "a/pepr-0123abcd.json",
+            "a/pepr-0123abcd-2.json",
+        }
+        assert len(load_runs(tmp_path / "a", tmp_path / "pepr.json")) == 4
+
+    def test_of_a_resumed_run_the_latest_record_counts(self, tmp_path: Path) -> None:
+        for folder, updated, energy in [("a", "2025-01-01", 0.1), ("b", "2025-01-03", 0.3), ("c", "2025-01-02", 0.2)]:
+            record = make_record(run_id="r1", energy=energy, updated=f"{updated}T00:00:00+00:00")
+            record.save(tmp_path / folder / "pepr.json")
+        make_record("other").save(tmp_path / "d" / "pepr.json")
+        runs = load_runs(tmp_path)
+        assert runs["model"].to_list() == ["resnet18", "other"]
+        assert runs["energy_kwh"][0] == 0.3
+        assert load_runs(*(tmp_path / name for name in "cba"))["energy_kwh"].to_list() == [0.3]
+
+    def test_broken_records_are_named_and_left_out(self, tmp_path: Path) -> None:
+        for i in range(20):
+            make_record(f"model{i}").save(tmp_path / str(i) / "pepr.json")
+        text = (tmp_path / "3" / "pepr.json").read_text(encoding="utf-8")
+        (tmp_path / "3" / "pepr.json").write_text(text[: len(text) // 2], encoding="utf-8")
+        newer = {**json.loads(text), "schema": "lightning-pepr/run/99"}
+        (tmp_path / "7" / "pepr.json").write_text(json.dumps(newer), encoding="utf-8")
+        (tmp_path / "9" / "pepr.json").write_bytes(b"\xff\xfe\x00")
+        with pytest.warns(UserWarning, match="3 of 20 records in .* are left out") as caught:
+            runs = load_runs(tmp_path)
+        message = str(caught[0].message)
+        for number in (3, 7, 9):
+            assert str(Path(str(number), "pepr.json")) in message
+        assert "lightning-pepr/run/99" in message
+        assert caught[0].filename == __file__
+        assert set(runs["model"]) == {f"model{i}" for i in range(20) if i not in (3, 7, 9)}
+
+    @pytest.mark.slow
+    def test_a_folder_may_be_called_anything(self, tmp_path: Path) -> None:
+        folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")  # Latin-1, which is no UTF-8
+        os.mkdir(folder)
+        make_record("a").save(os.path.join(folder, "pepr.json"))
+        write_table(Path(folder) / "t.csv", "model,performance,energy_kwh\nb,0.5,1\n")
+        runs = load_runs([tmp_path, os.path.join(folder, "t.csv")])
+        assert runs["model"].to_list() == ["a", "b"]
+        assert runs["source"].to_list() == [f"{tmp_path}/caf\ufffd/{name}" for name in ("pepr.json", "t.csv")]
+
+    def test_three_broken_records_of_ten_thousand_cost_nothing_else(self, tmp_path: Path) -> None:
+        text = json.dumps(make_record().to_dict())
+        for i in range(10_000):
+            folder = tmp_path / f"{i % 100}" / f"{i}"
+            folder.mkdir(parents=True)
+            (folder / "pepr.json").write_text(text.replace('"run_id": "', f'"run_id": "{i}-'), encoding="utf-8")
+        for i in (3, 4_711, 9_999):
+            (tmp_path / f"{i % 100}" / f"{i}" / "pepr.json").write_text(text[: i % 97 + 20], encoding="utf-8")
+        with pytest.warns(UserWarning, match=r"3 of 10000 records in .* are left out") as caught:
+            runs = load_runs(tmp_path)
+        (warning,) = caught
+        for i in (3, 4_711, 9_999):
+            assert str(Path(f"{i % 100}", f"{i}", "pepr.json")) in str(warning.message)
+        assert {int(run.partition("-")[0]) for run in runs["run_id"]} == set(range(10_000)) - {3, 4_711, 9_999}
+
+    def test_a_folder_without_a_run(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"holds no run \(no pepr\.json in it\); expected the records"):
+            load_runs(tmp_path)
+        (tmp_path / "pepr.json").write_text("[]", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"none of the 1 records in it can be read: .*not a record"):
+            load_runs(tmp_path)
+
+    def test_a_file_that_is_no_record(self, tmp_path: Path) -> None:
+        path = write_table(tmp_path / "some.json", "[1, 2]")
+        with pytest.raises(ValueError, match=r"some\.json is not a record of a run: .*PePRCallback"):
+            load_runs(path)
+
+
+class TestSpaceFromRuns:
+    def test_it_spans_what_was_measured(self, tmp_path: Path) -> None:
+        for i, energy in enumerate([0.5, 0.1, None, 0.3]):
+            make_record(f"m{i}", energy=energy).save(tmp_path / str(i) / "pepr.json")
+        space = ModelSpace.from_runs(tmp_path)
+        assert space.ranges == {"energy_kwh": (0.1, 0.5), "time_s": (60.0, 60.0), "params": (1000.0, 1000.0)}
+        assert (space.models, space.source) == (4, "4 runs")
+        assert ModelSpace.from_runs([tmp_path / "0", tmp_path / "1"]).range("E") == (0.1, 0.5)
+
+    def test_runs_without_a_cost_span_none(self) -> None:
+        with pytest.raises(ValueError, match="none of the 1 runs has a cost"):
+            ModelSpace.from_runs(RunRecord("m", test_performance=0.5))
