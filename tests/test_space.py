@@ -132,7 +132,7 @@ def test_what_is_not_said_is_not_in_the_file() -> None:
     plain = ModelSpace({"energy_kwh": (0.1, 0.7)}).to_dict()
     assert list(plain) == ["schema", "ranges", "source", "models"]
     read = ModelSpace.from_dict({**plain, "device": "A100", "note": "on a Sunday"})
-    assert (read.device, told.note) == ("A100", "on a Sunday")
+    assert (read.device, read.note) == ("A100", "on a Sunday")
     assert read != ModelSpace.from_dict(plain)
 
 
