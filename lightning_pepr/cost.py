@@ -128,10 +128,13 @@ class Cost:
                 yield resource, value
 
 
+J_PER_KWH = 3.6e6
+UJ_PER_KWH = 3.6e12
+
 _COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 FACTORS: dict[Resource, dict[str, float]] = {
-    ENERGY: {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "MWh": 1e3, "J": 1 / 3.6e6, "kJ": 1 / 3600, "MJ": 1 / 3.6},
+    ENERGY: {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "MWh": 1e3, "J": 1 / J_PER_KWH, "kJ": 1 / 3600, "MJ": 1 / 3.6},
     CARBON: {"g": 1.0, "kg": 1e3, "mg": 1e-3, "g CO2e": 1.0, "kg CO2e": 1e3, "gCO2e": 1.0, "kgCO2e": 1e3},
     TIME: {"s": 1.0, "sec": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0},
     MEMORY: {"GB": 1.0, "MB": 1e-3, "B": 1e-9, "GiB": 2**30 / 1e9, "MiB": 2**20 / 1e9},

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import field
 
-from lightning_pepr.cost import ENERGY, RESOURCES, Cost, in_words
+from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, in_words
 from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
@@ -207,7 +207,7 @@ class RunRecord(msgspec.Struct):
             facts.append(f"{self.test_monitor} {self.test_performance:.4g}")
         facts += [f"{len(self.evaluations)} evaluations", self.error]
         energies = {name: stage.energy_uj for name, stage in self.stages.items()}
-        stages = [f"{name} {in_words(ENERGY, uj / 3.6e12)}" for name, uj in energies.items() if uj is not None]
+        stages = [f"{name} {in_words(ENERGY, uj / UJ_PER_KWH)}" for name, uj in energies.items() if uj is not None]
         devices = dict.fromkeys(device.name for device in self.devices.values() if device.name)
         below = [f"Energy: {', '.join(stages)}."] if stages else []
         below += [f"On {', '.join(devices)}."] if devices else []

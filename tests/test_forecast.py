@@ -330,7 +330,7 @@ def test_the_change_that_is_found_is_the_one_there_was() -> None:
     ),
     st.floats(0.001, 0.999),
 )
-def test_quantiles_of_a_mixture(parts: list[tuple[float, float, float]], probability: float) -> None:
+def test_quantiles(parts: list[tuple[float, float, float]], probability: float) -> None:
     weight, mean, deviation = np.array(parts).T
     weight /= weight.sum()
     ((found,),) = module._quantiles(weight[None], mean[None], deviation[None], [probability])

@@ -59,8 +59,8 @@ class TestNormalize:
         assert normalize(min(a, b), *low_high) <= normalize(max(a, b), *low_high)
 
     @given(st.floats(0.0, 1e6), ranges(), st.floats(1e-3, 1e3))
-    def test_holds_in_any_unit(self, cost: float, low_high: tuple[float, float], unit: float) -> None:
-        low, high = low_high
+    def test_holds_in_any_unit(self, cost: float, of: tuple[float, float], unit: float) -> None:
+        low, high = of
         assert normalize(cost * unit, low * unit, high * unit) == pytest.approx(
             normalize(cost, low, high), rel=1e-6, abs=1e-6 * (1 + low / (high - low))
         )

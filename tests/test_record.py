@@ -185,7 +185,7 @@ def test_a_failed_write_keeps_the_old_one(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="No space left"):
         record.save(tmp_path / "pepr.json")
     assert (tmp_path / "pepr.json").read_bytes() == before
-    assert os.listdir(tmp_path) == ["pepr.json"], "nothing half written lies about"
+    assert os.listdir(tmp_path) == ["pepr.json"], "nothing half written is left"
 
 
 def test_another_runs_record_is_renamed_never_overwritten(tmp_path: Path) -> None:

@@ -131,9 +131,9 @@ def test_a_file_that_holds_none_is_named(tmp_path: Path, text: str, message: str
 def test_what_is_not_said_is_not_in_the_file() -> None:
     plain = ModelSpace({"energy_kwh": (0.1, 0.7)}).to_dict()
     assert list(plain) == ["schema", "ranges", "source", "models"]
-    told = ModelSpace.from_dict({**plain, "device": "A100", "note": "on a Sunday"})
-    assert (told.device, told.note) == ("A100", "on a Sunday")
-    assert told != ModelSpace.from_dict(plain)
+    read = ModelSpace.from_dict({**plain, "device": "A100", "note": "on a Sunday"})
+    assert (read.device, read.note) == ("A100", "on a Sunday")
+    assert read != ModelSpace.from_dict(plain)
 
 
 CONDEMNED = {"derma_small": 78, "derma_smallest": 72, "lidc_small": 70, "pneumonia": 51, "pneumonia_small": 35}

@@ -11,15 +11,12 @@ import torch
 from lightning_pepr.accounting.ranks import RankReport, gather, merge
 from lightning_pepr.accounting.stages import Ledger, Spent
 from lightning_pepr.carbon import Intensity, carbon_g
-from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, TIME
+from lightning_pepr.cost import CARBON, DATA, ENERGY, J_PER_KWH, MEMORY, PARAMS, TIME, UJ_PER_KWH
 from lightning_pepr.meters import Meter, open_meter
 from lightning_pepr.meters.memory import MemoryMeter
 from lightning_pepr.record import CostEntry, DeviceEntry, RunRecord, Stage
 from lightning_pepr.utilities.environment import host_name, processor_name
 from lightning_pepr.utilities.json import convert, to_builtins
-
-UJ_PER_KWH = 3.6e12
-J_PER_KWH = 3.6e6
 
 NO_INTENSITY = (
     "the carbon intensity of the electricity is not known; give PePRCallback(…, carbon_intensity=…), in g CO2e per kWh "
