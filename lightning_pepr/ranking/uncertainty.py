@@ -50,7 +50,7 @@ def place_models(runs: Runs, resource: Resource, score: Score) -> pl.DataFrame:
         models = models.with_columns(
             pl.min_horizontal("mean", low).alias(f"low{suffix}"), pl.max_horizontal("mean", high).alias(f"high{suffix}")
         )
-    above, reach = (_above(*ends_, suffixes) for ends_ in (("low", "high"), ("high", "low")))
+    above, reach = _above("low", "high", suffixes), _above("high", "low", suffixes)
     # Each model whose interval has a width reaches above its own lower end.
     own = (pl.col("high") > pl.col("low")).cast(pl.Int64)
     return models.select(

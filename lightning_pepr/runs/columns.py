@@ -20,13 +20,7 @@ UNITS["performance"] = {"%": 0.01}
 """How many of our unit one of theirs is."""
 
 _TEXT = ("group", "model", "quality", "run_id", "device", "boards", "status")
-_AMOUNTS = (
-    "performance",
-    *(resource.field for resource in RESOURCES),
-    "energy_kwh_error",
-    "carbon_g_error",
-    "samples",
-)
+_AMOUNTS = ("performance", *(resource.field for resource in RESOURCES), "energy_kwh_error", "carbon_g_error", "samples")
 _HEADER_UNIT = re.compile(r".*\[(?P<square>[^\]]+)\]\s*|.*\((?P<round>[^)]+)\)\s*")
 _CELL_UNIT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*(?P<unit>[^\d\s.,].*)")
 

@@ -27,7 +27,7 @@ MLFLOW = "mlflow:"
 
 
 def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
-    """The runs of an MLflow experiment, which `MLFlowLogger` and `PePRCallback` have logged.
+    """Read the runs of an MLflow experiment, which `MLFlowLogger` and `PePRCallback` have logged.
 
     Args:
         experiment: The name of the experiment, or its id. It is looked up where MLflow looks: `MLFLOW_TRACKING_URI`.
@@ -56,16 +56,12 @@ def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
             records = list(pool.map(lambda run: _read_run(client, run, Path(folder)), runs))
     where = f"{MLFLOW}{found.name}"
-    known: list[tuple[RunRecord, str]] = []
-    others: list[str] = []
-    for run, (record, trouble) in zip(runs, records, strict=True):
+    for _, trouble in records:
         if trouble:
             warnings.warn(f"{trouble}; its metrics are taken instead.", stacklevel=3)
-        if record is None:
-            others.append(str(run.info.run_name))
-        else:
-            known.append((record, f"{where}/{run.info.run_id}"))
-    if others:
+    pairs = [(record, run.info) for (record, _), run in zip(records, runs, strict=True)]
+    known = [(record, f"{where}/{info.run_id}") for record, info in pairs if record is not None]
+    if others := [str(info.run_name) for record, info in pairs if record is None]:
         left_out = ", ".join(others[:5]) + (" …" if others[5:] else "")
         what = f"of the {len(runs)} runs in {where} have no cost that PePRCallback logged"
         if not known:
@@ -75,7 +71,7 @@ def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
 
 
 def _find_experiment(uri: str, wanted: str) -> tuple[MlflowClient, Experiment]:
-    """The experiment of a name or an id, or an error that tells which there are."""
+    """Find the experiment of a name or an id, or raise an error that tells which there are."""
     from mlflow import MlflowClient
 
     place = _without_password(uri)
@@ -104,7 +100,7 @@ def _find_experiment(uri: str, wanted: str) -> tuple[MlflowClient, Experiment]:
 
 
 def _read_run(client: MlflowClient, run: Run, folder: Path) -> tuple[RunRecord | None, str]:
-    """The record that a run holds, else what its metrics tell; and why it is not the first, where it should be."""
+    """Read the record that a run holds, else what its metrics tell; and say why, where there should be a record."""
     facts = {key.removeprefix("pepr."): value for key, value in run.data.tags.items() if key.startswith("pepr.")}
     run_id, trouble = run.info.run_id, ""
     if facts.get("record"):

@@ -19,14 +19,14 @@ from lightning_pepr.utilities.imports import require
 
 
 def find_wandb(files: Iterable[Path]) -> list[Path]:
-    """Those of files that are logs of W&B runs and have no record beside them."""
+    """Pick those of files that are logs of W&B runs and have no record beside them."""
     return sorted(
         path for path in files if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
     )
 
 
 def read_wandb(path: Path) -> RunRecord:
-    """The record of a W&B run by its log, `run-ID.wandb`.
+    """Read the record of a W&B run from its log, `run-ID.wandb`.
 
     A log that ends in the middle, as that of a run that was killed, is read up to there.
 
@@ -68,7 +68,7 @@ def read_wandb(path: Path) -> RunRecord:
 
 
 def _items(items: Any) -> Iterator[tuple[str, Any]]:
-    """Keys and values; W&B writes a key whole, or in the parts of its path."""
+    """Read keys and values; W&B writes a key whole, or in the parts of its path."""
     for item in items:
         with contextlib.suppress(ValueError):
             yield item.key or ".".join(item.nested_key), json.loads(item.value_json)
@@ -78,7 +78,7 @@ _BLOCK, _HEADER = 32768, struct.Struct("<IHB")
 
 
 def read_entries(path: Path) -> Iterator[bytes]:
-    """The records of a W&B log, which is one of LevelDB: fragments in blocks of 32 KiB, each with a checksum.
+    """Read the entries of a W&B log, which is one of LevelDB: fragments in blocks of 32 KiB, each with a checksum.
 
     Source:
         https://github.com/google/leveldb/blob/main/doc/log_format.md; W&B puts seven bytes in front, and has the

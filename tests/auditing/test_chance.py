@@ -27,7 +27,8 @@ def test_independent_numbers_are_no_repeats_whatever_their_digits(
 
 
 @given(st.integers(0, 10**6), st.integers(20, 400), st.sampled_from([0.1, 1.0]), st.integers(12, 15))
-def test_a_copy_among_them_is_found_and_nothing_else(seed: int, size: int, spread: float, digits: int) -> None:
+def test_a_copy_among_them_is_found(seed: int, size: int, spread: float, digits: int) -> None:
+    """And nothing else is."""
     values = pl.Series(draw(seed, size, spread)).round_sig_figs(digits).to_numpy().copy()
     values[size - 1] = values[3]
     assert np.flatnonzero(repeated(pl.Series(values)).to_numpy()).tolist() == [3, size - 1]
@@ -42,8 +43,8 @@ def test_a_coarse_step_in_another_unit_is_seen() -> None:
 
 
 def test_few_digits_do_when_there_are_very_many_repeats() -> None:
-    values = draw(1, 150, 1.0)
-    values = pl.Series(np.concatenate([values, values])).round_sig_figs(5)
+    numbers = draw(1, 150, 1.0)
+    values = pl.Series(np.concatenate([numbers, numbers])).round_sig_figs(5)
     assert repeated(values).sum() >= 290
     assert not repeated(pl.Series([0.31, 0.31, 0.52, 0.52, 0.11, 0.11])).any(), "two digits never do"
 

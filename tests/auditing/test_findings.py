@@ -181,7 +181,8 @@ class TestRecords:
         assert findings.select("model", "rule", "confidence").rows() == [("m5", "repeated-reading", "high")]
         assert findings["source"].to_list() == [None]
 
-    def test_broken_and_newer_records_are_named_and_the_rest_is_audited(self, tmp_path: Path) -> None:
+    def test_broken_and_newer_records(self, tmp_path: Path) -> None:
+        """They are named, and the rest is audited."""
         for i in range(3):
             make_metered(f"m{i}", 60, 100 * 1.3**i, i).save(tmp_path / f"{i}" / "pepr.json")
         make_metered("bad", 120, 100).save(tmp_path / "bad" / "pepr.json")

@@ -22,7 +22,8 @@ def findings() -> pl.DataFrame:
 
 @needs_paper
 class TestPaper:
-    def test_the_condemned_rows_are_those_of_the_published_spaces(self, findings: pl.DataFrame) -> None:
+    def test_rejected_rows_by_space(self, findings: pl.DataFrame) -> None:
+        """The rejected rows are those that the published spaces leave out."""
         high = findings.filter(confidence="high")
         assert set(high["rule"]) == {"repeated-reading"}
         assert len(high) == high["row"].n_unique() == 306
@@ -38,7 +39,7 @@ class TestPaper:
             assert space.range(resource) == clean.range(resource)
         assert clean.models == len(kept)
 
-    def test_the_condemned_rows_share_their_reading_and_imply_too_much_power(self, findings: pl.DataFrame) -> None:
+    def test_rejected_rows_by_arithmetic(self, findings: pl.DataFrame) -> None:
         """Told apart by plain arithmetic, without the audit."""
         table = pl.read_csv(TABLE).with_row_index("row")
         watts = pl.col("energy") * 3.6e6 / (10 * pl.col("train_time"))
@@ -79,5 +80,5 @@ class TestPaper:
         high = audit(rounded).filter(confidence="high")
         assert sorted(high["row"]) == sorted(findings.filter(confidence="high")["row"])
 
-    def test_what_is_left_has_no_condemned_row(self) -> None:
+    def test_what_is_left_has_no_rejected_row(self) -> None:
         assert audit(drop_rejected(TABLE)).filter(confidence="high").is_empty()

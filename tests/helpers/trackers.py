@@ -41,6 +41,8 @@ def whole_row(record: RunRecord, source: str) -> dict[str, Any]:
 
 def check_row_of_metrics(row: dict[str, Any], record: RunRecord) -> None:
     """Of a run without a record the metrics tell costs and performance, and nothing about how well they are known."""
+    assert record.best is not None
+    assert record.last is not None
     last = record.epochs[-1].cost
     assert {name: row[name] for name in COSTS if name != "carbon_g"} == {r.field: amount for r, amount in last.items()}
     assert [row[name] for name in UNKNOWN] == [None] * len(UNKNOWN), "unknown is null, never 0"

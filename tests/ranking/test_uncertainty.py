@@ -18,8 +18,8 @@ from lightning_pepr.runs.table import COLUMNS
 
 def table(**columns: list[Any]) -> pl.DataFrame:
     size = len(next(iter(columns.values())))
-    columns = {"model": [f"m{i}" for i in range(size)], "performance": [0.5] * size} | columns
-    return pl.DataFrame(columns, schema_overrides={name: COLUMNS[name] for name in columns})
+    data: dict[str, list[Any]] = {"model": [f"m{i}" for i in range(size)], "performance": [0.5] * size, **columns}
+    return pl.DataFrame(data, schema_overrides={name: COLUMNS[name] for name in data})
 
 
 sizes = st.none() | st.integers(1, 400)
@@ -42,7 +42,8 @@ runs_of_models = st.lists(
 
 class TestRanks:
     @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 2), st.floats(0, 0.5), sizes), min_size=2, max_size=9))
-    def test_they_count_the_intervals_wholly_above(self, rows: list[tuple[float, float, float, int | None]]) -> None:
+    def test_by_definition(self, rows: list[tuple[float, float, float, int | None]]) -> None:
+        """They count the intervals that lie wholly above."""
         p, energy, error, samples = (list(column) for column in zip(*rows, strict=True))
         if min(energy) == max(energy):
             return
@@ -68,7 +69,8 @@ class TestRanks:
         assert ranked["rank_worst"].to_list() == [2, 3, 3, 4]
 
     @given(runs_of_models, st.booleans())
-    def test_whatever_is_known_the_limits_hold_the_mean(self, rows: list[dict[str, Any]], grouped: bool) -> None:
+    def test_limits_hold_the_mean(self, rows: list[dict[str, Any]], grouped: bool) -> None:
+        """Whatever is known of the runs."""
         if len({row["energy_kwh"] for row in rows}) < 2:
             return
         runs = pl.DataFrame(

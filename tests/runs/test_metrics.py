@@ -94,7 +94,8 @@ trainer(callback, root=root, logger=loggers, log_every_n_steps=1).fit(module)
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_is_told_by_what_it_had_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was killed is told by what it had logged."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -70,7 +70,8 @@ def test_a_run_that_left_no_record_is_told_by_its_metrics(server: str, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_record_that_was_deleted_is_a_warning_and_metrics_are_taken(server: str, tmp_path: Path) -> None:
+def test_a_deleted_record_is_a_warning(server: str, tmp_path: Path) -> None:
+    """Its metrics are taken instead."""
     logger = MLFlowLogger("deleted", tracking_uri=server)
     record = run_of(Named("bare"), tmp_path, logger)
     client, run_id = logger.experiment, logger.run_id
@@ -154,7 +155,8 @@ def test_a_store_that_is_not_there_is_not_made(
     assert not [path for path in tmp_path.iterdir() if path.name != "home"]
 
 
-def test_a_store_that_mlflow_refuses_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_mlflow_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error tells MLflow's reason."""
     (tmp_path / "store.db").write_text("this is no database", encoding="utf-8")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
     with pytest.raises(ConnectionError, match=r"store at sqlite:.*store\.db cannot be read: .*not a database"):

@@ -40,7 +40,8 @@ class TestOwnTable:
         assert runs["energy_kwh"].to_list() == numbers
 
     @pytest.mark.parametrize("name", ["samples", "val_samples", "gain", "energy_kwh_error", "carbon_g_error"])
-    def test_other_numbers_may_be_missing_and_written_as_pandas_does(self, tmp_path: Path, name: str) -> None:
+    def test_other_numbers_may_be_missing(self, tmp_path: Path, name: str) -> None:
+        """Written as pandas writes them."""
         for word in ("", "NA", "n/a"):
             path = write_table(
                 tmp_path / "t.csv", f"model,performance,energy_kwh,{name}\na,0.5,1,2.0\nb,0.5,1,{word}\n"
@@ -83,7 +84,8 @@ class TestOwnTable:
             ("model;performance;energy_kwh", "no model"),
         ],
     )
-    def test_missing_columns_list_those_found(self, tmp_path: Path, header: str, missing: str) -> None:
+    def test_missing_columns(self, tmp_path: Path, header: str, missing: str) -> None:
+        """The error lists the columns that were found."""
         path = write_table(tmp_path / "t.csv", f"{header}\n")
         found = header.replace(",", ", ")
         with pytest.raises(ValueError, match=rf"t\.csv has {missing}.*; .* {found}\. "):
@@ -128,7 +130,8 @@ class TestOwnTable:
             (("1", "0.2 kWh", "3 Wh", "4 Wh"), r"The column mixes units \(2 in Wh, 1 .*, 1 .*\): bring it to one"),
         ],
     )
-    def test_units_in_cells_are_counted(self, tmp_path: Path, cells: tuple[str, ...], told: str) -> None:
+    def test_units_in_cells(self, tmp_path: Path, cells: tuple[str, ...], told: str) -> None:
+        """The error counts the units that stand in cells."""
         rows = "".join(f"m,0.5,{cell}\n" for cell in cells)
         path = write_table(tmp_path / "t.csv", f"model,performance,energy_kwh\n{rows}")
         with pytest.raises(ValueError, match=rf"energy_kwh in row [01] of .*; expected a number, .* {told}"):
@@ -173,7 +176,8 @@ class TestMappedTable:
             ({"performance": "site"}, r"site in row 0 of .*own\.csv.* is 'A'; expected a number"),
         ],
     )
-    def test_what_cannot_be_mapped_is_named(self, tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    def test_what_cannot_be_mapped(self, tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+        """The error names it."""
         path = write_table(tmp_path / "own.csv", self.OWN)
         with pytest.raises(ValueError, match=message):
             load_runs(path, columns=columns)

@@ -18,7 +18,8 @@ from tests.helpers.tables import make_clean, put
     count=st.integers(3, 10),
     digits=st.sampled_from([6, 15]),
 )
-def test_an_intensity_that_the_rest_never_reaches(seed: int, value: float, count: int, digits: int) -> None:
+def test_an_intensity_of_its_own(seed: int, value: float, count: int, digits: int) -> None:
+    """One that several runs share and the rest never reaches."""
     table = make_clean(seed, digits=digits)
     rows = np.random.default_rng(seed).choice(20, count, replace=False)
     for row in rows:

@@ -16,9 +16,8 @@ from tests.helpers.tables import copy_reading, make_clean, put, scale
 class TestRepeatedReadings:
     @few
     @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.02, 0.15]), factor=st.sampled_from([0.02, 30.0]))
-    def test_a_copy_of_implausible_power_is_condemned_and_the_original_is_not(
-        self, seed: int, spread: float, factor: float
-    ) -> None:
+    def test_a_copy_is_rejected_and_the_original_is_not(self, seed: int, spread: float, factor: float) -> None:
+        """A copy whose power is implausible."""
         table = make_clean(seed, spread=spread)
         table = scale(table, 25, time_s=table["time_s"][5] / table["time_s"][25] / factor)
         table = copy_reading(table, 5, 25)
@@ -63,7 +62,7 @@ class TestRepeatedReadings:
         assert set(findings["row"]) - set(wrong) <= originals
         assert len(findings) <= len(wrong) + 2
 
-    def test_copies_without_an_original_are_condemned_whole(self) -> None:
+    def test_copies_without_an_original_are_all_rejected(self) -> None:
         table = make_clean(1)
         for row in (5, 25, 45):
             table = put(table, row, energy_kwh=0.123456789012 * 1e3, carbon_g=1.23456789012e3)
