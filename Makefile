@@ -21,10 +21,18 @@ study-131: .venv/installed  ## train each of the paper's 131 architectures for a
 		--train-samples 256 --eval-samples 64 --accelerator cpu --out study-131
 	$(BIN)/python -m benchmarks.results study-131
 
-lint: .venv/installed  ## ruff and mypy --strict
+lint: .venv/installed  ## ruff, mypy --strict, the layers of imports, and eslint where there is node
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if ! command -v npx >/dev/null; then \
+		echo "lint: there is no node with npm here, so the JavaScript of the report page is NOT linted"; \
+	elif ! npx --yes eslint@9 --version >/dev/null 2>&1; then \
+		echo "lint: npm cannot get eslint here, so the JavaScript of the report page is NOT linted"; \
+	else \
+		echo npx --yes eslint@9 lightning_pepr/report/assets; npx --yes eslint@9 lightning_pepr/report/assets; \
+	fi
 
 # Debian's and Ubuntu's package; elsewhere any Chromium or Chrome with its chromedriver on the PATH will do.
 browser:  ## find Chromium for the tests of the report, or install it (apt, as root); without it they are skipped
@@ -37,12 +45,13 @@ browser:  ## find Chromium for the tests of the report, or install it (apt, as r
 		echo "browser: none was found or could be installed, so the tests of the report page in a browser are SKIPPED"; \
 	fi
 
+# Those of `alone` wait most of their time, so that they may run beside one another; nothing busy may run beside them.
 test: lint docs browser  ## everything, on the CPU
-	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not alone"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not gpu and not alone"
+	$(BIN)/pytest -n 3 --dist worksteal -m alone
 
 test-fast: lint  ## the quick tests, in at most five minutes
-	$(BIN)/pytest -n $(WORKERS) -m "not gpu and not alone and not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not gpu and not alone and not slow"
 
 test-gpu:  ## the claims about measuring, on a real NVIDIA GPU (any python with CUDA torch and lightning)
 	$(PYTHON) -m tests.gpu

@@ -15,7 +15,7 @@ import pytest
 
 from tests.simnvml import SimDevice, SimDriver
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]  # trainings whose energy is held against the clock's truth
+pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import json, os, sys, tempfile, threading, time, warnings

@@ -12,7 +12,7 @@ import pytest
 
 from tests.simnvml import SimDevice, SimDriver
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import json, os, socket, sys, time, warnings
