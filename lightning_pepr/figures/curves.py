@@ -10,7 +10,7 @@ from lightning_pepr.cost import Resource
 from lightning_pepr.curve import PePRCurve, pepr_curve
 from lightning_pepr.errors import PePRError
 from lightning_pepr.figures.inputs import Runs, named_runs
-from lightning_pepr.figures.style import PrintFigure, Width, dress, ends_of, legend, looks, note, settle, short
+from lightning_pepr.figures.style import PrintFigure, Width, dress, ends_of, legend, looks, note, short
 from lightning_pepr.record import RunRecord
 from lightning_pepr.space import ModelSpace
 
@@ -93,7 +93,7 @@ def pepr_curves(
     axes.margins(x=0.02)
     note(axes, "Ringed: the maximum. Thin: the best so far, under which the area is.")
     legend(axes)
-    return settle(figure)
+    return figure
 
 
 def _common_space(records: list[RunRecord], resource: Resource) -> ModelSpace:

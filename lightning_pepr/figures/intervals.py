@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lightning_pepr.cost import Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.figures.palette import LIGHT
-from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, settle, unit_of
+from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, unit_of
 from lightning_pepr.forecast import forecast
 from lightning_pepr.record import RunRecord
 
@@ -79,7 +79,7 @@ def forecast_intervals(
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     legend(axes, columns=2)
-    return settle(figure)
+    return figure
 
 
 def _spent(run: RunRecord, resource: Resource) -> list[float]:

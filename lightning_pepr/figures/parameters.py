@@ -22,7 +22,6 @@ from lightning_pepr.figures.style import (
     log_ticks,
     note,
     set_suptitle,
-    settle,
     unit_of,
 )
 
@@ -99,7 +98,7 @@ def against_parameters(
         shared.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     if kinds is not None:
         legend(figure.axes[0], [*category_key(kinds).values()], columns=4)
-    return settle(figure)
+    return figure
 
 
 def _words(name: str) -> str:

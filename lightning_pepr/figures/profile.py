@@ -27,7 +27,6 @@ from lightning_pepr.figures.style import (
     legend,
     note,
     save_figure,
-    settle,
     short,
 )
 from lightning_pepr.functional import check_performance, pepr
@@ -138,7 +137,7 @@ def score_profile(
     _contours(axes)
     area = np.zeros(0) if models is None else _dots(axes, models, marked)
     note(axes, _notes(models, resource), up=figure.points + 7)
-    settle(figure)
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")  # labels are placed in the layout as it is now
     if models is not None:
         _name_dots(axes, models, marked, area)

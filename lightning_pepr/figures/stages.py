@@ -8,7 +8,7 @@ from lightning_pepr.cost import CARBON, ENERGY, TIME, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.figures.inputs import Runs, named_runs
 from lightning_pepr.figures.palette import LIGHT, STAGES, order_categories
-from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, settle, short, unit_of
+from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, short, unit_of
 from lightning_pepr.record import RunRecord
 
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
@@ -77,7 +77,7 @@ def cost_by_stage(
         for colour, hatch in [_stage_look(stage)]
     ]
     legend(axes, key, columns=len(key))
-    return settle(figure)
+    return figure
 
 
 def _stages(run: RunRecord, resource: Resource) -> dict[str, float]:

@@ -12,8 +12,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lightning_pepr.cost import CARBON, DATA, TIME, Resource, unit_for
@@ -51,6 +52,7 @@ class PrintFigure(Figure):
             )
         size = (inches, inches if height is None else height)
         super().__init__(figsize=size, dpi=200, layout="constrained", facecolor=LIGHT.background)
+        FigureCanvasAgg(self)
         self.inches = float(inches)
         """The width."""
         self.points = 7.0 if inches < 4.5 else 8.0 if inches < 7.5 else 9.0
@@ -92,18 +94,20 @@ def dress(
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(LIGHT.faint)
         spine.set_linewidth(0.6)
-    axes.set_xlabel(x, color=LIGHT.ink, fontsize=points)
-    axes.set_ylabel(y, color=LIGHT.ink, fontsize=points)
+    height = figure_of(axes).get_figheight() / _beside_and_above(axes)[1]
+    axes.set_xlabel(_wrap(x, _room(axes), points), color=LIGHT.ink, fontsize=points)
+    axes.set_ylabel(_wrap(y, 0.8 * height, points), color=LIGHT.ink, fontsize=points)
     if title:
-        _set_title(axes, title)
+        _set_title(axes, _wrap(title, _room(axes), points + 1, "bold"))
     if grid:
         axes.grid(axis=grid, color=LIGHT.line, lw=0.4, alpha=0.6, zorder=0)
 
 
 def set_suptitle(figure: PrintFigure, title: str) -> None:
     """Give a figure of several axes a title."""
-    style: dict[str, Any] = {"color": LIGHT.ink, "fontsize": figure.points + 1, "fontweight": "bold"}
-    figure.suptitle(title, x=0.01, ha="left", **style)
+    points = figure.points + 1
+    words = _wrap(title, 0.96 * figure.inches, points, "bold")
+    figure.suptitle(words, x=0.01, ha="left", color=LIGHT.ink, fontsize=points, fontweight="bold")
 
 
 def _set_title(axes: Axes, title: str, pad: float = 6.0) -> None:
@@ -114,7 +118,8 @@ def _set_title(axes: Axes, title: str, pad: float = 6.0) -> None:
 def note(axes: Axes, words: str, up: float = 4.0) -> None:
     """Put words between axes and their title, so many points above the axes."""
     small = figure_of(axes).points - 1
-    text = axes.annotate(
+    words = _wrap(words, _room(axes), small)
+    axes.annotate(
         words,
         (0, 1),
         xycoords="axes fraction",
@@ -124,18 +129,23 @@ def note(axes: Axes, words: str, up: float = 4.0) -> None:
         fontsize=small,
         linespacing=1.15,
     )
-    _break_lines(text, _room(text, axes))
     if axes.get_title(loc="left"):
-        _set_title(axes, axes.get_title(loc="left"), up + 6 + 1.25 * small * (text.get_text().count("\n") + 1))
+        _set_title(axes, axes.get_title(loc="left"), up + 6 + 1.25 * small * (words.count("\n") + 1))
 
 
 def legend(axes: Axes, handles: Sequence[Any] | None = None, *, columns: int = 1) -> None:
     """Explain the marks of axes below them."""
     figure = figure_of(axes)
+    points = figure.points - 0.5
+    keys: list[Any] = [*(axes.get_legend_handles_labels()[0] if handles is None else handles)]
+    marks = columns * 3.5 * points / 72
+    widest = sum(sorted(_inches(each.get_label(), points) for each in keys)[-columns:])
+    room = 1e9 if marks + widest <= figure.inches else (figure.inches - marks) / columns
     figure.legend(
-        handles=axes.get_legend_handles_labels()[0] if handles is None else handles,
+        handles=keys,
+        labels=[_wrap(each.get_label(), room, points) for each in keys],
         loc="outside lower center",
-        fontsize=figure.points - 0.5,
+        fontsize=points,
         labelcolor=LIGHT.ink,
         frameon=False,
         handlelength=1.6,
@@ -189,7 +199,7 @@ def log_ticks(axes: Axes, which: Literal["x", "y"], words: Callable[[float], str
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    columns, rows = _grid_of(axes)
+    columns, rows = _beside_and_above(axes)
     figure = figure_of(axes)
     inches = figure.inches / columns if which == "x" else figure.get_figheight() / rows
     roomy = 0.75 * inches / math.log10(high / low) > (1.0 if which == "x" else 0.4)
@@ -198,66 +208,31 @@ def log_ticks(axes: Axes, which: Literal["x", "y"], words: Callable[[float], str
     axis.set_minor_formatter(NullFormatter())
 
 
-def settle(figure: PrintFigure) -> PrintFigure:
-    """Break titles and labels that are too long for the figure into lines, and give it its final layout."""
-    for axes in figure.axes:
-        # The titles at the left and the right are apart in matplotlib.
-        for text in (axes.xaxis.label, axes.yaxis.label, axes.title, axes._left_title, axes._right_title):  # type: ignore[attr-defined]
-            _break_lines(text, _room(text, axes))
-    if figure.get_suptitle():
-        _break_lines(figure._suptitle, 0.96 * figure.bbox.width)  # type: ignore[attr-defined]
-    figure.draw_without_rendering()
-    for key in figure.legends:
-        extents = [text.get_window_extent() for text in key.get_texts()]
-        excess = key.get_window_extent(_renderer(figure)).width - 0.98 * figure.bbox.width
-        if excess > 0.02 * figure.bbox.width:  # marks and gaps stay as they are
-            columns = len({round(extent.x0) for extent in extents})
-            for text in key.get_texts():
-                _break_lines(text, max(extent.width for extent in extents) - excess / columns)
-    figure.draw_without_rendering()
-    return figure
-
-
-def _renderer(figure: Figure) -> Any:
-    """Measures text; the figure needs no window for it."""
-    return FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-
-
-def _grid_of(axes: Axes) -> tuple[int, int]:
-    """How many axes there are beside and above each other."""
+def _beside_and_above(axes: Axes) -> tuple[int, int]:
+    """How many axes there are in a row, and in a column."""
     spec = axes.get_subplotspec()
     rows, columns = spec.get_gridspec().get_geometry() if spec is not None else (1, 1)
     return columns, rows
 
 
-def _room(text: Text, axes: Axes) -> float:
-    """How long a line of a text may be, in pixels: as the figure, shared with the axes beside or above it."""
-    figure, (columns, rows) = figure_of(axes), _grid_of(axes)
-    # A label is centred on its axes, which leave room for ticks at one side.
-    if text.get_rotation() in (90, 270):
-        return figure.bbox.height / rows * 0.8
-    return figure.bbox.width / columns * (0.8 if columns > 1 else 0.84)
+def _room(axes: Axes) -> float:
+    """How many inches long a line of text may be: ticks at one side of axes move what is centred on them."""
+    columns, _ = _beside_and_above(axes)
+    return figure_of(axes).inches / columns * (0.8 if columns > 1 else 0.84)
 
 
-def _break_lines(text: Text, room: float) -> None:
-    """Put a text into as few lines as fit, all of about the same length."""
-    figure, whole = text.get_figure(root=True), text.get_text()
-    assert figure is not None
-    renderer = _renderer(figure)
+def _inches(words: str, points: float, weight: str = "normal") -> float:
+    """How long a line of text is."""
+    if not words:
+        return 0.0
+    return float(TextPath((0, 0), words, points, FontProperties(weight=weight)).get_extents().width / 72)
 
-    def length(words: str) -> float:
-        text.set_text(words)
-        extent = text.get_window_extent(renderer)
-        return float(extent.height if text.get_rotation() in (90, 270) else extent.width)
 
-    pixels = length(whole)
-    if pixels <= room:
-        return
-    best: list[str] = []
-    for width in range(math.ceil(1.3 * room / pixels * len(whole)), 0, -1):  # letters differ in width
-        lines = textwrap.wrap(whole, width, break_long_words=False, break_on_hyphens=False)
-        if best and len(lines) > len(best):
-            break
-        if length("\n".join(lines)) <= room:
-            best = lines
-    text.set_text("\n".join(best or lines))
+def _wrap(words: str, inches: float, points: float, weight: str = "normal") -> str:
+    """Words in as few lines as fit, all of about the same length."""
+    needed = _inches(words, points, weight)
+    if needed <= inches:
+        return words
+    limit = max(1, int(len(words) * inches / needed))
+    broken = [textwrap.fill(words, n, break_long_words=False, break_on_hyphens=False) for n in range(1, limit + 1)]
+    return next(text for text in broken if text.count("\n") == broken[-1].count("\n"))

@@ -10,7 +10,11 @@ import csv
 import functools
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal
+from typing import Literal, get_args
+
+Kind = Literal["CNN", "Other"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""The kinds that the paper knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Architecture:
 
     name: str
     timm: str
-    kind: Literal["CNN", "Other"]
+    kind: Kind
     efficient: bool
     params: int
     image_size: int
