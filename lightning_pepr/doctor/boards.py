@@ -31,21 +31,13 @@ CALLS = 30
 
 @dataclass(frozen=True)
 class Gpu:
-    """A board, and how it can be metered.
+    """A board, and how it can be metered: by its counter, by its power, or not, and for what reason.
 
     Attributes:
-        index: Its NVML index.
-        name: Its name.
-        uuid: Its UUID.
         mig: 1 where it is partitioned by MIG.
         processes: How many other processes compute on it; None if unknown.
-        driver: The driver's version.
-        meter: Whether its energy counter is read, or its power integrated.
-        reason: Why it cannot be metered.
-        limit_w: The most that it may draw.
         window_s: Seconds over which its power is averaged.
         period_ms: How often its reading changes; None if it did not change often enough.
-        latency_ms: What a call of the driver takes.
         gain: Relative uncertainty of its sensor.
     """
 

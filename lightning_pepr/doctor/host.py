@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +17,7 @@ from lightning_pepr.utilities.imports import is_installed
 
 @dataclass(frozen=True)
 class Processor:
-    """The processor, and how its energy is measured.
-
-    Attributes:
-        name: Its name.
-        threads: Its hardware threads.
-        domains: The counters (RAPL) that can be read.
-        meter: Whether these are read, or the energy is estimated.
-        error: Relative bound on the error.
-        source: What the energy comes from.
-        command: What would make the counters readable, if anything does.
-    """
+    """The processor, and how its energy is measured: its counters, or an estimate and what would make them readable."""
 
     name: str
     threads: int | None
@@ -44,7 +34,7 @@ class Memory:
 
     total_gb: float
     resident_gb: float
-    meter: str = field(default="torch's peak of reserved memory on CUDA; else resident memory, twice a second")
+    meter: str = "torch's peak of reserved memory on CUDA; else resident memory, twice a second"
 
 
 def examine_processor(powercap: Path) -> tuple[Processor, list[Trouble]]:
@@ -68,8 +58,7 @@ def examine_processor(powercap: Path) -> tuple[Processor, list[Trouble]]:
         why, do = "RAPL is read on Linux only", "Nothing."
     troubles = [Trouble(f"The CPU's energy is estimated (±{core.error:.0%}): {why}.", do)]
     if core.error > 0.5 and not virtual and not is_installed("codecarbon"):
-        do = "pip install 'lightning-pepr[carbon]'"
-        troubles.append(Trouble("The processor's design power is not known.", do))
+        troubles.append(Trouble("The processor's design power is not known.", "pip install 'lightning-pepr[carbon]'"))
     source = f"{core.watts:.3g} W per busy thread, {core.source}"
     return Processor(name, threads, [], "estimated", core.error, source, command), troubles
 

@@ -17,19 +17,7 @@ _VARIABLES = {  # of the rank, the ranks, the rank on this host, the ranks on th
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the ranks of its run.
-
-    Attributes:
-        launcher: "torchrun", "SLURM", or "" without one.
-        rank: This rank.
-        ranks: How many there are.
-        local_rank: This rank on this host.
-        ranks_here: How many there are on this host; None if unknown.
-        visible_gpus: The boards that CUDA shows them.
-        cuda_visible_devices: By which that is chosen.
-        shared: Whether ranks of this host must share a board.
-        slurm: The job.
-    """
+    """This process among the ranks of its run, all and on this host; None is unknown, and "" is no launcher."""
 
     launcher: str
     rank: int | None

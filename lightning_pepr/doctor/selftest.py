@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +35,7 @@ class Energy:
 
 @dataclass(frozen=True)
 class GpuTest(Energy):
-    """What the self-test found of a board.
-
-    Attributes:
-        mean_w: Energy over time.
-        sampled_w: The mean of its power, read meanwhile.
-        reason: What the meter says of it.
-    """
+    """The energy of a board, its mean power by that, and the mean of the power that was read meanwhile."""
 
     mean_w: float | None
     sampled_w: float | None
@@ -54,8 +48,8 @@ class SelfTest:
 
     seconds: float
     load: str
-    gpus: dict[str, GpuTest] = field(default_factory=dict)
-    cpu: Energy | None = None
+    gpus: dict[str, GpuTest]
+    cpu: Energy | None
 
 
 def run_selftest(gpus: Sequence[Gpu], seconds: float, powercap: Path) -> tuple[SelfTest, list[Trouble]]:
@@ -78,8 +72,8 @@ def run_selftest(gpus: Sequence[Gpu], seconds: float, powercap: Path) -> tuple[S
             tests[gpu.uuid], found = _judge(gpu, part, window.time_s, watts.get(gpu.uuid))
             troubles += found
     cpu = (part for key, part in window.parts.items() if key.startswith("cpu:") and part.energy_uj is not None)
-    cpu_energy = next((Energy(part.energy_j, part.error_j, part.quality.value) for part in cpu), None)
-    return SelfTest(window.time_s, load, tests, cpu_energy), troubles
+    energy = next((Energy(part.energy_j, part.error_j, part.quality.value) for part in cpu), None)
+    return SelfTest(window.time_s, load, tests, energy), troubles
 
 
 def _judge(gpu: Gpu, part: Part, seconds: float, watts: list[float] | None) -> tuple[GpuTest, list[Trouble]]:

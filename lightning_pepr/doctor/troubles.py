@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that keeps this host from being measured well.
-
-    Attributes:
-        what: What is wrong.
-        do: What to do about it.
-        severe: Whether something that should be measured is not, or not to be trusted.
-    """
+    """What is wrong, what to do about it, and whether something is unmeasured or wrong that should be measured."""
 
     what: str
     do: str

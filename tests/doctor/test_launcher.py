@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,7 +35,7 @@ from lightning_pepr.doctor.launcher import examine_ranks
     ],
     ids=["none", "torchrun", "slurm-two-nodes", "slurm-one-node", "torchrun-in-slurm"],
 )
-def test_ranks_are_those_of_the_launcher(environment: dict[str, str], expected: tuple[Any, ...]) -> None:
+def test_ranks_are_those_of_the_launcher(environment: dict[str, str], expected: object) -> None:
     ranks, _ = examine_ranks(environment, gpus=0)
     assert (ranks.launcher, ranks.rank, ranks.ranks, ranks.ranks_here, ranks.shared) == expected
 

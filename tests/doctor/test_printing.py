@@ -13,8 +13,10 @@ from lightning_pepr.doctor import examine
 from lightning_pepr.doctor.printing import table_rows
 from tests.simnvml import SimDevice, SimDriver
 
+Capture = pytest.CaptureFixture[str]
 
-def test_the_exit_status_says_whether_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+
+def test_the_exit_status_says_whether_energy_is_measured(capsys: Capture) -> None:
     status = main(["doctor", "--json", "--seconds", "0"])
     found = json.loads(capsys.readouterr().out)
     assert status == (0 if found["measured"] else 1)
@@ -39,6 +41,6 @@ def test_the_exit_status_says_whether_anything_is_measured(capsys: pytest.Captur
         (["--carbon-intensity", "XYZ"], "no country of the table"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: Capture) -> None:
     assert main(["doctor", *arguments]) == 2
     assert message in capsys.readouterr().err

@@ -48,13 +48,13 @@ SPACE = ModelSpace({"energy_kwh": (0.00012, 0.00055)})
 LONG = "A title that is a good deal longer than a column of a page of two columns is wide, and so has to be broken"
 
 
-def crowd(n: int = 131, dearest: float = 1.0) -> dict[str, list[Any]]:
+def crowd(n: int = 131, highest: float = 1.0) -> dict[str, list[Any]]:
     rng = np.random.default_rng(0)
     r = rng.beta(1, 6, n)
     return {
         "model": [f"a_rather_long_model_name_{i}" for i in range(n)],
         "performance": list(rng.uniform(0.55, 0.88, n)),
-        "r_e": list(r / r.max() * dearest),
+        "r_e": list(r / r.max() * highest),
         "params": list(10 ** rng.uniform(6, 8.1, n)),
     }
 

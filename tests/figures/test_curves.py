@@ -21,7 +21,7 @@ def test_curves_tell_maximum_place_and_area() -> None:
         assert [ring.get_ydata()[0] for ring in rings] == [curve.best]
 
 
-def test_the_area_told_is_that_under_the_thin_line() -> None:
+def test_the_area_in_words_is_that_under_the_thin_line() -> None:
     curve = CURVES["resnet18d"]
     axes = axes_of(pepr_curves({"run": curve}))[0]
     x, y = (np.asarray(values, dtype=float) for values in axes.lines[0].get_data())

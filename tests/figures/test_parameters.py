@@ -51,7 +51,7 @@ def test_categories_keep_their_colour_and_marker() -> None:
     shown = [matplotlib.colors.to_hex(dots.get_facecolor()[0]).upper() for dots in axes_of(figure)[0].collections]
     assert shown == list(LIGHT.series[:3])
     shapes = {str(dots.get_paths()[0].vertices.round(3).tolist()) for dots in axes_of(figure)[0].collections}
-    assert len(shapes) == 3  # told without colour, too
+    assert len(shapes) == 3  # which differ without colour, too
 
 
 @pytest.mark.parametrize(

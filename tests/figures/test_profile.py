@@ -88,7 +88,7 @@ def test_a_crowd_is_drawn_whole_but_only_the_marked_are_named() -> None:
 
 
 def test_r_beyond_1_widens_the_picture() -> None:
-    left, right = axes_of(score_profile(crowd(20, dearest=3.0)))[0].get_xlim()
+    left, right = axes_of(score_profile(crowd(20, highest=3.0)))[0].get_xlim()
     assert left < 0
     assert right > 3
 
@@ -117,7 +117,7 @@ def test_what_was_not_measured_is_said_and_left_out() -> None:
         ({"model": ["a"], "performance": [0.8], "r_e": [0.0]}, {"pick": "b"}, "'b' is not in the table"),
     ],
 )
-def test_bad_tables_are_refused(table: dict[str, list[object]], options: dict[str, Any], message: str) -> None:
+def test_bad_tables_are_refused(table: dict[str, Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         score_profile(table, **options)
 

@@ -20,7 +20,7 @@ def test_stages_add_up_to_the_run(resource: str, unit: str, of_run: float) -> No
     assert sum(bar.get_width() for bar in run) == pytest.approx(of_run)
     assert test.get_width() == pytest.approx(0.1 * of_run)
     assert test.get_x() > of_run  # apart from the run
-    assert len({bar.get_hatch() for bar in first}) == 4  # told without colour, too
+    assert len({bar.get_hatch() for bar in first}) == 4  # which differ without colour, too
     assert " not measured" in texts(figure)
     assert [label.get_text() for label in axes.get_yticklabels()][-1] == "unmetered"
 

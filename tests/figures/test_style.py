@@ -10,7 +10,9 @@ import matplotlib
 import pytest
 
 from lightning_pepr import ModelSpace
+from lightning_pepr.cost import CARBON, DATA, ENERGY, PARAMS, TIME, Resource
 from lightning_pepr.figures import score_profile
+from lightning_pepr.figures.style import unit_of
 from tests.figures.pictures import EIGHT, SPACE
 
 
@@ -39,7 +41,17 @@ def test_widths_that_cannot_be_printed(width: object) -> None:
         ("memory", SPACE, "R, memory normalised over the model space"),
     ],
 )
-def test_the_axis_tells_resource_and_unit(resource: str, space: ModelSpace, expected: str) -> None:
+def test_the_axis_names_resource_and_unit(resource: str, space: ModelSpace, expected: str) -> None:
     table: dict[str, Any] = {"model": ["a", "b"], "performance": [0.8, 0.9]}
     table |= {f"r_{letter}": [0.0, 1.0] for letter in "etmn"}
     assert expected in score_profile(table, resource, space=space).axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("resource", "largest", "unit"),
+    [(ENERGY, 0.2, "Wh"), (CARBON, 12.0, "g CO2e"), (DATA, 2e6, "M samples"), (PARAMS, 3e6, "M"), (TIME, 90.0, "min")],
+)
+def test_units_are_those_of_costs(resource: Resource, largest: float, unit: str) -> None:
+    scale, name = unit_of(resource, largest)
+    assert name == unit
+    assert 1 <= largest / scale < 1000
