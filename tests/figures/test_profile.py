@@ -117,7 +117,7 @@ def test_what_was_not_measured_is_said_and_left_out() -> None:
         ({"model": ["a"], "performance": [0.8], "r_e": [0.0]}, {"pick": "b"}, "'b' is not in the table"),
     ],
 )
-def test_bad_tables_are_refused(table: dict[str, Any], options: dict[str, Any], message: str) -> None:
+def test_bad_tables_raise(table: dict[str, Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         score_profile(table, **options)
 
