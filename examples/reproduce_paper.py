@@ -14,6 +14,7 @@ from scipy import stats
 
 from lightning_pepr import figures, rank
 from lightning_pepr.auditing import drop_rejected
+from lightning_pepr.figures.style import PrintFigure
 
 # For each setting with all training data, its name with 10 % of them. All start from pretrained weights.
 SIZES = {"derma_pt": "derma_small", "lidc": "lidc_small", "pneumonia": "pneumonia_small"}
@@ -26,7 +27,7 @@ parser.add_argument("--out", type=Path, default=Path("paper"), help="where figur
 arguments = parser.parse_args()
 
 
-# 1. Every R and PePR: each setting is a model space of its own, from its cheapest model to its dearest.
+# 1. Every R and PePR: each setting is a model space of its own, from its cheapest model to its most expensive.
 
 try:
     ranking = rank(arguments.table, group="dataset")
@@ -77,7 +78,7 @@ for setting in settings:
 # 3. Does pretraining help, and how much do more training data?
 #
 # The paper takes the two sets of models for independent samples (Student's t with equal variances). They are the same
-# models, so the test for pairs is the one that fits; both are told. The models are no random sample of all models.
+# models, so the test for pairs is the one that fits; both are printed. The models are no random sample of all models.
 
 
 def compare(words: str, one: pl.Series, two: pl.Series) -> str:
@@ -147,6 +148,18 @@ for setting in settings:
 
 # 5. How performance, score and energy go with the parameters, and the figures.
 
+
+def violins(title: str, groups: dict[str, pl.Series], words: str) -> PrintFigure:
+    """Draw how P is spread in groups, with its quartiles, and what a test of the groups gave."""
+    figure = PrintFigure("column", 2.4)
+    axes = figure.add_subplot()
+    axes.violinplot([*groups.values()], quantiles=[[0.25, 0.5, 0.75]] * len(groups), showextrema=False)
+    axes.set_xticks(range(1, len(groups) + 1), [f"{name}\nn = {len(values)}" for name, values in groups.items()])
+    axes.set_ylabel("Performance P")
+    axes.set_title(f"{title}\n{words}", fontsize=8)
+    return figure
+
+
 print()
 
 over_settings = ranking.group_by("model").agg(
@@ -171,12 +184,8 @@ drawn = {
     "pepr_c_m_t": figures.against_parameters(
         over_settings, ["pepr_c", "pepr_m", "pepr_t"], color_by="design", title="Means over the settings"
     ),
-    "pretraining": figures.violins(
-        pretraining, between={("with", "without"): on_pretraining}, title="Pretraining, on DermaMNIST"
-    ),
-    "training_size": figures.violins(
-        size, between={("100 %", "10 %"): on_size}, title="Training data, mean of three sets"
-    ),
+    "pretraining": violins("Pretraining, on DermaMNIST", pretraining, on_pretraining),
+    "training_size": violins("Training data, mean of three sets", size, on_size),
 }
 for setting in settings:
     drawn[f"profile_{setting}"] = figures.score_profile(ranking.filter(group=setting), color_by="type", title=setting)

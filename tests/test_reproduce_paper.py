@@ -137,12 +137,12 @@ def test_the_t_tests(reproduced: tuple[Path, Path, str], words: str, one: list[s
     columns = by_hand(table)
     a, b = (np.mean([columns[setting]["performance"] for setting in settings], axis=0) for settings in (one, two))
     n, difference = len(a), a.mean() - b.mean()
-    told = re.search(rf"^{words}.*\n  independent (.*)\n  paired (.*)$", printed, re.MULTILINE)
-    assert told is not None
-    assert f"difference {difference:+.4f}" in told[0]
+    row = re.search(rf"^{words}.*\n  independent (.*)\n  paired (.*)$", printed, re.MULTILINE)
+    assert row is not None
+    assert f"difference {difference:+.4f}" in row[0]
     pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / n)
     paired = (a - b).std(ddof=1) / np.sqrt(n)
-    for text, error, freedom in ((told[1], pooled, 2 * n - 2), (told[2], paired, n - 1)):
+    for text, error, freedom in ((row[1], pooled, 2 * n - 2), (row[2], paired, n - 1)):
         assert f"t = {difference / error:.3f}, df = {freedom}, p = " in text
         low, high = map(float, re.findall(r"interval of the difference (\S+) to (\S+)", text)[0])
         # The ends lie as far from the difference as t's quantile has standard errors: from 1.96 up, 2.2 at df = 11.
@@ -150,7 +150,7 @@ def test_the_t_tests(reproduced: tuple[Path, Path, str], words: str, one: list[s
         assert 1.95 < (high - low) / 2 / error < 2.25
         assert 0.0 <= float(re.findall(r"p = (\S+),", text)[0]) <= 1.0
     if table.parent == PUBLISHED:
-        assert float(re.findall(r"p = (\S+),", told[1])[0]) < 0.001  # which is what the paper says
+        assert float(re.findall(r"p = (\S+),", row[1])[0]) < 0.001  # which is what the paper says
 
 
 def test_what_changes_without_the_condemned_rows(reproduced: tuple[Path, Path, str]) -> None:
@@ -172,29 +172,29 @@ def test_what_changes_without_the_condemned_rows(reproduced: tuple[Path, Path, s
         places = [(-scores[:, None] > -scores).sum(axis=1) for scores in (before[~bad], after)]
         # Spearman's is Pearson's of the ranks, and few are equal.
         both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (before[~bad], after)]
-        told = lines[setting]
-        assert told[:2] == [str(bad.sum()), str((~bad).sum())]
-        assert told[2:4] == [f"{energy.max():.4g}", f"{left.max():.4g}"]
-        assert told[4] == str((places[0] != places[1]).sum())
-        assert float(told[5]) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-4)
+        row = lines[setting]
+        assert row[:2] == [str(bad.sum()), str((~bad).sum())]
+        assert row[2:4] == [f"{energy.max():.4g}", f"{left.max():.4g}"]
+        assert row[4] == str((places[0] != places[1]).sum())
+        assert float(row[5]) == pytest.approx(np.corrcoef(both[0], both[1])[0, 1], abs=6e-4)
         concordant = np.sign(before[~bad][:, None] - before[~bad]) * np.sign(after[:, None] - after)
         pairs = [np.count_nonzero(x[:, None] != x) for x in (before[~bad], after)]
-        assert float(told[6]) == pytest.approx(concordant.sum() / np.sqrt(pairs[0] * pairs[1]), abs=6e-4)
+        assert float(row[6]) == pytest.approx(concordant.sum() / np.sqrt(pairs[0] * pairs[1]), abs=6e-4)
         time = there["train_time"].to_numpy()
-        for text, kept, scores in ((told[7], np.ones(len(p), bool), before), (told[8], ~bad, after)):
+        for text, kept, scores in ((row[7], np.ones(len(p), bool), before), (row[8], ~bad, after)):
             spent = time[kept]
             by_time = p[kept] / (1 + (spent - spent.min()) / np.ptp(spent))
             both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (scores, by_time)]
-            assert float(text) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-4)
+            assert float(text) == pytest.approx(np.corrcoef(both[0], both[1])[0, 1], abs=6e-4)
         params = there["num_param"].to_numpy()
-        for text, kept, scores in ((told[9], np.ones(len(p), bool), before), (told[10], ~bad, after)):
+        for text, kept, scores in ((row[9], np.ones(len(p), bool), before), (row[10], ~bad, after)):
             both = [np.array([(x < y).sum() + ((x == y).sum() + 1) / 2 for y in x]) for x in (scores, params[kept])]
-            assert float(text) == pytest.approx(np.corrcoef(*both)[0, 1], abs=6e-3)
+            assert float(text) == pytest.approx(np.corrcoef(both[0], both[1])[0, 1], abs=6e-3)
         names = there["model"].to_numpy()
         first, then = names[before.argmax()], names[~bad][after.argmax()]
         was = 1 + (before > before[names == then]).sum()
         now = 1 + (after > after[names[~bad] == first]).sum() if first in names[~bad] else "dropped"
-        assert told[11:] == [first, then, str(was), "/", str(now)]
+        assert row[11:] == [first, then, str(was), "/", str(now)]
 
 
 def test_every_figure_is_a_pdf_of_the_width_of_a_column_or_a_page(reproduced: tuple[Path, Path, str]) -> None:

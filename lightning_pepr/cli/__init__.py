@@ -131,7 +131,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(to_json(found))
     else:
         print_examination(found)
-    return 0 if found["measured"] else 1
+    return 0 if found.measured else 1
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

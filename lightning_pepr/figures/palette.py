@@ -1,13 +1,15 @@
-"""The colours of print and page: told apart by the colour-blind, and against their background by everybody.
+"""The colours of print and page: for the colour-blind too, and seen against their background by everybody.
 
-Plain text, so that a style sheet, a plotting library of the page and matplotlib can all have them. Wherever a colour
-means something, a marker or a word says it too.
+Plain text, so that a style sheet, the page's plotting library and matplotlib can all use them. Wherever a colour means
+something, a marker or a word says it too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from lightning_pepr.paper.architectures import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +19,12 @@ class Theme:
     Attributes:
         background: Of the picture.
         ink: Of text, axes and the edges of dots.
-        faint: Of what is said beside it.
+        faint: Of notes.
         line: Of contours and grids, which only have to be there.
         bands: Between the contours, from the lowest score to the highest.
-        series: Of categories and runs, in this order. Each is told from the background and from the others under
+        series: Of categories and runs, in this order. Each differs from the background and from the others under
             protanopia, deuteranopia and tritanopia.
-        model: A model of which nothing is to be said.
+        model: A model that is not marked.
         best: The best by performance.
         pick: The best by PePR.
     """
@@ -65,15 +67,12 @@ DARK = Theme(
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Of categories, in the order of `Theme.series`; matplotlib's letters."""
 
-TYPES = ("CNN", "Other")
-"""The types of models that the paper knows; they come first, so that they look the same in every picture."""
-
 STAGES = ("train", "validate", "other", "test")
 """The stages of a run, in the order of `Theme.series`."""
 
 
-def order_categories(values: Iterable[str], first: Iterable[str] = TYPES) -> list[str]:
-    """The categories that there are, each once: the known ones first, then the others by name.
+def order_categories(values: Iterable[str], first: Iterable[str] = KINDS) -> list[str]:
+    """The categories that there are, each once: the paper's kinds of model first, then the others by name.
 
     The place of a category in this list is that of its colour in `Theme.series` and of its marker in `MARKERS`; after
     the last one they begin anew.

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from lightning_pepr.paper.tables import read_table
 
 TABLE = "architectures.csv"
+
+Kind = Literal["CNN", "Other"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""The kinds that the paper knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Architecture:
 
     name: str
     timm: str
-    kind: Literal["CNN", "Other"]
+    kind: Kind
     efficient: bool
     params: int
     image_size: int

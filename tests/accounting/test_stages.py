@@ -109,6 +109,9 @@ def test_unsettled_boundaries_are_settled_later() -> None:
 
 def test_a_part_that_vanishes_is_a_loss_and_keeps_what_it_had() -> None:
     class Vanishing(Tape):
+        def __enter__(self) -> Vanishing:
+            return self
+
         def read(self, wait: bool = True) -> Reading:
             reading = super().read(wait)
             return reading if self.reads < 3 else Reading({}, reading.time_s, reading.timestamp)

@@ -1,4 +1,4 @@
-"""Colours are told apart by everybody: by contrast on their background, and from each other without a kind of cone."""
+"""Everybody can tell colours apart: by contrast on their background, and from each other without a kind of cone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from lightning_pepr.figures.palette import DARK, LIGHT, MARKERS, STAGES, TYPES, Theme, order_categories
+from lightning_pepr.figures.palette import DARK, LIGHT, MARKERS, STAGES, Theme, order_categories
+from lightning_pepr.paper.architectures import KINDS
 
 # Machado, Oliveira & Fernandes, IEEE TVCG 15 (2009) 1291–1298, severity 1.0, on linear RGB.
 SEEN_BY = {
@@ -74,7 +75,7 @@ def test_no_two_colours_are_taken_for_one(theme: Theme, who: str) -> None:
 
 def test_there_is_a_marker_for_each_colour_and_a_colour_for_each_name() -> None:
     assert len(MARKERS) == len(set(MARKERS)) == len(LIGHT.series) == len(DARK.series)
-    assert max(len(TYPES), len(STAGES)) <= len(LIGHT.series)
+    assert max(len(KINDS), len(STAGES)) <= len(LIGHT.series)
 
 
 def test_known_categories_come_first() -> None:

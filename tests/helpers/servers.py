@@ -102,6 +102,6 @@ def wandb_entries(folder: Path) -> list[tuple[str, Any]]:
     until = time.monotonic() + 60
     while not any(kind == "exit" for kind, _ in entries):
         assert time.monotonic() < until, f"{path} has no end"
-        found = [wandb_internal_pb2.Record.FromString(data) for data in read_entries(path)]
+        found = [wandb_internal_pb2.Record.FromString(data) for data in read_entries(path)]  # type: ignore[attr-defined]
         entries = [(kind, getattr(entry, kind)) for entry in found if (kind := entry.WhichOneof("record_type"))]
     return entries

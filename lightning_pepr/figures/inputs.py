@@ -1,0 +1,69 @@
+"""What figures take: columns of a table, and runs by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.record import RunRecord
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Runs: TypeAlias = "RunRecord | Sequence[RunRecord] | Mapping[str, RunRecord]"
+
+
+class Table(Protocol):
+    """Anything that gives a column by its name: a polars or pandas DataFrame, or a dict of lists."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __contains__(self, name: str, /) -> bool: ...
+
+
+def columns_of(table: Table, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
+    """Columns of a table as floats, NaN where missing; the optional ones only if the table has them.
+
+    Raises:
+        PePRError: If one is missing, or they differ in length.
+    """
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise PePRError(
+            f"the table has no column {', '.join(map(repr, missing))}; expected {', '.join(map(repr, names))}, as "
+            "`lightning_pepr.rank` gives them."
+        )
+    found = {
+        name: np.array([math.nan if value is None else value for value in table[name]], dtype=np.float64)
+        for name in [*names, *(name for name in optional if name in table)]
+    }
+    if len({len(values) for values in found.values()}) > 1:
+        raise PePRError("the columns of the table differ in length; expected one row for each model.")
+    return found
+
+
+def categories_of(table: Table, name: str | None) -> list[str] | None:
+    """The category of each row, "unknown" where missing; None without a column to colour by."""
+    if name is None:
+        return None
+    if name not in table:
+        raise PePRError(f"the table has no column {name!r} to colour by.")
+    return ["unknown" if value is None else str(value) for value in table[name]]
+
+
+def named_runs(runs: Runs | Mapping[str, Any]) -> dict[str, Any]:
+    """Runs by their name; several of one name are numbered."""
+    named: dict[str, Any] = {}
+    if isinstance(runs, Mapping):
+        named |= runs
+    else:
+        runs = [runs] if isinstance(runs, RunRecord) else list(runs)
+        names = [run.model for run in runs]
+        for i, (name, run) in enumerate(zip(names, runs, strict=True)):
+            named[f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name] = run
+    if not named:
+        raise PePRError("there is no run to draw; expected at least one record.")
+    return named
