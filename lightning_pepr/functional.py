@@ -20,6 +20,8 @@ ArrayT = TypeVar("ArrayT")
 PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
+PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
+
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
     """Min-max normalise a cost over a model space: R = (cost - low) / (high - low), floored at 0.
