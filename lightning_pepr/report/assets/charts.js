@@ -100,7 +100,7 @@ const Charts = (() => {
     const theme = colours();
     const largest = Math.max(...runs.map((i) => series.reduce((sum, each) => sum + (each.of(i) || 0), 0))) / KWH;
     const [scale, unit] = scaleOf("E", largest);
-    const traces = series.map((each, k) => ({
+    const traces = series.map((each) => ({
       type: "bar", orientation: "h", name: plain(each.name, 36), y: runs.map((_, n) => n), x: runs.map((i) => (each.of(i) === null ? null : each.of(i) / KWH / scale)),
       marker: { color: theme.series[each.colour % theme.series.length], line: { color: theme.background, width: 1 },
         pattern: { shape: PATTERNS[each.colour % PATTERNS.length], fillmode: "overlay", fgcolor: theme.background, fgopacity: 0.8, size: 7, solidity: 0.25 } },

@@ -82,7 +82,7 @@ const Profile = (() => {
 
   // The bars of dots: how far P may be off, and R by the error of the cost.
   function errorsOf(points) {
-    const { data: { runs }, view } = page;
+    const { runs } = page.data;
     const style = { type: "data", symmetric: false, thickness: 1, width: 0, color: faded(colours().ink, 0.35) };
     const [found, p] = [points.map((i) => page.view.of.get(i)), (limits) => points.map((i) => Math.abs(limits[i] - runs.p[i]))];
     return {
