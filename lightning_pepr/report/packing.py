@@ -11,9 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Floats: TypeAlias = "NDArray[np.float64]"
+Array: TypeAlias = "NDArray[Any]"
 
-_STEPS = 50  # of a score in a thousandth: what is shown and, finer, what is drawn and sorted by
+_STEPS = 50  # of a score within the thousandth that is shown: for drawing and sorting
 _UNKNOWN = 65535
 
 
@@ -22,28 +22,28 @@ def compress(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-class Arrays:
+class Columns:
     """The columns of a page, each once: views of other groups or spaces share those that are equal."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], int] = {}
 
-    def add(self, values: NDArray[Any]) -> int:
+    def add(self, values: Array) -> int:
         """Keep a column, and return its place in `packed`."""
         packed = (values.dtype.str.lstrip("<|"), base64.b64encode(values.tobytes()).decode())
         return self._places.setdefault(packed, len(self._places))
 
     def packed(self) -> list[tuple[str, str]]:
-        """The columns: numpy's name of the type, without its byte order (little), and base64 of the bytes."""
+        """Each column as numpy's name of its type, without the byte order (little), and base64 of its bytes."""
         return list(self._places)
 
 
-def pack_integers(values: NDArray[Any]) -> NDArray[Any]:
+def pack_integers(values: Array) -> Array:
     """Integers from 0 on in two bytes, or in four where that is too few."""
     return values.astype("<u2" if values.max(initial=0) <= _UNKNOWN else "<u4")
 
 
-def pack_scores(values: Floats) -> NDArray[np.uint16]:
+def pack_scores(values: Array) -> Array:
     """Numbers in [0, 1] in two bytes: the thousandths that Python's `:.3f` shows times 50, and the place within one.
 
     >>> pack_scores(np.array([0.0, 0.5625, 0.8, np.nan])).tolist()
@@ -55,30 +55,18 @@ def pack_scores(values: Floats) -> NDArray[np.uint16]:
     return np.where(np.isnan(values), _UNKNOWN, shown * _STEPS + place).astype("<u2")
 
 
-def pack_singles(values: Floats) -> NDArray[np.float32]:
-    """Numbers from 0 on in four bytes, which round to the same three decimals, or, from 1,000 on, to six digits.
-
-    >>> pack_singles(np.array([0.25, 12345.678])).tolist()
-    [0.25, 12345.7001953125]
-    """
-    with np.errstate(over="ignore"):
-        singles = np.minimum(values, np.finfo("<f4").max).astype("<f4")
-    large = np.flatnonzero(singles >= 1000)
-    singles[large] = [float(f"{value:.6g}") for value in singles[large].tolist()]
-    shown = _thousandths(values)
-    moved = (singles < 1000) & (_thousandths(singles.astype(np.float64)) != shown)
-    return np.where(moved, shown / 1000, singles).astype("<f4")
+def pack_ratios(values: Array) -> Array:
+    """Numbers from 0 on in four bytes that round to the same three decimals, or in eight if one of them is large."""
+    if values.max(initial=0) >= 1000:
+        return values.astype("<f8")
+    shown, singles = _thousandths(values), values.astype("<f4")
+    return np.where(_thousandths(singles.astype(np.float64)) == shown, singles, shown / 1000).astype("<f4")
 
 
-def pack_halves(values: Floats) -> NDArray[np.float16]:
-    """Numbers in two bytes with three digits, for lines and bars that no number is written beside."""
-    return np.minimum(values, float(np.finfo("<f2").max)).astype("<f2")
-
-
-def _thousandths(values: Floats) -> Floats:
+def _thousandths(values: Array) -> Array:
     """Numbers in thousandths, rounded as Python rounds: ties, and what multiplying makes one, by its own `round`."""
     scaled = values * 1000
-    rounded = np.rint(scaled)
+    rounded: Array = np.rint(scaled)
     close = np.flatnonzero(np.abs(np.abs(scaled - rounded) - 0.5) < 1e-6)
     rounded[close] = [np.rint(round(value, 3) * 1000) for value in values[close].tolist()]
     return rounded

@@ -26,20 +26,6 @@ HERE = Path(__file__).parent
 SCRIPTS = ("model.js", "charts.js", "tables.js", "profile.js", "controls.js", "start.js")
 TITLE = "What performance costs"
 
-BIBTEX = """\
-@inproceedings{selvan2025pepr,
-  title     = {{PePR}: Performance Per Resource Unit as a Metric to Promote Small-Scale Deep Learning in Medical Image
-               Analysis},
-  author    = {Selvan, Raghavendra and Pepin, Bob and Igel, Christian and Samuel, Gabrielle and Dam, Erik B},
-  booktitle = {Proceedings of the 6th Northern Lights Deep Learning Conference (NLDL)},
-  series    = {Proceedings of Machine Learning Research},
-  volume    = {265},
-  pages     = {220--229},
-  year      = {2025},
-  publisher = {PMLR},
-  note      = {arXiv:2403.12562}
-}"""
-
 
 def write_page(
     sources: Source,
@@ -98,7 +84,10 @@ def render(data: dict[str, Any], *, title: str = TITLE, command: str = "") -> st
     """
     jinja2 = require("jinja2", "report", "the report")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
     library, packed_library = _plotly()
     scripts = [(HERE / "assets" / name).read_text(encoding="utf-8") for name in SCRIPTS]
@@ -106,7 +95,6 @@ def render(data: dict[str, Any], *, title: str = TITLE, command: str = "") -> st
         title=title,
         command=command,
         version=__version__,
-        bibtex=BIBTEX,
         policy=_policy([library, *scripts], live=bool(data.get("live"))),
         themes={"light": palette.LIGHT, "dark": palette.DARK},
         css=(HERE / "assets" / "page.css").read_text(encoding="utf-8"),

@@ -16,7 +16,7 @@ from lightning_pepr.paper.spaces import SETTINGS
 from lightning_pepr.ranking import rank
 from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.report.curves import choose_scored, points_of
-from lightning_pepr.report.packing import Arrays, Floats, pack_halves, pack_integers, pack_scores, pack_singles
+from lightning_pepr.report.packing import Array, Columns, pack_integers, pack_ratios, pack_scores
 from lightning_pepr.runs.load import Runs
 from lightning_pepr.space import ModelSpace
 
@@ -25,8 +25,8 @@ import polars as pl  # isort: skip, after runs, which says how to install it
 MOST_SPACES = 20
 """Recorded spaces that a page offers, the most used first; fewer where there are many runs."""
 
-_MOST_RECORDED = 40_000  # runs times recorded spaces
-_MOST_POINTS = 1_500_000  # evaluations times views that are scored, less a hundred for each run
+_MOST_RECORDED = 10_000  # runs times recorded spaces
+_MOST_POINTS = 1_000_000  # evaluations times views that are scored, less 90 for each run
 _METERED = (ENERGY, CARBON)  # what has an error
 _ERRORS = [f"{resource.field}_error" for resource in _METERED]
 _NEEDED = ["group", "model", "performance", *(r.field for r in RESOURCES), *_ERRORS, "gain", "samples", "boards"]
@@ -92,7 +92,7 @@ def score_runs(
             if (space is None or resource in space) and len(runs.drop_nulls(["performance", resource.field]))
         }
         points = _choose_points(table, views.values(), evaluations)
-        arrays = Arrays()
+        arrays = Columns()
         packed: dict[bool, dict[str, dict[str, Any]]] = {False: {}, True: {}}
         for (apart, key, letter), view in views.items():
             columns = _columns(view) | _point_columns(view, points, baseline)
@@ -114,7 +114,7 @@ class _View:
     ranked: pl.DataFrame  # a row for each run that has a score, the best first, group by group
     ranges: dict[str | None, tuple[float, float]]  # of each group; of None where all are together
 
-    def normalize(self, costs: pl.Series, groups: pl.Series) -> Floats:
+    def normalize(self, costs: pl.Series, groups: pl.Series) -> Array:
         """R of each cost over the range of its group; NaN where a cost is not known, or cannot be."""
         amounts = costs.to_numpy()
         r = np.full(len(costs), np.nan)
@@ -149,20 +149,20 @@ def _view(runs: Runs, resource: Resource, space: ModelSpace | None, apart: bool,
     return _View(resource, ranked, own if space is None else dict.fromkeys(own, space.range(resource)))
 
 
-def _columns(view: _View) -> dict[str, np.ndarray[Any, Any]]:
+def _columns(view: _View) -> dict[str, Array]:
     """What a view holds of each run, in the order of the runs; `order` are those that have a score, the best first."""
     known = view.ranked.sort("run")
     columns = {
         "order": pack_integers(view.ranked["run"].to_numpy()),
-        "r": pack_singles(known["r"].to_numpy()),
+        "r": pack_ratios(known["r"].to_numpy()),
         "front": known["front"].to_numpy().astype("u1"),
     }
     columns |= {name: pack_scores(known[name].to_numpy()) for name in ("score", "low", "high")}
     columns |= {name: pack_integers(known[name].to_numpy()) for name in ("rank", "worst")}
     if (known["error"] > 0).any():
         r, cost, error = known["r"].to_numpy(), known["cost"], known["error"]
-        columns["left"] = pack_halves(r - view.normalize((cost - error).clip(0.0), known["group"]))
-        columns["right"] = pack_halves(view.normalize(cost + error, known["group"]) - r)
+        columns["left"] = (r - view.normalize((cost - error).clip(0.0), known["group"])).astype("<f4")
+        columns["right"] = (view.normalize(cost + error, known["group"]) - r).astype("<f4")
     return columns
 
 
@@ -186,13 +186,13 @@ def _choose_points(table: Runs, views: Iterable[_View], evaluations: Sequence[li
         place = view.ranked.select(pl.int_range(pl.len()).over("group")).to_series().to_numpy()
         run = view.ranked["run"].to_numpy()
         places[run] = np.minimum(places[run], place)
-    room = (_MOST_POINTS - 100 * len(table)) // max(1, len(views))
+    room = max(_MOST_POINTS // 10, _MOST_POINTS - 90 * len(table)) // max(1, len(views))
     points = points_of(evaluations, choose_scored(evaluations, np.argsort(places, kind="stable").tolist(), room))
     at = points["run"]
     return points.with_columns(group=table["group"].gather(at), N=table["params"].gather(at))
 
 
-def _point_columns(view: _View, points: pl.DataFrame, baseline: float | None) -> dict[str, np.ndarray[Any, Any]]:
+def _point_columns(view: _View, points: pl.DataFrame, baseline: float | None) -> dict[str, Array]:
     """R and the score of each evaluation; none where no run has any."""
     if points.is_empty():
         return {}
@@ -201,7 +201,7 @@ def _point_columns(view: _View, points: pl.DataFrame, baseline: float | None) ->
     known = ~np.isnan(r) & ~np.isnan(p)
     scores = np.full(len(p), np.nan)
     scores[known] = pepr(p[known] if baseline is None else above_baseline(p[known], baseline), r[known])
-    return {"path": pack_halves(r), "curve": pack_scores(scores)}
+    return {"path": r.astype("<f4"), "curve": pack_scores(scores)}
 
 
 def _space_of(record: RunRecord) -> ModelSpace | None:

@@ -44,10 +44,9 @@ const Model = (() => {
   const number = (value) => (value === 0 ? "0" : Math.abs(value) >= 100 ? whole(value) : value.toLocaleString("en-GB", { maximumSignificantDigits: 3 }));
   const count = (many, one) => `${whole(many)} ${one}${many === 1 ? "" : "s"}`;
 
-  // Three decimals, ties to the even one as Python has them; of what is large the digits that it holds.
+  // Three decimals, ties to the even one as Python has them.
   function decimal(value) {
     if (value === null || value === undefined) return "–";
-    if (value >= 1000) return String(Number(value.toPrecision(6)));
     const tie = Number.isInteger(value * 16) && value * 16 % 2 !== 0;
     return (tie ? 2 * Math.round(value * 500) / 1000 : value).toFixed(3);
   }
@@ -78,7 +77,6 @@ const Model = (() => {
 
   // Scores, as Python packed them ------------------------------------------------------------------------------------
 
-  const half = (bits) => (bits >= 31744 ? null : bits < 1024 ? bits * 2 ** -24 : (1 + (bits & 1023) / 1024) * 2 ** ((bits >> 10) - 15));
   const score = (packed) => (packed === 65535 ? null : (packed - 24.5) / 50000); // within the thousandth that it is
 
   const unpacked = new WeakMap();
@@ -90,9 +88,7 @@ const Model = (() => {
 
   function read(type, text) {
     const { buffer } = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-    const Kind = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f2: Uint16Array, f4: Float32Array }[type];
-    const values = new Kind(buffer);
-    return type === "f2" ? Array.from(values, half) : values;
+    return new { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array }[type](buffer);
   }
 
   // The runs in the chosen group; of those that have a score by the chosen resource in the chosen space the numbers
@@ -127,7 +123,7 @@ const Model = (() => {
     const { data, view: { packed } } = page;
     const length = data.curves[i].p.length;
     const at = data.scores.points.indexOf(i);
-    if (at < 0 || !packed || packed.curve === undefined) return { r: Array(length).fill(null), scores: Array(length).fill(null) };
+    if (at < 0 || !packed) return { r: Array(length).fill(null), scores: Array(length).fill(null) };
     const from = data.scores.points.slice(0, at).reduce((sum, run) => sum + data.curves[run].p.length, 0);
     return { r: unpack(packed.path).slice(from, from + length), scores: Array.from(unpack(packed.curve).slice(from, from + length), score) };
   }
