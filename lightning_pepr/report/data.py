@@ -7,7 +7,6 @@ import math
 import os
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -181,7 +180,7 @@ def _flatten(sources: Any) -> list[Any]:
 
 
 def _scorable(runs: Runs) -> Runs:
-    """The runs without values that cannot be scored, of which a warning tells."""
+    """The runs without values that cannot be scored, which a warning names."""
     tests = {"performance": pl.col("performance").is_between(*PERFORMANCE_RANGE)}
     costs = [resource.field for resource in RESOURCES]
     bounds = [f"{resource.field}_error" for resource in (ENERGY, CARBON)] + ["gain"]
@@ -205,12 +204,15 @@ def _columns(table: Runs) -> dict[str, Any]:
     low, high = wilson(pl.col("performance").clip(0.0, 1.0), pl.col("samples"))
     limits = table.select(low=low, high=high)
     errors = {r.letter: (table[r.field], table[f"{r.field}_error"]) for r in (ENERGY, CARBON)}
-    keys = [
-        run_id or f"{source}#{row}" if run_id or row is not None else f"#{index}"
-        for index, (run_id, source, row) in enumerate(table.select("run_id", "source", "row").iter_rows())
-    ]
+    # What a run is recognised by when the page is made anew; tables may repeat a name.
+    place = pl.coalesce(
+        pl.format("{}#{}", pl.col("source").fill_null(""), "row"), pl.format("#{}", pl.int_range(pl.len()))
+    )
+    key = pl.when(pl.col("run_id") != "").then("run_id").otherwise(place)
+    again = pl.int_range(pl.len()).over("_key")
+    keys = table.select(_key=key).select(pl.when(again == 0).then("_key").otherwise(pl.format("{}\0{}", "_key", again)))
     return {
-        "key": _unique(keys),
+        "key": keys.to_series().to_list(),
         "model": [str(name) if name is not None else "(no name)" for name in table["model"]],
         "p": _plain(table["performance"]),
         "pLow": _plain(limits["low"]),
@@ -224,19 +226,6 @@ def _columns(table: Runs) -> dict[str, Any]:
         },
         **{name: table[name].to_list() for name in ("group", "samples", "boards", "quality", "device", "status")},
     }
-
-
-def _unique(keys: Iterable[str]) -> list[str]:
-    """Each key, with its number among its equals if it is not the first: tables may repeat a run's name."""
-    counts: Counter[str] = Counter()
-    found: dict[str, None] = {}
-    for key in keys:
-        counts[key] += 1
-        name = key if counts[key] == 1 else f"{key}#{counts[key]}"
-        while name in found:  # another run is called so
-            name += "#"
-        found[name] = None
-    return list(found)
 
 
 def _plain(values: pl.Series) -> list[float | None]:

@@ -41,7 +41,7 @@ def offer_spaces(
     most = max(1, min(MOST_SPACES, _MOST_RECORDED // max(1, len(records))))
     for index, (space, count) in enumerate(recorded.most_common(most)):
         runs = "a run" if count == 1 else f"{count} runs"
-        offered.append((f"recorded-{index}", "Recorded", f"{space.source}, as {runs} had it", space))
+        offered.append((f"recorded-{index}", "Recorded", f"{space.source}, as {runs} used it", space))
     for name, setting in SETTINGS.items():
         label = f"{name}, without {setting.condemned} rows of other runs' energy" if setting.condemned else name
         space = ModelSpace.published(name, clean=bool(setting.condemned))

@@ -87,7 +87,7 @@ class Browser:
         return self.driver.find_element("css selector", css)
 
     def all(self, css: str) -> list[Any]:
-        return self.driver.find_elements("css selector", css)
+        return list(self.driver.find_elements("css selector", css))
 
     def text(self, css: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).textContent", css))
@@ -121,7 +121,7 @@ class Browser:
         """
         x, y = self.run(script, run)
         actions = ActionBuilder(self.driver)
-        actions.pointer_action.move_to_location(int(x), int(y))
+        actions.pointer_action.move_to_location(int(x), int(y))  # type: ignore[no-untyped-call]
         actions.pointer_action.pause(0.3)
         actions.perform()
         self.settle()

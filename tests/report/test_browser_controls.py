@@ -39,7 +39,7 @@ def test_a_switch_of_the_resource_shows_what_rank_gives(
 
 def test_another_space(browser: Browser, page: Path, runs: Path) -> None:
     browser.open(page)
-    browser.select("#space", "budget, as 6 runs had it")
+    browser.select("#space", "budget, as 6 runs used it")
     space = ModelSpace.budget(energy_kwh=0.05, time_s=3600)
     expected = rank(runs, space=space)
     assert browser.column("PePR-E") == [decimal(score) for score in expected["pepr_e"]]
@@ -79,7 +79,7 @@ def test_groups_and_findings(browser: Browser, tmp_path: Path) -> None:
     assert browser.errors() == []
 
 
-def test_a_model_of_several_runs_is_told_by_its_means(browser: Browser, tmp_path: Path) -> None:
+def test_a_model_is_described_by_the_means_of_its_runs(browser: Browser, tmp_path: Path) -> None:
     """As its rank is, and not by its first seed."""
     a, b = [0.950, 0.682, 0.636], [0.7, 0.74]
     table = pl.DataFrame(
@@ -103,7 +103,7 @@ def test_a_model_of_several_runs_is_told_by_its_means(browser: Browser, tmp_path
     assert browser.errors() == []
 
 
-def test_the_table_sorts_and_searches_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> None:
+def test_the_table_sorts_and_searches_by_mouse_and_keys(browser: Browser, page: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
     browser.open(page)
@@ -125,7 +125,7 @@ def test_the_table_sorts_and_searches_by_mouse_and_by_keyboard(browser: Browser,
     assert browser.errors() == []
 
 
-def test_two_models_are_pinned_and_compared_in_a_sentence(browser: Browser, page: Path, runs: Path) -> None:
+def test_two_models_are_compared_in_a_sentence(browser: Browser, page: Path, runs: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
     browser.open(page)
@@ -135,8 +135,8 @@ def test_two_models_are_pinned_and_compared_in_a_sentence(browser: Browser, page
     tip = browser.text("#tip")
     assert "test" not in browser.text("#compare-sentence")
     assert browser.text("#compare-sentence") == "A is large. Pin another to compare."
-    for told in ("large", "± ", "energy counter", "on 1,000 samples", "rank", "NVIDIA A100"):
-        assert told in tip
+    for word in ("large", "± ", "energy counter", "on 1,000 samples", "rank", "NVIDIA A100"):
+        assert word in tip
     browser.find(f'#runs button[data-run="{small}"]').send_keys(Keys.ENTER)
     browser.settle()
     p, e = table["performance"], table["energy_kwh"]
@@ -160,7 +160,7 @@ def test_two_models_are_pinned_and_compared_in_a_sentence(browser: Browser, page
     assert browser.errors() == []
 
 
-def test_energies_of_two_boards_are_told_apart_only_beyond_their_gain(browser: Browser, tmp_path: Path) -> None:
+def test_energies_of_two_boards_differ_beyond_their_gain(browser: Browser, tmp_path: Path) -> None:
     """Sensors of one board are wrong alike; those of two need not be."""
     names = ["one", "beside", "elsewhere", "far", "blurred"]
     table = pl.DataFrame(
@@ -175,17 +175,17 @@ def test_energies_of_two_boards_are_told_apart_only_beyond_their_gain(browser: B
     )
     browser.open(write_page(table, tmp_path / "boards.html"))
     pin = "document.querySelector(`#runs button[data-run='${arguments[0]}']`).click()"
-    told = {}
+    sentences = {}
     browser.run(pin, 0)
     for other in names[1:]:
         browser.run(pin, names.index(other))
-        told[other] = browser.text("#compare-sentence")
+        sentences[other] = browser.text("#compare-sentence")
         browser.run(pin, names.index(other))
     without = "Their energy differs by less than the errors of both"
-    assert without not in told["beside"]
-    assert told["elsewhere"].endswith(f"{without} with those of their sensors, which are on different boards.")
-    assert without not in told["far"]
-    assert told["blurred"].endswith(f"{without}.")
+    assert without not in sentences["beside"]
+    assert sentences["elsewhere"].endswith(f"{without} with those of their sensors, which are on different boards.")
+    assert without not in sentences["far"]
+    assert sentences["blurred"].endswith(f"{without}.")
     assert browser.errors() == []
 
 

@@ -28,7 +28,7 @@ def test_it_opens_without_a_network_and_without_a_complaint(browser: Browser, pa
     browser.screenshot("report-desktop-light")
 
 
-def test_dark_colours_are_those_of_the_system_or_of_the_button(browser: Browser, page: Path) -> None:
+def test_dark_colours_come_from_the_system_or_the_button(browser: Browser, page: Path) -> None:
     browser.open(page, dark=True)
     colour = "return getComputedStyle(document.body).backgroundColor"
     paper = "return document.getElementById('profile')._fullLayout.paper_bgcolor"
@@ -120,7 +120,7 @@ def test_one_run_alone(browser: Browser, tmp_path: Path) -> None:
     browser.screenshot("report-one-run")
 
 
-def test_runs_of_one_model_are_told_apart_by_group_setting_or_identifier(browser: Browser, tmp_path: Path) -> None:
+def test_labels_say_in_what_runs_of_a_model_differ(browser: Browser, tmp_path: Path) -> None:
     runs = {
         "alone": make_run("alone"),
         "again (lr 0.1)": make_run("again", 2e6, 0, settings={"lr": 0.1}),

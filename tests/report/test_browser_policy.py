@@ -99,7 +99,7 @@ def change_library(page: Path, target: Path, change: str) -> Path:
     return target
 
 
-def test_a_library_that_was_changed_does_not_run(browser: Browser, page: Path, tmp_path: Path) -> None:
+def test_a_changed_library_does_not_run(browser: Browser, page: Path, tmp_path: Path) -> None:
     browser.driver.get(change_library(page, tmp_path / "changed.html", ";window.HACKED=1").as_uri())
     browser.wait(lambda: "not the one that the page was made with" in browser.text("#headline"))
     assert browser.run("return window.HACKED") is None

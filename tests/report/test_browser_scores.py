@@ -43,7 +43,7 @@ rows = st.fixed_dictionaries(
         "samples": st.one_of(st.none(), st.integers(1, 500)),
     }
 )
-KINDS = dict.fromkeys(
+KINDS: dict[str, Any] = dict.fromkeys(
     [*(r.field for r in RESOURCES), "performance", "energy_kwh_error", "carbon_g_error", "gain"], pl.Float64
 )
 KINDS |= {"boards": pl.String, "group": pl.String, "samples": pl.Int64}
@@ -112,7 +112,7 @@ def test_the_page_scores_ranks_and_bounds_as_rank_does(
         assert shown == expected(frame, resource, apart, space=None if own else SPACE, baseline=baseline)
 
 
-def test_ranks_at_the_edge_of_what_a_number_holds_are_those_of_rank(browser: Browser, tmp_path: Path) -> None:
+def test_ranks_of_the_smallest_numbers_are_those_of_rank(browser: Browser, tmp_path: Path) -> None:
     table = pl.DataFrame(EDGE)
     space = ModelSpace({"energy_kwh": (0.25, 7.5)})
     browser.open(write_page(table, tmp_path / "edge.html", space=space))

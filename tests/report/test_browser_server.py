@@ -42,8 +42,8 @@ def test_a_running_study_is_followed(browser: Browser, tmp_path: Path) -> None:
             command, stdout=out, stderr=subprocess.PIPE, env={**os.environ, "NO_PROXY": "127.0.0.1"}
         )
         try:
-            told = browser.wait(lambda: (tmp_path / "out.txt").read_text())
-            url = told.split()[0]
+            said = browser.wait(lambda: (tmp_path / "out.txt").read_text())
+            url = said.split()[0]
             browser.open(url)
             assert "no pepr.json in it" in browser.text("#notes"), "it waits for the first record"
             assert browser.errors() == []
@@ -111,7 +111,7 @@ def test_new_records_leave_the_page_of_the_table_and_the_zoom(browser: Browser) 
         assert browser.errors() == []
 
 
-def test_a_server_that_answers_again_is_not_told_to_be_silent(browser: Browser) -> None:
+def test_a_server_that_answers_again_is_not_called_silent(browser: Browser) -> None:
     runs = [make_run("small"), make_run("large", 16e6)]
     silent = "The server does not answer; this is what it last said."
     with ReportServer(lambda: collect(runs), lambda: len(runs), port=0) as server:

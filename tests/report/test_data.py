@@ -12,7 +12,7 @@ from lightning_pepr.report.data import collect, fingerprint
 from tests.helpers.records import make_run, save_runs
 
 
-def test_what_cannot_be_scored_is_left_out_and_told() -> None:
+def test_what_cannot_be_scored_is_left_out_and_noted() -> None:
     table = pl.DataFrame(
         {
             "model": ["a", "b", "c", "d"],
@@ -21,12 +21,12 @@ def test_what_cannot_be_scored_is_left_out_and_told() -> None:
             "samples": [0, 10, 10, None],
         }
     )
-    with pytest.warns(UserWarning, match="cannot be true") as told:
+    with pytest.warns(UserWarning, match="cannot be true") as caught:
         data = collect(table)
     assert data["runs"]["p"] == [0.5, None, 0.7, 0.8]
     assert data["runs"]["cost"]["E"] == [1.0, 2.0, None, None]
     assert data["runs"]["samples"] == [None, 10, 10, None]
-    assert [str(warning.message) for warning in told] == data["notes"]
+    assert [str(warning.message) for warning in caught] == data["notes"]
     assert any("performance of 1 of the 4 runs cannot be true (that of b is 1.5)" in note for note in data["notes"])
     assert {finding["rule"] for finding in data["findings"]} >= {"not-positive", "performance-range"}
     json.dumps(data, allow_nan=False)

@@ -43,9 +43,7 @@ def test_the_policy_allows_the_scripts_of_the_page_and_no_others(tmp_path: Path)
 
 
 def test_the_library_is_that_of_the_plotly_package() -> None:
-    from plotly.offline import get_plotlyjs
-
-    assert unpack(render(nothing_yet("")), "plotly") == get_plotlyjs()
+    assert unpack(render(nothing_yet("")), "plotly") == pytest.importorskip("plotly.offline").get_plotlyjs()
 
 
 def test_a_page_of_the_same_data_is_the_same() -> None:
@@ -110,14 +108,14 @@ def test_bad_input_is_one_line(
 
 
 @pytest.mark.parametrize("package", ["jinja2", "plotly"])
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     _plotly.cache_clear()
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'lightning-pepr\[report\]'"):
-        write_page(save_runs(tmp_path), tmp_path / "r.html")
+        render(nothing_yet(""))
 
 
-def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 
     with socket.socket() as taken:

@@ -159,7 +159,7 @@ const Model = (() => {
     return chosen.length ? chosen : page.view.order.filter(has).slice(0, MOST_SHOWN);
   }
 
-  // A run by its model and by what tells it from others of that model: its group, a setting or, at last, its identifier.
+  // A run by its model and by what it differs in from others of that model: its group, a setting or, at last, its identifier.
   function label(i) {
     const { facets, runs: { group, key, model: models } } = page.data;
     const alike = all().filter((other) => other !== i && models[other] === models[i]);
