@@ -54,28 +54,27 @@ const Profile = (() => {
     return { shapes, annotations };
   }
 
-  function thin(points, frame, keep) {
-    const inside = points.filter((i) => {
-      const { r } = page.view.of.get(i);
-      const p = page.data.runs.p[i];
-      return r >= frame.x[0] && r <= frame.x[1] && p >= frame.y[0] && p <= frame.y[1];
-    });
-    if (inside.length <= MOST_DRAWN) return inside;
-    const width = Math.max(240, $("profile").clientWidth - 80);
-    const height = Math.max(160, $("profile").clientHeight - 90);
+  // Where in the picture, in pixels, runs are.
+  function placing({ x: [left, right], y: [bottom, top] }) {
+    const { data: { runs: { p } }, view: { of } } = page;
+    const [wide, high] = [Math.max(200, $("profile").clientWidth - 110), Math.max(120, $("profile").clientHeight - 90)];
+    const inside = (i) => of.get(i).r >= left && of.get(i).r <= right && p[i] >= bottom && p[i] <= top;
+    return { wide, high, inside, at: (i) => [(of.get(i).r - left) / (right - left) * wide, (top - p[i]) / (top - bottom) * high] };
+  }
+
+  // The dots to draw: of those that lie on others one, and all that are to be kept.
+  function thin(points, { inside, at }, keep) {
+    const there = points.filter(inside);
+    if (there.length <= MOST_DRAWN) return there;
+    const first = [...there.filter((i) => keep.has(i)), ...there.filter((i) => !keep.has(i))];
     for (let cell = 5; ; cell += 2) {
       const taken = new Set();
-      const drawn = [];
-      const visit = (i) => {
-        const column = Math.floor((page.view.of.get(i).r - frame.x[0]) / (frame.x[1] - frame.x[0]) * width / cell);
-        const row = Math.floor((page.data.runs.p[i] - frame.y[0]) / (frame.y[1] - frame.y[0]) * height / cell);
-        const at = column * 10000 + row;
-        if (taken.has(at) && !keep.has(i)) return;
-        taken.add(at);
-        drawn.push(i);
-      };
-      inside.filter((i) => keep.has(i)).forEach(visit);
-      inside.filter((i) => !keep.has(i)).forEach(visit);
+      const drawn = first.filter((i) => {
+        const [column, row] = at(i).map((pixel) => Math.floor(pixel / cell));
+        const free = !taken.has(column * 10000 + row);
+        taken.add(column * 10000 + row);
+        return free || keep.has(i);
+      });
       if (drawn.length <= MOST_DRAWN || cell > 40) return drawn;
     }
   }
@@ -91,24 +90,10 @@ const Profile = (() => {
     };
   }
 
-  // Where in the picture, in pixels, a run is; and what the letter of a pinned one covers.
-  function pixels(k, frame) {
-    const wide = Math.max(200, $("profile").clientWidth - 110);
-    const high = Math.max(120, $("profile").clientHeight - 90);
-    return [(page.view.of.get(k).r - frame.x[0]) / (frame.x[1] - frame.x[0]) * wide, (frame.y[1] - page.data.runs.p[k]) / (frame.y[1] - frame.y[0]) * high];
-  }
-
-  function letterPlace(i, frame, size) {
-    const [x, y] = pixels(i, frame);
-    return [x - 14 - size / 2, x + 14 + size / 2, y - 34 - size / 2, y + 8 + size / 2];
-  }
-
   // Where, of some places around a dot, a label covers the fewest dots and no other label; in pixels from the dot.
-  function freePlace(i, drawn, frame, boxes, width, height) {
-    const wide = Math.max(200, $("profile").clientWidth - 110);
-    const high = Math.max(120, $("profile").clientHeight - 90);
-    const [x, y] = pixels(i, frame);
-    const dots = drawn.map((k) => pixels(k, frame));
+  function freePlace(i, drawn, { wide, high, at }, boxes, width, height) {
+    const [x, y] = at(i);
+    const dots = drawn.map(at);
     let best = null;
     for (const reach of [1, 1.7, 2.6]) {
       for (const [dx, dy] of [[1, -1], [-1, -1], [1, 1], [-1, 1], [0, -1], [0, 1], [1.2, 0], [-1.2, 0]]) {
@@ -136,7 +121,8 @@ const Profile = (() => {
     const best = bestBy(known, (i) => runs.p[i]);
     const pick = known.length ? view.order[0] : null;
     const keep = new Set([...pins, ...view.front, best, pick, ...(view.matches && view.matches.size <= 200 ? view.matches : [])]);
-    const drawn = thin(known, frame, keep);
+    const places = placing(frame);
+    const drawn = thin(known, places, keep);
     const largest = known.reduce((most, i) => Math.max(most, runs.cost.N[i] || 0), 1);
     const crowd = Math.max(0.4, Math.min(1, 30 / Math.max(known.length, 1)));
     const size = (i) => (runs.cost.N[i] === null ? 9 : 6 + 22 * crowd * Math.sqrt(runs.cost.N[i] / largest));
@@ -197,14 +183,16 @@ const Profile = (() => {
     const named = new Map();
     if (best !== null) named.set(best, ["best P", theme.best]);
     if (pick !== null) named.set(pick, [pick === best ? `best P and best PePR-${letter}` : `best PePR-${letter}`, theme.pick]);
-    const boxes = pins.map((i) => letterPlace(i, frame, size(i)));
+    const boxes = pins.map((i) => {
+      const [[x, y], half] = [places.at(i), size(i) / 2];
+      return [x - 14 - half, x + 14 + half, y - 34 - half, y + 8 + half]; // what the letter of a pin covers
+    });
     for (const [i, [words, colour]] of named) {
-      const { r } = view.of.get(i);
-      if (r < frame.x[0] || r > frame.x[1] || runs.p[i] < frame.y[0] || runs.p[i] > frame.y[1]) continue;
+      if (!places.inside(i)) continue;
       const title = plain(runs.model[i], narrow() ? 20 : 32);
-      const { ax, ay } = freePlace(i, drawn, frame, boxes, 7 * Math.max(title.length, words.length) + 10, 38);
+      const { ax, ay } = freePlace(i, drawn, places, boxes, 7 * Math.max(title.length, words.length) + 10, 38);
       annotations.push({
-        x: r, y: runs.p[i], ax, ay, text: `<b>${title}</b><br>${words}`, align: "left", showarrow: true,
+        x: view.of.get(i).r, y: runs.p[i], ax, ay, text: `<b>${title}</b><br>${words}`, align: "left", showarrow: true,
         arrowcolor: theme.ink, arrowwidth: 1, arrowhead: 0, standoff: size(i) / 2 + 2, bgcolor: faded(theme.background, 0.85),
         bordercolor: colour, borderwidth: 2, borderpad: 3, font: { size: 12, color: theme.ink },
       });
