@@ -1,4 +1,4 @@
-"""The server of a page, without a browser; test_browser.py follows a study with one."""
+"""The server of a page, without a browser; test_browser_server.py follows a study with one."""
 
 from __future__ import annotations
 
