@@ -2,7 +2,7 @@
 
 Pages of 1 to 10,000 runs with 20 epochs each are opened in a real Chromium, several times by turns. Ready is when the
 page has been drawn, from the start of its navigation; a switch is from the choice of another resource until it has been
-drawn. Both are told in seconds, and relative to the page of one run, of which the most is what any page takes.
+drawn. Both are in seconds, and relative to the page of one run, of which the most is what any page takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LETTERS = "TMNCDE"
 
 
 def make_runs(count: int, epochs: int = EPOCHS, seed: int = 1) -> list[RunRecord]:
-    """Runs at random: dearer ones are better, on the whole; each model is trained twice."""
+    """Runs at random: more expensive ones are better, on the whole; each model is trained twice."""
     rng = random.Random(seed)
     runs = []
     for index in range(count):

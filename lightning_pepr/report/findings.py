@@ -6,16 +6,18 @@ from typing import IO, TYPE_CHECKING
 
 from lightning_pepr.auditing import RULES
 from lightning_pepr.cost import Resource
+from lightning_pepr.report.table import open_console, text_table
 from lightning_pepr.runs import Runs
-from lightning_pepr.utilities.text import printable
 
-import polars as pl  # isort: skip, after sources, which says how to install it
+import polars as pl  # isort: skip, after runs, which says how to install it
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_SHOWN = 5  # findings of a rule
+_SHOWN = 5  # findings of a rule and a level
 _LEVELS = ("high", "medium", "low")
+_PURPOSE = "printing findings"
+_WIDE = 500  # where nobody reads it at a width: do not break sentences
 
 
 def print_findings(findings: pl.DataFrame, runs: Runs, file: IO[str] | None = None) -> None:
@@ -29,22 +31,27 @@ def print_findings(findings: pl.DataFrame, runs: Runs, file: IO[str] | None = No
     Raises:
         ModuleNotFoundError: If rich is not installed.
     """
-    console = _console(file)
+    console = open_console(_PURPOSE, file, _WIDE)
     count = f"{len(runs):,} run{'s' * (len(runs) != 1)}"
     if findings.is_empty():
         console.print(f"Nothing found in {count}.")
         return
-    where = ["source", "row", "group", "model"]
-    of_high = findings.filter(confidence="high").select(where).unique()
+    of_high = findings.filter(confidence="high").select("source", "row", "group", "model").unique()
     console.print(
         f"{len(findings):,} finding{'s' * (len(findings) != 1)} in {count}; {len(of_high):,} of the runs "
         f"{'is' if len(of_high) == 1 else 'are'} condemned."
     )
-    _print_summary(findings, console)
-    for rule in RULES:
-        found = findings.filter(rule=rule)
-        if len(found):
-            _print_rule(rule, found, console)
+    found = {rule: findings.filter(rule=rule) for rule in RULES}
+    found = {rule: of_rule for rule, of_rule in found.items() if len(of_rule)}
+    counts = {
+        level: [f"{n:,}" if (n := len(of_rule.filter(confidence=level))) else "" for of_rule in found.values()]
+        for level in _LEVELS
+    }
+    what = "what it finds"
+    columns = {"rule": list(found), **counts, what: [RULES[rule] for rule in found]}
+    console.print(text_table(columns, left=("rule", what), wrapped=(what,)))
+    for rule, of_rule in found.items():
+        _print_rule(rule, of_rule, console)
 
 
 def print_changes(changes: pl.DataFrame, file: IO[str] | None = None) -> None:
@@ -57,96 +64,37 @@ def print_changes(changes: pl.DataFrame, file: IO[str] | None = None) -> None:
     Raises:
         ModuleNotFoundError: If rich is not installed.
     """
-    from rich import box
-    from rich.table import Table
-
-    console = _console(file)
     resource = Resource.of(changes["by"][0])
+    amounts = {name: [f"{v:.4g}" if v is not None else "–" for v in changes[name]] for name in ("high", "high_after")}
+    columns = {
+        "group": [group or "all" for group in changes["group"]],
+        "dropped": map(str, changes["dropped"]),
+        "left": map(str, changes["models"]),
+        "other rank": map(str, changes["changed"]),
+        "first": [model or "–" for model in changes["first"]],
+        "first then": [model or "–" for model in changes["first_after"]],
+        f"high / {resource.unit}": amounts["high"],
+        "high then": amounts["high_after"],
+    }
     title = f"What that changes in the ranking by PePR-{resource.letter}"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for header in (
-        "group",
-        "dropped",
-        "left",
-        "other rank",
-        "first",
-        "first then",
-        f"high / {resource.unit}",
-        "high then",
-    ):
-        table.add_column(header, justify="left" if header.startswith(("group", "first")) else "right", overflow="fold")
-    for change in changes.iter_rows(named=True):
-        high, then = (
-            f"{amount:.4g}" if amount is not None else "–" for amount in (change["high"], change["high_after"])
-        )
-        table.add_row(
-            change["group"] or "all",
-            str(change["dropped"]),
-            str(change["models"]),
-            str(change["changed"]),
-            change["first"] or "–",
-            change["first_after"] or "–",
-            high,
-            then,
-        )
-    console.print(table)
-
-
-def _print_summary(findings: pl.DataFrame, console: Console) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("rule", no_wrap=True)
-    for level in _LEVELS:
-        table.add_column(level, justify="right", no_wrap=True)
-    table.add_column("what it finds")
-    for rule, what in RULES.items():
-        found = findings.filter(rule=rule)
-        if len(found):
-            counts = [len(found.filter(confidence=level)) for level in _LEVELS]
-            table.add_row(rule, *(f"{count:,}" if count else "" for count in counts), what)
-    console.print(table)
+    table = text_table(columns, left=("group", "first", "first then"), wrapped=columns, title=title)
+    open_console(_PURPOSE, file, _WIDE).print(table)
 
 
 def _print_rule(rule: str, found: pl.DataFrame, console: Console) -> None:
-    """The first findings of a rule, the surest before the others."""
-    from rich import box
-    from rich.table import Table
-
-    found = found.sort(
-        pl.col("confidence").replace_strict(dict(zip(_LEVELS, range(3), strict=True))), maintain_order=True
+    """The first findings of a rule and of each level, the surest before the others."""
+    place = pl.coalesce(pl.col("row").cast(pl.String), "source").fill_null("")
+    shown = (
+        found.with_columns(place.alias("row"), pl.col("group", "model").fill_null(""))
+        .sort(pl.col("confidence").cast(pl.Enum(_LEVELS)), maintain_order=True)
+        .filter(pl.int_range(pl.len()).over("confidence") < _SHOWN)
     )
-    table = Table(box=box.SIMPLE_HEAD, title=rule, title_justify="left", title_style="bold")
-    grouped = bool(found["group"].count())
-    for header in ("", *(["group"] if grouped else []), "row", "model"):
-        table.add_column(header, no_wrap=header != "model", overflow="fold")
-    table.add_column("evidence")
-    # Of each level some, so that the first ones do not hide the others.
-    shown = found.filter(pl.int_range(pl.len()).over("confidence") < _SHOWN)
-    for finding in shown.iter_rows(named=True):
-        place = finding["source"] or "" if finding["row"] is None else str(finding["row"])
-        groups = [finding["group"] or ""] if grouped else []
-        cells = [finding["confidence"], *groups, place, finding["model"] or "", finding["evidence"]]
-        table.add_row(*map(printable, cells))
-    console.print(table)
+    names = {"": "confidence", "group": "group", "row": "row", "model": "model", "evidence": "evidence"}
+    if not found["group"].count():
+        del names["group"]
+    columns = {header: shown[name].cast(pl.String).to_list() for header, name in names.items()}
+    console.print(text_table(columns, left=columns, wrapped=("model", "evidence"), title=rule))
     if len(found) > len(shown):
-        console.print(f"  … and {len(found) - len(shown):,} more of {rule}: {_by_group(found)}\n")
-
-
-def _by_group(found: pl.DataFrame) -> str:
-    """How many findings each group has."""
-    counts = found.group_by("group", maintain_order=True).len()
-    told = [f"{count:,} in {group or 'all'}" for group, count in counts.head(8).rows()]
-    return ", ".join([*told, *["…"] * (len(counts) > 8)])
-
-
-def _console(file: IO[str] | None) -> Console:
-    try:
-        from rich.console import Console
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("printing findings needs rich: pip install 'lightning-pepr[cli]'") from error
-    console = Console(file=file, highlight=False, markup=False)
-    if not console.is_terminal:  # nobody reads it at a width: do not break sentences
-        console = Console(file=file, highlight=False, markup=False, width=500)
-    return console
+        counts = found.group_by("group", maintain_order=True).len()
+        where = [f"{count:,} in {group or 'all'}" for group, count in counts.head(8).rows()] + ["…"] * (len(counts) > 8)
+        console.print(f"  … and {len(found) - len(shown):,} more of {rule}: {', '.join(where)}\n")

@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities import html
 
 if TYPE_CHECKING:
     from lightning_pepr.runs import Runs
 
 
-class RankingView:
-    """A ranking that a notebook shows as the command line does: the columns that matter, in units to read.
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """What a terminal shows as `text`, and a notebook as `html`."""
 
-    What `rank` returns is a polars DataFrame, which notebooks show as one: all columns, cut short. This wraps it, and
-    changes nothing about it.
-
-    Args:
-        ranking: What `rank` returned.
-        performance: What to call the performance, such as "test AUROC".
-        most: How many rows to show.
-    """
-
-    def __init__(self, ranking: Runs, performance: str = "P", most: int = 50) -> None:
-        self.ranking, self.performance, self.most = ranking, performance, most
-
-    def _repr_html_(self) -> str:
-        from lightning_pepr.report.table import LEFT, build_table, footnotes
-
-        table = build_table(self.ranking.head(self.most), self.performance)
-        heads = [str(column.header) for column in table.columns]
-        rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
-        left = [index for index, head in enumerate(heads) if head in LEFT]
-        below = footnotes(self.ranking)
-        if len(self.ranking) > self.most:
-            below = [f"The first {self.most} of {len(self.ranking)} runs.", *below]
-        return html.block("", "", html.table(heads, rows, left), below)
+    text: str
+    html: str
 
     def __repr__(self) -> str:
-        import io
+        return self.text
 
-        from lightning_pepr.report.table import print_ranking
-
-        text = io.StringIO()
-        print_ranking(self.ranking.head(self.most), self.performance, file=text)
-        return text.getvalue()
+    def _repr_html_(self) -> str:
+        return self.html
 
 
-def show(ranking: Runs, performance: str = "P", most: int = 50) -> RankingView:
-    """A ranking to look at in a notebook.
+def show(ranking: Runs, performance: str = "P", most: int = 50) -> Shown:
+    """A ranking as the command line shows it, for a notebook: the columns that matter, in units to read.
+
+    What `rank` returns is a polars DataFrame, which notebooks show as one: all columns, cut short.
 
     Args:
         ranking: What `rank` returned.
@@ -59,7 +40,7 @@ def show(ranking: Runs, performance: str = "P", most: int = 50) -> RankingView:
         Something that a notebook shows as a table of HTML, and a terminal as one of text.
 
     Raises:
-        ValueError: If the table is no ranking.
+        PePRError: If the table is no ranking.
 
     >>> from lightning_pepr import RunRecord, rank
     >>> from lightning_pepr.record import CostEntry
@@ -68,7 +49,14 @@ def show(ranking: Runs, performance: str = "P", most: int = 50) -> RankingView:
     >>> "<td style" in show(rank(runs))._repr_html_()
     True
     """
+    from lightning_pepr.report.table import LEFT, as_text, build_table, footnotes
+
     missing = [name for name in ("rank", "model", "performance") if name not in ranking.columns]
     if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; expected what lightning_pepr.rank returned.")
-    return RankingView(ranking, performance, most)
+        raise PePRError(f"the table has no column {', '.join(missing)}; expected what lightning_pepr.rank returned.")
+    table = build_table(ranking.head(most), performance)
+    heads = [str(column.header) for column in table.columns]
+    rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+    first = [f"The first {most} of {len(ranking)} runs."] if len(ranking) > most else []
+    left = [index for index, head in enumerate(heads) if head in LEFT]
+    return Shown(as_text(table), html.block("", "", html.table(heads, rows, left), [*first, *footnotes(ranking)]))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning_pepr._version import __version__
 from lightning_pepr.figures import palette
 from lightning_pepr.report.data import collect
+from lightning_pepr.report.packing import compress
+from lightning_pepr.utilities.imports import require
 
 if TYPE_CHECKING:
     from lightning_pepr.runs.columns import Columns
@@ -19,23 +23,8 @@ if TYPE_CHECKING:
     from lightning_pepr.space import ModelSpace
 
 HERE = Path(__file__).parent
-SCRIPTS = ("plotly-basic.min.js", "scores.js", "page.js")
-INSTALL = "pip install 'lightning-pepr[report]'"
+SCRIPTS = ("model.js", "charts.js", "tables.js", "profile.js", "controls.js", "start.js")
 TITLE = "What performance costs"
-
-BIBTEX = """\
-@inproceedings{selvan2025pepr,
-  title     = {{PePR}: Performance Per Resource Unit as a Metric to Promote Small-Scale Deep Learning in Medical Image
-               Analysis},
-  author    = {Selvan, Raghavendra and Pepin, Bob and Igel, Christian and Samuel, Gabrielle and Dam, Erik B},
-  booktitle = {Proceedings of the 6th Northern Lights Deep Learning Conference (NLDL)},
-  series    = {Proceedings of Machine Learning Research},
-  volume    = {265},
-  pages     = {220--229},
-  year      = {2025},
-  publisher = {PMLR},
-  note      = {arXiv:2403.12562}
-}"""
 
 
 def write_page(
@@ -59,16 +48,16 @@ def write_page(
         group: The column whose values are looked at apart, such as "dataset".
         baseline: P0 in [0, 1): (P - P0) / (1 - P0), floored at 0, is scored instead of P.
         at: "best" takes the model that one would keep, "last" the last epoch.
-        columns: For tables with names of their own, as of `load_runs`.
+        columns: For tables with names of their own, same as for `load_runs`.
         title: What the page is called.
-        command: How to make the page again, to be told on it.
+        command: How to make the page again, for the page to show.
 
     Returns:
         The path.
 
     Raises:
         FileNotFoundError: If a source, or the file of the space, does not exist.
-        ModuleNotFoundError: If jinja2 is not installed.
+        ModuleNotFoundError: If jinja2 or plotly is not installed.
         ValueError: What `load_runs` raises, or if an argument is out of its range.
         OSError: If the file cannot be written.
     """
@@ -82,46 +71,51 @@ def write_page(
 def render(data: dict[str, Any], *, title: str = TITLE, command: str = "") -> str:
     """The page, as HTML.
 
-    Nothing in the data can run: the data are JSON in which `<`, `>` and `&` are escaped, the template escapes what it
-    puts into HTML, and the page's policy allows the three scripts that it brings, by their hashes, and no other.
+    Nothing in the data can run: the data are packed as base64, the template escapes what it puts into HTML, and the
+    page's policy allows the scripts that it brings, by their digests, and no other.
 
     Args:
         data: What `collect` returned.
         title: What the page is called.
-        command: How to make it again; empty if that is not to be told.
+        command: How to make it again; empty if the page is not to say so.
 
     Raises:
-        ModuleNotFoundError: If jinja2 is not installed.
+        ModuleNotFoundError: If jinja2 or plotly is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"the report needs jinja2. Try: {INSTALL}", name="jinja2") from error
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    jinja2 = require("jinja2", "report", "the report")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
+    library, packed_library = _plotly()
     scripts = [(HERE / "assets" / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    return environment.get_template("page.html.j2").render(
+    page: str = environment.get_template("page.html.j2").render(
         title=title,
         command=command,
         version=__version__,
-        bibtex=BIBTEX,
-        policy=_policy(scripts, live=bool(data.get("live"))),
+        policy=_policy([library, *scripts], live=bool(data.get("live"))),
         themes={"light": palette.LIGHT, "dark": palette.DARK},
         css=(HERE / "assets" / "page.css").read_text(encoding="utf-8"),
         scripts=scripts,
-        data=to_json(data),
+        plotly=packed_library,
+        data=compress(to_json(data)),
     )
+    return page
 
 
 def to_json(data: Any) -> str:
-    r"""JSON that can stand in a `<script>` of an HTML page: no tag can begin in it, nor end.
+    """The data of a page as JSON, in as few characters as it takes; refuses what JSON does not have, such as NaN."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":"))
 
-    >>> to_json({"model": "</script><b>"})
-    '{"model":"\\u003c/script\\u003e\\u003cb\\u003e"}'
-    """
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """The library that draws the charts, from the package that brings it: its text, and that compressed."""
+    package = resources.files(require("plotly", "report", "the report"))
+    text = (package / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    return text, compress(text)
 
 
 def _policy(scripts: list[str], live: bool) -> str:

@@ -15,7 +15,7 @@ ADDRESS = "127.0.0.1"
 PORT = 8650
 
 Collect = Callable[[], dict[str, Any]]
-"""Gives what a page shows, as `contents.collect` does."""
+"""Gives what a page shows, as `data.collect` does."""
 
 
 class ReportServer:
@@ -25,8 +25,8 @@ class ReportServer:
     a browser read it), and gives out nothing but the page and its data.
 
     Args:
-        collect: Gives what the page shows. What it raises, such as that there is no record yet, is told on the page.
-        fingerprint: What changes when the sources do. What it raises is told too, and it is asked again.
+        collect: Gives what the page shows. What it raises, such as that there is no record yet, is among its notes.
+        fingerprint: What changes when the sources do. What it raises is among the notes too, and it is asked again.
         port: Where to listen; 0 is any free one.
         title: What the page is called.
         command: How it is made.
@@ -92,7 +92,7 @@ class ReportServer:
         self.close()
 
     def _current(self) -> tuple[dict[str, Any], bytes, str]:
-        """The data, as they are now; as JSON; and what tells them from others."""
+        """The data as they are now, as JSON, and the tag of that."""
         with self._lock:
             found: object = object()  # like no other, so that one that fails is asked again
             try:

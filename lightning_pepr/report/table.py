@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, RESOURCES, TIME, Resource, three_digits, unit_for
 from lightning_pepr.ranking.uncertainty import NO_RUN, NOT_REPLICATED
 from lightning_pepr.runs import Runs
+from lightning_pepr.utilities.imports import require
 from lightning_pepr.utilities.text import printable
 
-import polars as pl  # isort: skip, after sources, which says how to install it
+import polars as pl  # isort: skip, after runs, which says how to install it
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 HEADERS = {ENERGY: "energy", CARBON: "CO2e", TIME: "time", MEMORY: "memory", DATA: "samples", PARAMS: "params"}
 LEFT = ("group", "model", "replicated", "energy is")
 RANK = re.compile(r"rank(_[ectmdn])?")
+
+
+def open_console(purpose: str, file: IO[str] | None = None, width: int = 240) -> Console:
+    """A console that prints names as they are, and is so wide that it cuts nothing off where there is no terminal."""
+    how = {"file": file, "markup": False, "highlight": False}
+    console: Console = require("rich.console", "cli", purpose).Console(**how)
+    return console if console.is_terminal else type(console)(width=width, **how)  # type: ignore[arg-type]
+
+
+def text_table(
+    columns: Mapping[str, Iterable[str]],
+    left: Container[str] = (),
+    wrapped: Container[str] = (),
+    title: str | None = None,
+    bold: Iterable[bool] | None = None,
+) -> Table:
+    """A table of rich: the cells below each header, some columns flush left or wrapped, some rows bold."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for header in columns:
+        folded = header in wrapped
+        table.add_column(
+            header,
+            justify="left" if header in left else "right",
+            no_wrap=not folded,
+            overflow="fold" if folded else "ellipsis",
+        )
+    rows = list(zip(*columns.values(), strict=True))
+    for row, first in zip(rows, [False] * len(rows) if bold is None else bold, strict=True):
+        table.add_row(*map(printable, row), style="bold" if first else None)
+    return table
+
+
+def as_text(table: Table) -> str:
+    """What is printed of a table where there is no terminal."""
+    text = io.StringIO()
+    open_console("showing a table", text).print(table)
+    return text.getvalue()
 
 
 def print_ranking(ranking: Runs, performance: str = "P", file: IO[str] | None = None) -> None:
@@ -32,63 +75,45 @@ def print_ranking(ranking: Runs, performance: str = "P", file: IO[str] | None = 
     Raises:
         ModuleNotFoundError: If rich is not installed.
     """
-    try:
-        from rich.console import Console
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("printing a table needs rich: pip install 'lightning-pepr[cli]'") from error
-    console = Console(file=file, markup=False)  # names are text, whatever marks are in them
-    if not console.is_terminal:  # nobody reads it at a width: do not cut names off
-        console = Console(file=file, markup=False, width=240)
-    console.print(build_table(ranking, performance))
+    open_console("printing a table", file).print(build_table(ranking, performance))
 
 
 def build_table(ranking: Runs, performance: str = "P") -> Table:
     """The ranking as a table of rich, with the columns that have something in them."""
-    from rich import box
-    from rich.table import Table
-
-    columns: list[tuple[str, Iterable[Any], Callable[[Any], str]]] = []
+    columns: dict[str, list[str]] = {}
     for name in _ranks(ranking):
-        resource = _ranked_by(ranking, name)
-        header = "" if name == "rank" else f"by {resource.letter}"
-        columns.append((header, zip(ranking[name], ranking[f"{name}_worst"], strict=True), _place))
+        header = "" if name == "rank" else f"by {_ranked_by(ranking, name).letter}"
+        columns[header] = [_place(best, worst) for best, worst in ranking.select(name, f"{name}_worst").iter_rows()]
     if ranking["group"].count():
-        columns.append(("group", ranking["group"], _plain))
-    columns.append(("model", ranking["model"], _plain))
+        columns["group"] = _words(ranking["group"])
+    columns["model"] = _words(ranking["model"])
     for cost in (PARAMS, None, DATA, ENERGY, CARBON, TIME, MEMORY):
         if cost is None:
-            columns.append((performance, ranking["performance"], _decimal))
+            columns[performance] = _decimals(ranking["performance"])
         elif ranking[cost.field].count():
             scale, unit = unit_for(cost, float(ranking[cost.field].max()))  # type: ignore[arg-type]
             header = f"{HEADERS[cost]} / {unit}" if unit else HEADERS[cost]
-            columns.append((header, ranking[cost.field], _scaled(scale)))
+            columns[header] = [_scaled(value, scale) for value in ranking[cost.field]]
     ranked_by = [_ranked_by(ranking, name) for name in _ranks(ranking)]
     for resource in RESOURCES:
-        if resource in ranked_by or (
-            resource in (ENERGY, CARBON, TIME, MEMORY) and resource.score_key in ranking.columns
-        ):
-            columns.append((f"PePR-{resource.letter}", ranking[resource.score_key], _decimal))
-        if resource in ranked_by:
-            low, high = (ranking[f"{resource.score_key}_{end}"] for end in ("low", "high"))
-            if (low < high).any():
-                columns.append((f"PePR-{resource.letter} is in", zip(low, high, strict=True), _interval))
+        key = resource.score_key
+        if resource in ranked_by or (resource in (ENERGY, CARBON, TIME, MEMORY) and key in ranking.columns):
+            columns[f"PePR-{resource.letter}"] = _decimals(ranking[key])
+        if resource in ranked_by and (ranking[f"{key}_low"] < ranking[f"{key}_high"]).any():
+            limits = ranking.select(f"{key}_low", f"{key}_high").iter_rows()
+            columns[f"PePR-{resource.letter} is in"] = [
+                "–" if low is None else f"{low:.3f} … {high:.3f}" for low, high in limits
+            ]
     if (ranking["replication"] != NOT_REPLICATED).any():
-        columns.append(("replicated", ranking["replication"], _plain))
-    columns.append(("Pareto", ranking["pareto"], lambda on_front: "*" if on_front else ""))
+        columns["replicated"] = _words(ranking["replication"])
+    columns["Pareto"] = ["*" if on_front else "" for on_front in ranking["pareto"]]
     if ranking["quality"].count():
-        columns.append(("energy is", ranking["quality"], _plain))
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for header, _, _ in columns:
-        table.add_column(header, justify="left" if header in LEFT else "right", no_wrap=True)
-    for row in zip(*(values for _, values, _ in columns), strict=True):
-        shown = [show(value) for (_, _, show), value in zip(columns, row, strict=True)]
-        table.add_row(*shown, style="bold" if row[0][0] == 1 else None)
-    return table
+        columns["energy is"] = _words(ranking["quality"])
+    return text_table(columns, left=LEFT, bold=[place == 1 for place in ranking[_ranks(ranking)[0]]])
 
 
 def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
-    """What to say below a ranking: what its intervals hold, and on which models it hangs.
+    """What to say below a ranking: what its intervals hold, and on which models it depends.
 
     Args:
         ranking: What `rank` returned.
@@ -118,19 +143,17 @@ def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
     if bare.all():
         lines.append(
             "Not replicated: one run of each model, on a number of samples that is not known. How far chance moves "
-            "these scores cannot be told."
+            "these scores is not known."
         )
     elif bare.any():
-        lines.append(
-            f"Not replicated: {bare.sum()} of {len(ranking)} runs; how far chance moves theirs cannot be told."
-        )
+        lines.append(f"Not replicated: {bare.sum()} of {len(ranking)} runs; how far chance moves theirs is not known.")
     lines += _free_places(ranking, resource)
     for row in [] if leverage is None else leverage.filter(pl.col("changed") > 0).iter_rows(named=True):
         without_it = "Without" if row["group"] is None else f"{row['group']}: without"
         still = row["first"] == row["first_without"]
         first = f"first is {'still ' * still}{row['first_without']}" + ("" if still else f", not {row['first']}")
         scale, unit = unit_for(resource, max(row["bound"], row["bound_without"]))
-        bound, without = (_scaled(scale)(row[name]) for name in ("bound", "bound_without"))
+        bound, without = (_scaled(row[name], scale) for name in ("bound", "bound_without"))
         lines.append(
             f"{without_it} {row['model']} {row['end']} is {without} instead of {bound} {unit}".rstrip()
             + f"; of the {row['models']} others {row['changed']} then change rank, and {first}."
@@ -142,7 +165,7 @@ def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> st
     """Say which model to take, and what that saves against the one that performs best.
 
     Args:
-        ranking: The runs whose performance is told.
+        ranking: The runs with the performance to state.
         chosen_on: The same runs, ranked by the performance by which they are chosen: that on validation data, so that
             the test data stay unseen by the choice.
         on: What that performance is of.
@@ -159,9 +182,9 @@ def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> st
     rivals = f" As far as the errors tell, {others} other{'s' * (others > 1)} may score higher." if others else ""
     best = _row(ranking, known.sort("performance", descending=True, maintain_order=True).row(0, named=True))
     if pick == best:
-        dearest = max(ranking.iter_rows(named=True), key=lambda run: run["energy_kwh"] or 0.0)
-        less = 1 - pick["energy_kwh"] / dearest["energy_kwh"] if dearest["energy_kwh"] else 0.0
-        saved = f", and takes {less:.0%} less energy than the dearest, {dearest['model']}" if pick != dearest else ""
+        most = max(ranking.iter_rows(named=True), key=lambda run: run["energy_kwh"] or 0.0)
+        less = 1 - pick["energy_kwh"] / most["energy_kwh"] if most["energy_kwh"] else 0.0
+        saved = f", and takes {less:.0%} less energy than the most expensive, {most['model']}" if pick != most else ""
         return f"Take {pick['model']}: by {on} it performs best and has the best PePR-E{saved}.{rivals}"
     kept = f"{pick['performance'] / best['performance']:.1%}" if best["performance"] else "all"
     share = pick["energy_kwh"] / best["energy_kwh"]
@@ -211,28 +234,17 @@ def _ranked_by(ranking: Runs, name: str) -> Resource:
     return Resource.of(low.removesuffix("_low"))
 
 
-def _place(value: tuple[int | None, int | None]) -> str:
-    best, worst = value
+def _place(best: int | None, worst: int | None) -> str:
     return "" if best is None else f"{best}" if best == worst else f"{best}–{worst}"
 
 
-def _interval(value: tuple[float | None, float | None]) -> str:
-    low, high = value
-    return "–" if low is None or high is None else f"{low:.3f} … {high:.3f}"
+def _words(values: pl.Series) -> list[str]:
+    return ["" if value is None else str(value) for value in values]
 
 
-def _plain(value: object) -> str:
-    return "" if value is None else printable(str(value))
+def _decimals(values: pl.Series) -> list[str]:
+    return ["–" if value is None else f"{value:.3f}" for value in values]
 
 
-def _decimal(value: object) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _scaled(scale: float) -> Callable[[object], str]:
-    def show(value: object) -> str:
-        if not isinstance(value, (int, float)):
-            return "–"
-        return three_digits(value / scale)
-
-    return show
+def _scaled(value: float | None, scale: float) -> str:
+    return "–" if value is None else three_digits(value / scale)

@@ -227,7 +227,7 @@ def test_the_recommendation_when_one_is_best_in_both(runs: Path) -> None:
     table = load_runs(runs).sort("model").with_columns(performance=pl.Series([0.1, 0.9, 0.4]))
     assert recommend(rank(table), rank(table), on="hope") == (
         "Take small: by hope it performs best and has the best PePR-E, and takes 80% less energy than the "
-        "dearest, large."
+        "most expensive, large."
     )
 
 

@@ -37,6 +37,11 @@ def find() -> tuple[str, str] | None:
     return (browser, driver) if browser and driver else None
 
 
+def decimal(value: float | None) -> str:
+    """A number as the page shows scores and performances."""
+    return "–" if value is None else f"{value:.3f}"
+
+
 class Browser:
     """One window; as `driver`, what Selenium gives."""
 
@@ -82,7 +87,7 @@ class Browser:
         return self.driver.find_element("css selector", css)
 
     def all(self, css: str) -> list[Any]:
-        return self.driver.find_elements("css selector", css)
+        return list(self.driver.find_elements("css selector", css))
 
     def text(self, css: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).textContent", css))
@@ -96,6 +101,37 @@ class Browser:
             return [...document.querySelectorAll(`${table} tbody tr`)].map((row) => row.children[at].textContent);
         """
         return list(self.run(script, table, title))
+
+    def click_dot(self, run: int) -> None:
+        """Click where a run's dot is drawn."""
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
+
+        script = """
+            const chart = document.getElementById("profile");
+            chart.scrollIntoView({ block: "center" });
+            for (const trace of chart._fullData) {
+              const at = (trace.customdata || []).indexOf(arguments[0]);
+              if (at < 0) continue;
+              const { xaxis, yaxis } = chart._fullLayout;
+              const box = chart.getBoundingClientRect();
+              const [x, y] = [xaxis.l2p(trace.x[at]), yaxis.l2p(trace.y[at])];
+              return [box.left + xaxis._offset + x, box.top + yaxis._offset + y];
+            }
+        """
+        x, y = self.run(script, run)
+        actions = ActionBuilder(self.driver)
+        actions.pointer_action.move_to_location(int(x), int(y))  # type: ignore[no-untyped-call]
+        actions.pointer_action.pause(0.3)
+        actions.perform()
+        self.settle()
+        ActionChains(self.driver).click().perform()
+        self.settle()
+
+    def pin(self, run: int) -> None:
+        """Press the button of a run in the table."""
+        self.run("document.querySelector(`#runs button[data-run='${arguments[0]}']`).click()", run)
+        self.settle()
 
     def choose(self, resource: str) -> None:
         self.run("document.querySelector(`#resources input[value=${arguments[0]}]`).click()", resource)

@@ -13,7 +13,7 @@ from lightning_pepr.cost import ENERGY, in_words
 from lightning_pepr.ranking import rank
 from lightning_pepr.record import CostEntry, RunRecord
 from lightning_pepr.report.notebook import show
-from lightning_pepr.runs.load import load_runs
+from lightning_pepr.runs import load_runs
 from tests.helpers.records import make_run, save_runs
 
 
@@ -43,7 +43,7 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def test_a_run_shows_its_costs_and_how_they_were_had() -> None:
+def test_a_run_shows_its_costs_and_how_they_were_measured() -> None:
     run = make_run("net", 4e6)
     run.epochs[1].scores["pepr_e"], run.epochs[-1].scores["pepr_e"] = 0.75, 0.5
     run.costs["memory_gb"] = CostEntry(reason="no memory could be read")

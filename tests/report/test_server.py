@@ -1,4 +1,4 @@
-"""The server of a page, without a browser; test_browser.py follows a study with one."""
+"""The server of a page, without a browser; test_browser_server.py follows a study with one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.records import make_run
 
 
 class Study:
-    """Sources that fail when they are told to."""
+    """Sources that fail on demand."""
 
     def __init__(self) -> None:
         self.runs = [make_run("a", 1e6)]
@@ -57,23 +57,23 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("error", "told"), FAILURES, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(("error", "note"), FAILURES, ids=lambda each: type(each).__name__)
 @pytest.mark.parametrize("where", ["collect", "fingerprint"])
-def test_what_fails_is_told_on_the_page_that_stays(
-    error: Exception, told: str, where: str, capfd: pytest.CaptureFixture[str]
+def test_what_fails_is_noted_on_the_page_that_stays(
+    error: Exception, note: str, where: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     study = Study()
     study.fails[where] = error
     with ReportServer(study.collect, study.fingerprint, port=0) as server:
         waiting = data_of(server)
-        assert (waiting["notes"], waiting["runs"]["model"]) == ([told], [])
+        assert (waiting["notes"], waiting["runs"]["model"]) == ([note], [])
         study.fails.clear()
         study.runs.append(make_run("b", 4e6))
         assert data_of(server)["runs"]["model"] == ["a", "b"]
         study.fails[where] = error
         study.runs.append(make_run("c", 4e6))
         kept = data_of(server)
-        assert (kept["notes"], kept["runs"]["model"]) == ([told], ["a", "b"])
+        assert (kept["notes"], kept["runs"]["model"]) == ([note], ["a", "b"])
         status, page = ask(server, "/")
         assert status == 200
         assert b"<h1" in page
@@ -92,7 +92,7 @@ def test_a_fingerprint_that_failed_is_taken_anew() -> None:
         assert data_of(server)["notes"] == [], "it is as before the failure, and yet read again"
 
 
-def test_data_that_json_cannot_hold_are_told() -> None:
+def test_data_that_json_cannot_hold_are_noted() -> None:
     study = Study()
     with ReportServer(lambda: {**collect(study.runs), "baseline": float("nan")}, study.fingerprint, port=0) as server:
         (note,) = data_of(server)["notes"]

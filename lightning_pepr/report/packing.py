@@ -1,0 +1,72 @@
+"""Columns of numbers as few bytes of text, which the page unpacks: rounded on it as Python rounds them."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
+
+_STEPS = 50  # of a score within the thousandth that is shown: for drawing and sorting
+_UNKNOWN = 65535
+
+
+def compress(text: str) -> str:
+    """Text as base64 of its gzip stream, which is the same whenever it is made."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+class Columns:
+    """The columns of a page, each once: views of other groups or spaces share those that are equal."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], int] = {}
+
+    def add(self, values: Array) -> int:
+        """Keep a column, and return its place in `packed`."""
+        packed = (values.dtype.str.lstrip("<|"), base64.b64encode(values.tobytes()).decode())
+        return self._places.setdefault(packed, len(self._places))
+
+    def packed(self) -> list[tuple[str, str]]:
+        """Each column as numpy's name of its type, without the byte order (little), and base64 of its bytes."""
+        return list(self._places)
+
+
+def pack_integers(values: Array) -> Array:
+    """Integers from 0 on in two bytes, or in four where that is too few."""
+    return values.astype("<u2" if values.max(initial=0) <= _UNKNOWN else "<u4")
+
+
+def pack_scores(values: Array) -> Array:
+    """Numbers in [0, 1] in two bytes: the thousandths that Python's `:.3f` shows times 50, and the place within one.
+
+    >>> pack_scores(np.array([0.0, 0.5625, 0.8, np.nan])).tolist()
+    [25, 28149, 40025, 65535]
+    """
+    known = np.nan_to_num(values)
+    shown = _thousandths(known)
+    place = np.clip(np.floor((known * 1000 - shown) * _STEPS) + _STEPS // 2, 0, _STEPS - 1)
+    return np.where(np.isnan(values), _UNKNOWN, shown * _STEPS + place).astype("<u2")
+
+
+def pack_ratios(values: Array) -> Array:
+    """Numbers from 0 on in four bytes that round to the same three decimals, or in eight if one of them is large."""
+    if values.max(initial=0) >= 1000:
+        return values.astype("<f8")
+    shown, singles = _thousandths(values), values.astype("<f4")
+    return np.where(_thousandths(singles.astype(np.float64)) == shown, singles, shown / 1000).astype("<f4")
+
+
+def _thousandths(values: Array) -> Array:
+    """Numbers in thousandths, rounded as Python rounds: ties, and what multiplying makes one, by its own `round`."""
+    scaled = values * 1000
+    rounded: Array = np.rint(scaled)
+    close = np.flatnonzero(np.abs(np.abs(scaled - rounded) - 0.5) < 1e-6)
+    rounded[close] = [np.rint(round(value, 3) * 1000) for value in values[close].tolist()]
+    return rounded
