@@ -15,7 +15,7 @@ from lightning_pepr import Cost, ModelSpace, RunRecord, load_runs
 from lightning_pepr.forecast import Forecast
 from lightning_pepr.record import SCHEMA, CostEntry, DeviceEntry, Epoch, Stage, move_aside
 from lightning_pepr.report.data import fingerprint
-from lightning_pepr.study.budget import Purse
+from lightning_pepr.study.budget import StudyBudget
 from lightning_pepr.utilities.files import files_below
 
 
@@ -199,9 +199,9 @@ def test_others_may_read_it(tmp_path: Path) -> None:
         (lambda folder: {path.parent.name for path in files_below(folder)}, {"a", "c"}),
         (lambda folder: set(load_runs(folder)["model"]), {"a", "c"}),
         (lambda folder: {Path(name).parent.name for name, *_ in fingerprint([folder])}, {"a", "c"}),
-        (lambda folder: Purse(folder, {"data_samples": 1.0}).look(), {"data_samples": 101.0}),
+        (lambda folder: StudyBudget(folder, {"data_samples": 1.0}).refresh(), {"data_samples": 101.0}),
     ],
-    ids=["files", "runs", "fingerprint", "purse"],
+    ids=["files", "runs", "fingerprint", "budget"],
 )
 def test_a_folder_that_is_moved_away_while_it_is_looked_through_is_left_out(
     read: Callable[[Path], Any], expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Subset
 
-from lightning_pepr.study.data.modules import NoduleData
+from lightning_pepr.study.data.nodules import NoduleData
 from lightning_pepr.study.data.outlines import Outlines, load_outlines
 
 

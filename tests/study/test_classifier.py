@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Subset
 from torchmetrics.functional.classification import binary_auroc
 
 from lightning_pepr.study.classifier import TimmClassifier
-from lightning_pepr.study.data.modules import NoduleData
+from lightning_pepr.study.data.nodules import NoduleData
 
 SMALLEST = "test_resnet.r160_in1k"  # timm's own for tests: 0.5 M parameters
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from lightning_pepr.study import local as driver
-from lightning_pepr.study.local import LOCKS, device_lock, lock_folder
+from lightning_pepr.study import locks
+from lightning_pepr.study.locks import LOCKS, device_lock, lock_folder
 from lightning_pepr.study.settings import Settings
 
 
@@ -19,7 +19,7 @@ def test_the_folder_is_the_machines_and_not_the_jobs(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert lock_folder() == Path("/tmp")
-    monkeypatch.setattr(driver, "_SHARED", tmp_path / "nowhere")
+    monkeypatch.setattr(locks, "_SHARED", tmp_path / "nowhere")
     assert lock_folder() == tmp_path
 
 

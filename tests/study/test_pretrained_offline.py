@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lightning_pepr import load_runs
-from lightning_pepr.study.local import LOCKS
+from lightning_pepr.study.locks import LOCKS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained_offline.py"
 
