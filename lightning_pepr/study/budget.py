@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,23 @@ class StudyBudget:
         spent = self.refresh()
         return {field: max(0.0, amount - spent[field]) for field, amount in self.amounts.items()}
 
-    def watch(self) -> Listener:
-        """Listen to a run and stop it when the budget is spent. The budget is checked after each epoch."""
+    def watch(self, on_progress: Callable[[float, int, int], None] = lambda *_: None) -> Listener:
+        """Listen to a run and stop it when the budget is spent. The budget is checked after each epoch.
+
+        Args:
+            on_progress: Called with the share of the run that is done, the epoch, and how many there will be.
+        """
         last = 1
 
         def on_message(message: dict[str, Any]) -> None:
             nonlocal last
-            if message["event"] != "progress" or message["epoch"] <= last:
+            if message["event"] != "progress":
                 return
-            last = message["epoch"]
-            if self.is_spent():  # the record of the run itself is in the folder
-                raise StopRun("the study's budget is spent")
+            on_progress(message["share"], message["epoch"], message["epochs"])
+            if message["epoch"] > last:
+                last = message["epoch"]
+                if self.is_spent():  # the record of the run itself is in the folder
+                    raise StopRun("the study's budget is spent")
 
         return on_message
 

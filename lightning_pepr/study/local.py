@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Sequence
-from typing import Any
 
 from lightning_pepr.record import RunRecord
 from lightning_pepr.study.budget import StudyBudget
 from lightning_pepr.study.estimate import START_S, StudyEstimate
 from lightning_pepr.study.folder import StudyFolder, is_done
 from lightning_pepr.study.locks import device_lock
-from lightning_pepr.study.process import Listener, StudyError, execute
-from lightning_pepr.study.progress import RunProgress, StudyProgress
+from lightning_pepr.study.process import StudyError, execute
+from lightning_pepr.study.progress import StudyProgress
 from lightning_pepr.study.runs import Run
 from lightning_pepr.study.words import outcome
 
@@ -52,7 +51,7 @@ def run_here(
                     if budget.is_spent():  # by now
                         return failed, budget.verdict(len(todo) - number)
                     progress.begin(number)
-                    record = execute(run, folder.path, _listener(progress, budget.watch()))
+                    record = execute(run, folder.path, budget.watch(progress.update))
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise _no_space(folder, str(error), done) from error
@@ -71,14 +70,3 @@ def _no_space(folder: StudyFolder, error: str, done: int) -> StudyError:
         f"there is no space left in {folder.path} ({error}). {done} runs of this start are finished and kept; make "
         "some space and start the study again, which skips them."
     )
-
-
-def _listener(progress: StudyProgress, watch: Listener) -> Listener:
-    """Show the progress of a run, and pass its messages on to what watches the budget."""
-
-    def on_message(message: dict[str, Any]) -> None:
-        if message["event"] == "progress":
-            progress.update(RunProgress(message["share"], message["epoch"], message["epochs"]))
-        watch(message)
-
-    return on_message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -14,21 +13,6 @@ from lightning_pepr.utilities.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-@dataclass(frozen=True, slots=True)
-class RunProgress:
-    """How far the training of one model is.
-
-    Attributes:
-        share: Of all batches (training, validation and test), in [0, 1].
-        epoch: The epoch, from 1.
-        epochs: How many there will be.
-    """
-
-    share: float
-    epoch: int
-    epochs: int
 
 
 class StudyProgress:
@@ -95,17 +79,23 @@ class StudyProgress:
             self._began = time.monotonic()
         self._show(sum(self.work[:model]) / sum(self.work), "starting")
 
-    def update(self, progress: RunProgress) -> None:
-        """Show how far the model is that has begun."""
+    def update(self, share: float, epoch: int, epochs: int) -> None:
+        """Show how far the training is of the model that has begun.
+
+        Args:
+            share: Of all batches (training, validation and test), in [0, 1].
+            epoch: The epoch, from 1.
+            epochs: How many there will be.
+        """
         total = sum(self.work)
         work = self.work[self._model]
         started = min(self.starting, work)
-        done = (sum(self.work[: self._model]) + started + progress.share * (work - started)) / total
+        done = (sum(self.work[: self._model]) + started + share * (work - started)) / total
         elapsed = 0.0 if self._began is None else time.monotonic() - self._began
         left = f"{duration(elapsed / done * (1 - done))} left" if done > 0 and elapsed > 2 else ""
-        shown = self._show(done, f"epoch {progress.epoch} of {progress.epochs}", left)
-        if not self.console.is_terminal and self._printed != (self._model, progress.epoch):
-            self._printed = (self._model, progress.epoch)
+        shown = self._show(done, f"epoch {epoch} of {epochs}", left)
+        if not self.console.is_terminal and self._printed != (self._model, epoch):
+            self._printed = (self._model, epoch)
             self.say(" · ".join(part for part in (shown, f"{done:.0%}", left) if part))
 
     def say(self, text: str) -> None:

@@ -15,15 +15,16 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightning_pepr.callbacks.pepr import PePRCallback
 from lightning_pepr.study.classifier import TimmClassifier
 from lightning_pepr.study.data.images import ImageData
-from lightning_pepr.study.progress import RunProgress
 from lightning_pepr.study.runs import Run
+
+OnProgress = Callable[[float, int, int], None]
 
 
 def train(
@@ -33,7 +34,7 @@ def train(
     *,
     in_study: bool = False,
     callbacks: Sequence[Callback] = (),
-    on_progress: Callable[[RunProgress], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a timm model on one device, test its best epoch, and leave its record.
 
@@ -49,7 +50,8 @@ def train(
         in_study: Whether `out` is a study's folder: the run then goes to `run.folder` below it, and its record has the
             group and the settings.
         callbacks: Further callbacks.
-        on_progress: Called after each batch.
+        on_progress: Called after each batch with the share of all batches that is done, the epoch from 1, and how many
+            epochs there will be.
 
     Returns:
         The folder of the run.
@@ -66,8 +68,14 @@ def train(
     )
     meter = PePRCallback(settings.monitor, space=settings.space, carbon_intensity=settings.carbon_intensity)
     reporters: list[Callback] = [] if on_progress is None else [_Reporter(on_progress)]
+
+    def label(*_: Any) -> None:
+        """Write into the record which run it is of, before anything can go wrong."""
+        assert meter.run is not None
+        meter.run.group, meter.run.settings = run.group, run.to_dict()
+
     if in_study:
-        reporters.append(_Label(meter, run))
+        reporters.append(LambdaCallback(on_fit_start=label))
     _give_memory_back()
     with isolate_rng(), quiet(), _denormals_flushed():
         seed_everything(run.seed, verbose=False)
@@ -103,8 +111,7 @@ def train(
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep from the terminal what Lightning says on every run; warnings of trouble are still shown."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         for message in (
             r"The '\w+_dataloader' does not have many workers",  # the images are in memory
@@ -112,13 +119,11 @@ def quiet() -> Iterator[None]:
             r".*LeafSpec.* is deprecated",  # between Lightning and torch
         ):
             warnings.filterwarnings("ignore", message=message)
+        logging.disable(logging.INFO)
         try:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
 
 
 @contextlib.contextmanager
@@ -155,23 +160,10 @@ def _give_memory_back() -> None:
         torch.cuda.empty_cache()
 
 
-class _Label(Callback):
-    """Write into the record which run it is of, before anything can go wrong."""
-
-    def __init__(self, meter: PePRCallback, run: Run) -> None:
-        self.meter = meter
-        self.run = run
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert self.meter.run is not None
-        self.meter.run.group = self.run.group
-        self.meter.run.settings = self.run.to_dict()
-
-
 class _Reporter(Callback):
     """Count batches, and report how far the run is."""
 
-    def __init__(self, report: Callable[[RunProgress], None]) -> None:
+    def __init__(self, report: OnProgress) -> None:
         self.report = report
         self.done = 0
         self.total = 0.0
@@ -190,4 +182,4 @@ class _Reporter(Callback):
     def _report(self, trainer: Trainer, batches: int = 1) -> None:
         self.done += batches
         epochs = trainer.max_epochs or 1
-        self.report(RunProgress(min(self.done / self.total, 1.0), min(trainer.current_epoch + 1, epochs), epochs))
+        self.report(min(self.done / self.total, 1.0), min(trainer.current_epoch + 1, epochs), epochs)

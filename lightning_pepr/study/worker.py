@@ -66,7 +66,6 @@ def _look_up(task: dict[str, Any], send: Send) -> None:
 def _train(task: dict[str, Any], send: Send) -> None:
     """Train one run, below the folder that the task names."""
     from lightning_pepr.study.data.registry import make_data
-    from lightning_pepr.study.progress import RunProgress
     from lightning_pepr.study.training import train
 
     run = Run.from_dict(task["run"], task["difference"])
@@ -76,8 +75,8 @@ def _train(task: dict[str, Any], send: Send) -> None:
     data.prepare_data()
     data.setup("fit")
 
-    def on_progress(progress: RunProgress) -> None:
-        send("progress", share=progress.share, epoch=progress.epoch, epochs=progress.epochs)
+    def on_progress(share: float, epoch: int, epochs: int) -> None:
+        send("progress", share=share, epoch=epoch, epochs=epochs)
 
     train(run, data, Path(task["out"]), in_study=True, on_progress=on_progress)
     send("finished")

@@ -11,14 +11,16 @@ from lightning_pepr.cli.demo import print_demo
 from lightning_pepr.record import CostEntry
 
 
-def test_the_demo_ranks_by_energy_and_says_how_well_it_is_known(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_ranks_by_energy(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says how well the energy is known."""
     print_demo(sorted(runs.iterdir()))
     out = " ".join(capsys.readouterr().out.split())
     assert "Take small, best in PePR-E by validation data" in out
     assert "Energy is estimated, ±0%; carbon is that at 151 g CO2e per kWh." in out
 
 
-def test_the_demo_ranks_by_time_where_no_energy_can_be_measured(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_energy_time_ranks(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no energy can be measured, as on AMD GPUs."""
     for folder in runs.iterdir():
         record = RunRecord.load(folder)
         record.costs["energy_kwh"] = CostEntry(reason="an AMD GPU")

@@ -24,7 +24,8 @@ def test_rank_prints_a_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[2][-1] == "estimated"
 
 
-def test_rank_writes_over_no_table_that_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_table_that_is_read_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rank writes over no table that it reads."""
     text = "model,performance,energy_kwh,mine\na,0.5,1,x\nb,0.6,2,y\n"
     path = tmp_path / "t.csv"
     path.write_text(text)
@@ -33,7 +34,8 @@ def test_rank_writes_over_no_table_that_it_reads(tmp_path: Path, capsys: pytest.
     assert path.read_text() == text
 
 
-def test_what_is_not_finished_or_has_no_bound_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_footnotes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not finished or has no bound is named."""
     tiny, small = RunRecord.load(runs / "tiny"), RunRecord.load(runs / "small")
     tiny.status, small.status = "interrupted", "finished"
     small.costs["energy_kwh"].error = None
@@ -58,7 +60,8 @@ def test_rank_writes_csv_and_json(runs: Path, tmp_path: Path) -> None:
     assert again["pepr_e"].to_list() == table["pepr_e"].to_list(), "what it writes, it reads"
 
 
-def test_rank_tells_which_places_the_errors_leave_open(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_places_that_errors_leave_open(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ranks are ranges then."""
     for name in ("tiny", "small", "large"):
         record = RunRecord.load(runs / name)
         record.test_samples = 40
@@ -93,7 +96,8 @@ def test_rank_shows_the_free_predictor(runs: Path, capsys: pytest.CaptureFixture
     assert "0.000" in free
 
 
-def test_rank_reads_a_table_with_names_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_with_own_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its columns are mapped by --column."""
     path = tmp_path / "own.csv"
     path.write_text("arch,acc,energy [Wh]\nr18,87.5,250\nr50,90,500\n")
     mapping = ["--column", "model=arch", "--column", "performance=acc*0.01", "--column", "energy_kwh=energy [Wh]"]
@@ -114,7 +118,8 @@ def test_rank_in_a_space_of_a_file(runs: Path, tmp_path: Path) -> None:
     assert pl.read_csv(tmp_path / "r.csv")["pepr_e"].to_list() == pytest.approx([0.75 / 1.2, 0.55 / 1.1, 0.85 / 2])
 
 
-def test_broken_records_are_named_and_the_rest_is_ranked(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_records_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the rest is ranked."""
     (runs / "broken").mkdir()
     (runs / "broken" / "pepr.json").write_text("{")
     assert main(["rank", str(runs)]) == 0

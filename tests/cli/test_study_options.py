@@ -93,7 +93,7 @@ def test_what_is_wrong_in_yaml_is_named(
         (["--engine", "slurm"], "invalid choice"),
     ],
 )
-def test_what_is_wrong_is_named(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_named(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert expected in refused(capsys, *arguments)
 
 

@@ -71,12 +71,12 @@ def test_a_run_in_progress_counts_once_and_is_stopped_by_what_others_spend(tmp_p
     budget = StudyBudget(tmp_path, {"data_samples": 100})
     on_message = budget.watch()
     spend(tmp_path / "ours", 60)
-    on_message({"event": "progress", "epoch": 2})  # counted twice, it would be 120
+    on_message({"event": "progress", "share": 0.5, "epoch": 2, "epochs": 9})  # counted twice, it would be 120
     on_message({"event": "ready"})
     spend(tmp_path / "theirs", 40)
-    on_message({"event": "progress", "epoch": 2})  # only after an epoch
+    on_message({"event": "progress", "share": 0.5, "epoch": 2, "epochs": 9})  # only after an epoch
     with pytest.raises(StopRun, match="budget is spent"):
-        on_message({"event": "progress", "epoch": 3})
+        on_message({"event": "progress", "share": 0.5, "epoch": 3, "epochs": 9})
 
 
 def test_without_a_budget_nothing_is_ever_spent(tmp_path: Path) -> None:
@@ -107,7 +107,8 @@ def test_a_study_stops_before_the_run_that_other_jobs_have_left_nothing_for(
     assert sum(folder.record_of(run) is not None for run in runs) == done
 
 
-def test_what_the_study_that_was_waited_for_has_spent_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spending_while_waiting_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the study that was waited for has spent counts."""
     settings = Settings("digits", accelerator="cpu")
     runs = make_runs(settings, [Model("a", "a", 32)], DataSize(10, 100, 10, 10))
     folder = StudyFolder.open(tmp_path / "runs", settings)

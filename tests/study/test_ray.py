@@ -52,7 +52,7 @@ def cluster(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def arguments(out: Path, address: str) -> list[str]:

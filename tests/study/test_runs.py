@@ -19,7 +19,7 @@ def test_every_combination_is_a_run_and_the_least_work_comes_first() -> None:
     runs = make_runs(SETTINGS, [LARGE, SMALL], SIZE, fractions=[1.0, 0.1], seeds=3, pretrained=[True, False])
     assert len(runs) == 2 * 2 * 3 * 2
     assert len({run.folder for run in runs}) == len(runs)
-    work = [run.work(SIZE) for run in runs]
+    work = [run.work(SIZE) or 0.0 for run in runs]
     assert work == sorted(work)
     assert runs[0].model == SMALL
     assert runs[0].fraction == 0.1

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_pepr.study.data.images import PARTS, ImageData
 from lightning_pepr.study.data.registry import check_data, make_data
 from lightning_pepr.study.settings import Settings
 from tests.helpers.images import write_folder
+
+
+def files_of(data: ImageData, part: str) -> set[str]:
+    subset = getattr(data, f"{part}_dataloader")().dataset
+    return {subset.dataset.samples[index][0] for index in subset.indices}
 
 
 def test_a_folder_of_classes_is_split_and_read_as_it_is_needed(tmp_path: Path) -> None:
@@ -18,10 +24,7 @@ def test_a_folder_of_classes_is_split_and_read_as_it_is_needed(tmp_path: Path) -
     data.setup()
     assert data.num_classes == 2
     assert data.sizes() == {"train": 28, "val": 6, "test": 6}
-    files = {
-        name: {data._parts[name].dataset.samples[i][0] for i in data._parts[name].indices} for name in data.sizes()
-    }
-    assert len(set.union(*files.values())) == 40
+    assert len(set.union(*(files_of(data, part) for part in PARTS))) == 40
     images, classes = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
     assert images.shape == (8, 3, 24, 24)
     assert torch.equal(images.mean(dim=(1, 2, 3)), classes.float())
@@ -32,9 +35,8 @@ def test_parts_that_are_there_are_used_and_others_are_held_out(tmp_path: Path) -
     data = make_data(Settings(str(write_folder(tmp_path / "pets", parts=("train", "test")))), 24, fraction=0.5)
     data.setup()
     assert data.sizes() == {"train": 17, "val": 6, "test": 40}
-    assert {"train", "val"} == {
-        name for name in ("train", "val") if "/train/" in data._parts[name].dataset.samples[0][0]
-    }
+    for part, folder in (("train", "train"), ("val", "train"), ("test", "test")):
+        assert all(f"/{folder}/" in file for file in files_of(data, part))
 
 
 def test_folders_without_images_or_classes_are_named(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import TensorDataset
 
-from lightning_pepr.study.data.images import choose, split_by_patient
+from lightning_pepr.study.data.images import ImageData, choose, split_by_patient
 from lightning_pepr.study.data.nodules import NoduleData
 from lightning_pepr.study.data.registry import make_data
 from lightning_pepr.study.settings import Settings
@@ -48,6 +49,12 @@ def test_a_choice_has_every_class_and_smaller_ones_are_part_of_larger_ones(
         assert abs((labels[chosen] == each).sum() - count * size / len(labels)) <= len(distinct)
 
 
+def images_of(data: ImageData, part: str) -> torch.Tensor:
+    dataset = getattr(data, f"{part}_dataloader")().dataset
+    assert isinstance(dataset, TensorDataset)
+    return dataset.tensors[0]
+
+
 def test_a_fraction_is_of_the_training_part_alone_and_follows_its_seed() -> None:
     whole, tenth, again, other = (
         make_data(Settings("digits"), 8, fraction=fraction, seed=seed)
@@ -58,7 +65,7 @@ def test_a_fraction_is_of_the_training_part_alone_and_follows_its_seed() -> None
     assert whole.sizes() == {"train": 1257, "val": 270, "test": 270}
     assert tenth.sizes() == {"train": 126, "val": 270, "test": 270}
     assert set(tenth.classes_of("train").tolist()) == set(range(10))
-    images = [data.train_dataloader().dataset.tensors[0] for data in (tenth, again, other)]
+    images = [images_of(data, "train") for data in (tenth, again, other)]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
     with pytest.raises(ValueError, match="fraction is 0"):
@@ -72,7 +79,4 @@ def test_limits_come_before_the_fraction() -> None:
     other = make_data(Settings("digits", eval_samples=40), 8)
     other.setup()
     for part in ("val", "test"):  # all runs are tested on the same images
-        assert torch.equal(
-            getattr(data, f"{part}_dataloader")().dataset.tensors[0],
-            getattr(other, f"{part}_dataloader")().dataset.tensors[0],
-        )
+        assert torch.equal(images_of(data, part), images_of(other, part))

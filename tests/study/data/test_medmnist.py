@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from lightning_pepr.study.data.registry import check_data, make_data
 from lightning_pepr.study.settings import Settings
@@ -29,7 +28,8 @@ def test_a_file_of_medmnist_is_read_whole(channels: int, tmp_path: Path) -> None
     check_data(data, "derma")
 
 
-def test_a_named_data_set_is_found_in_the_packages_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_data_set_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the folder of the package medmnist."""
     package = pytest.importorskip("medmnist")
     monkeypatch.setattr(package.dataset, "DEFAULT_ROOT", str(tmp_path))
     write_medmnist(tmp_path / "dermamnist_64.npz")
@@ -75,7 +75,7 @@ def test_a_named_data_set_that_cannot_be_had_says_where_to_get_it(
     ],
 )
 def test_files_that_hold_no_classes_of_images_are_refused(
-    replaced: dict[str, NDArray[Any]], expected: str, tmp_path: Path
+    replaced: dict[str, Any], expected: str, tmp_path: Path
 ) -> None:
     data = make_data(Settings(str(write_medmnist(tmp_path / "derma.npz", **replaced))), 32)
     with pytest.raises(ValueError, match=expected):

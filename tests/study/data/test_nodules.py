@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from lightning_pepr.study.data.nodules import NoduleData
 from lightning_pepr.study.data.outlines import load_outlines
 
 
-def loaded(cache: Path, **options: float) -> NoduleData:
+def loaded(cache: Path, **options: Any) -> NoduleData:
     data = NoduleData(32, 64, cache=cache, **options)
     data.prepare_data()
     data.setup()
@@ -31,9 +32,9 @@ def test_no_patient_is_in_two_parts(cache: Path) -> None:
 
 def test_the_parts_make_up_the_whole(cache: Path) -> None:
     data = loaded(cache)
-    sizes = [len(loader.dataset) for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())]
-    assert sum(sizes) == 4253
-    assert sizes == [3065, 689, 499]  # the same on every machine, for results that compare
+    sizes = data.sizes()
+    assert sum(sizes.values()) == 4253
+    assert sizes == {"train": 3065, "val": 689, "test": 499}  # the same on every machine, for results that compare
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
         positive = torch.cat([classes for _, classes in loader]).float().mean()
         assert 0.3 < positive < 0.5
@@ -56,7 +57,7 @@ def test_training_is_shuffled_by_the_seed_and_evaluation_is_not(cache: Path) -> 
     val, test = (next(iter(loader))[0] for loader in (data.val_dataloader(), data.test_dataloader()))
     assert torch.equal(val, next(iter(data.val_dataloader()))[0])
     assert torch.equal(test, next(iter(data.test_dataloader()))[0])
-    first = {}
+    first: dict[int, torch.Tensor] = {}
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         batch = next(iter(data.train_dataloader()))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from tests.helpers.images import write_medmnist
 def test_a_part_of_too_few_classes_is_refused(
     labels: dict[str, list[int]], measure: str, expected: str, tmp_path: Path
 ) -> None:
-    replaced = {f"{part}_labels": np.array(values).reshape(-1, 1) for part, values in labels.items()}
+    replaced: dict[str, Any] = {f"{part}_labels": np.array(values).reshape(-1, 1) for part, values in labels.items()}
     data = make_data(Settings(str(write_medmnist(tmp_path / "derma.npz", **replaced))), 32)
     data.setup()
     with pytest.raises(ValueError, match=expected):
