@@ -25,7 +25,8 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 if an audit found something, or 2 if the input was wrong."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(words).parse_args(words)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         with warnings.catch_warnings():
@@ -43,15 +44,17 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"lightning-pepr: warning: {message}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser of a command line; only the command that it names is imported."""
     parser = argparse.ArgumentParser(
         prog="lightning-pepr", description="What the performance of models costs, scored as PePR = P / (1 + R)."
     )
     parser.add_argument("--version", action="version", version=f"lightning-pepr {__version__}")
     commands = parser.add_subparsers(title="commands", required=True)
     for name, what in COMMANDS.items():
-        command = importlib.import_module(f"lightning_pepr.cli.{name}")
         subparser = commands.add_parser(name, help=what)
-        command.add_options(subparser)
-        subparser.set_defaults(run=command.run)
+        if name in words:
+            command = importlib.import_module(f"lightning_pepr.cli.{name}")
+            command.add_options(subparser)
+            subparser.set_defaults(run=command.run)
     return parser

@@ -145,7 +145,8 @@ class _Config(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         try:
-            arguments = _arguments(Path(values), sorted(map(option, vars(parser.parse_args([])))))
+            known = vars(parser.parse_args([])).keys() - {"run"}  # which is `main`'s
+            arguments = _arguments(Path(values), sorted(map(option, known)))
         except (OSError, PePRError, ModuleNotFoundError) as error:
             parser.error(f"--config {values}: {error}")
         parser.parse_args(arguments, namespace)
@@ -184,9 +185,6 @@ def _arguments(path: Path, known: Sequence[str]) -> list[str]:
         elif value is not None:
             found += [f"{name}={item}" for item in (value if isinstance(value, list) else [value])]
     return found
-
-
-# What the text of an option stands for
 
 
 def _type(expected: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:

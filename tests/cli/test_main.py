@@ -75,3 +75,18 @@ def test_bad_input_is_one_line_and_status_2(
     assert captured.err.startswith("lightning-pepr: ")
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_only_the_command_that_is_called_is_imported() -> None:
+    code = (
+        "import sys; from lightning_pepr.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'numpy', 'polars', 'lightning_pepr.cli.study', 'lightning_pepr.record'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_without_a_command_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "the following arguments are required: {demo,rank,audit,study,report,doctor}" in capsys.readouterr().err

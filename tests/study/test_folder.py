@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lightning_pepr.record import RunRecord
-from lightning_pepr.study.folder import StudyFolder, is_done
+from lightning_pepr.study.folder import StudyFolder, is_done, put_aside
 from lightning_pepr.study.runs import Model, Run
 from lightning_pepr.study.settings import Settings
 
@@ -97,3 +97,26 @@ def test_files_that_are_no_study_are_named(tmp_path: Path) -> None:
             StudyFolder.open(tmp_path, SETTINGS)
     with pytest.raises(NotADirectoryError, match="which is a file"):
         StudyFolder.open(file, SETTINGS)
+
+
+def test_an_attempt_that_is_put_aside_counts_as_no_run(tmp_path: Path) -> None:
+    folder = StudyFolder.open(tmp_path, SETTINGS)
+    run = Run(SETTINGS, SMALL)
+    put_aside(tmp_path / run.folder)  # there is none yet
+    for number in (1, 2):
+        RunRecord("small", run_id=str(number)).save(tmp_path / run.folder / "pepr.json")
+        (tmp_path / run.folder / "log.txt").touch()
+        put_aside(tmp_path / run.folder)
+        aside = tmp_path / run.folder.with_name(f"{run.folder.name}.attempt{number}")
+        assert sorted(path.name for path in aside.iterdir()) == ["attempt-pepr.json", "log.txt"]
+    assert folder.record_of(run) is None
+
+
+def test_runs_are_split_into_finished_and_to_do(tmp_path: Path) -> None:
+    folder = StudyFolder.open(tmp_path, SETTINGS)
+    done, failed, new = (Run(SETTINGS, SMALL, seed) for seed in range(3))
+    RunRecord("small", status="finished", test_performance=0.5).save(tmp_path / done.folder / "pepr.json")
+    RunRecord("small", status="failed").save(tmp_path / failed.folder / "pepr.json")
+    todo, finished = folder.split([done, failed, new])
+    assert todo == [failed, new]
+    assert [run for run, _ in finished] == [done]

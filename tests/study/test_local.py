@@ -263,7 +263,7 @@ def test_a_full_disk_ends_the_study_and_loses_nothing(place: Path) -> None:
 
 def test_ten_models_across_families(place: Path) -> None:
     """They train at the smallest size that each accepts."""
-    options = ("--image-size", "auto", "--train-samples", "32", "--eval-samples", "20", "--data", "lidc")
+    options = ("--image-size", "auto", "--train-samples", "32", "--eval-samples", "20")
     done = study(place, *options, models=FAMILIES)
     assert "10 of 10 runs finished." in done.stdout
     after = records(place)
