@@ -37,7 +37,7 @@ from benchmarks.table import table
 from lightning_pepr import RunRecord
 
 if TYPE_CHECKING:
-    from lightning_pepr.study.data.modules import ImageData
+    from lightning_pepr.study.data.images import ImageData
 
 MODELS = ("dla46_c", "mobilevitv2_050", "pvt_v2_b0", "convnext_atto", "ghostnet_100")
 SEEDS = (0, 1, 2)
@@ -52,8 +52,11 @@ def train(out: Path) -> None:
     """Train each model with each seed on both data sets; what is finished is skipped."""
     import torch
 
-    from lightning_pepr.study.data.modules import DigitsData, NoduleData
-    from lightning_pepr.study.training import train_model
+    from lightning_pepr.study import training
+    from lightning_pepr.study.data.digits import DigitsData
+    from lightning_pepr.study.data.nodules import NoduleData
+    from lightning_pepr.study.runs import Model, Run
+    from lightning_pepr.study.settings import Settings
 
     torch.set_num_threads(1)  # CPU time that is spent waiting for other threads would count as energy
     data: dict[str, ImageData] = {"digits": DigitsData(32, 64), "lidc": NoduleData(32, 64)}
@@ -62,8 +65,8 @@ def train(out: Path) -> None:
         done = [RunRecord.load(path) for path in (folder / model).glob("version_*/pepr.json")]
         if any(run.status == "finished" and run.test_performance is not None for run in done):
             continue
-        kind: dict[str, Any] = {"epochs": EPOCHS[name], "num_classes": images.num_classes, "accelerator": "cpu"}
-        train_model(model, images, folder, seed=seed, **kind)
+        settings = Settings(name, epochs=EPOCHS[name], accelerator="cpu")
+        training.train(Run(settings, Model(model, model, 32), seed), images, folder)
         print(f"{name}, {model}, seed {seed}", flush=True)
 
 

@@ -27,22 +27,23 @@ def dry_run(out: Path, finish: bool) -> dict[str, float]:
     from lightning_pepr.cli import study as command
     from lightning_pepr.cli.study_options import parse, settings_of
     from lightning_pepr.record import CostEntry, Epoch, RunRecord
-    from lightning_pepr.study import local as driver
+    from lightning_pepr.study.folder import StudyFolder
     from lightning_pepr.study.models import read_names
-    from lightning_pepr.study.settings import StudyFolder, make_runs
+    from lightning_pepr.study.process import look_up
+    from lightning_pepr.study.runs import make_runs
 
     wanted = {"--models": "paper", "--data": "digits", "--image-size": "auto", "--seeds": str(SEEDS), "--out": str(out)}
     options = parse(["--dry-run", *(word for pair in wanted.items() for word in pair)])
     if finish:
         settings = settings_of(options)
-        found = driver.survey(settings, read_names(options.models))
+        models, size = look_up(settings, read_names(options.models), pretrained=False, weights={})
         folder = StudyFolder.open(out, settings)
-        for run in make_runs(settings, found.models, found.size, seeds=SEEDS):
+        for run in make_runs(settings, models, size, seeds=SEEDS):
             record = RunRecord(run.model.name, status="finished", test_performance=0.5, settings=run.to_dict())
             record.costs = {"time_s": CostEntry(60.0), "energy_kwh": CostEntry(1e-3, quality="estimated")}
             record.epochs = [Epoch(epoch, 40 * epoch, 0.5, record.cost, {"pepr_e": 0.5}) for epoch in range(10)]
             record.save(folder.path / run.folder / "pepr.json")
-    command.study(options)
+    command.run(options)
     forbidden = {"torch", "lightning", "timm"} & set(sys.modules)
     return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "forbidden": len(forbidden)}
 
@@ -59,13 +60,14 @@ def seconds_to_import() -> float:
 
 def seconds_to_start() -> float:
     """Until a run has all that it needs, from when the driver starts its process."""
-    from lightning_pepr.study.local import Worker
-    from lightning_pepr.study.settings import Model, Run, Settings
+    from lightning_pepr.study.process import WorkerProcess
+    from lightning_pepr.study.runs import Model, Run
+    from lightning_pepr.study.settings import Settings
 
-    run = Run(Settings("digits", image_size=32, epochs=1, accelerator="cpu"), Model("dla46_c", "dla46_c", 32, 1))
+    run = Run(Settings("digits", image_size=32, epochs=1, accelerator="cpu"), Model("dla46_c", "dla46_c", 32))
     with tempfile.TemporaryDirectory() as out, (Path(out) / "log.txt").open("wb") as log:
         begin = time.monotonic()
-        worker = Worker({"task": "train", "run": run.to_dict(), "out": out}, log)
+        worker = WorkerProcess({"task": "train", "run": run.to_dict(), "difference": "", "out": out}, log)
         next(worker.listen())
         taken = time.monotonic() - begin
         worker.process.kill()

@@ -1,4 +1,4 @@
-"""`lightning-pepr report`: its options, and what it does."""
+"""`lightning-pepr report`: write a page of runs, or serve it while they train."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
+from lightning_pepr.cli.options import add_at, add_runs
+from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities.files import FILE_NAME
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `lightning-pepr report`, beside those of every command that reads runs."""
+    """Add the options of `lightning-pepr report`."""
+    add_runs(parser)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", type=Path, metavar="F.html", help="the file to write")
     where.add_argument(
@@ -29,49 +33,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "page has a switch",
     )
     parser.add_argument("--baseline", type=float, metavar="P0", help="score (P - P0) / (1 - P0) instead of P")
-    parser.add_argument(
-        "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
-    )
+    add_at(parser)
 
 
-def report(options: argparse.Namespace) -> int:
-    """Write the page, or serve it until Ctrl-C."""
+def run(options: argparse.Namespace) -> int:
+    """Write the page, or serve it until Ctrl-C; returns the exit status 0."""
     from lightning_pepr.report.page import TITLE, write_page
     from lightning_pepr.runs.columns import parse_columns
 
-    how = {
-        "space": options.space,
-        "group": options.group,
-        "baseline": options.baseline,
-        "at": options.at,
-        "columns": parse_columns(options.column),
-    }
+    how = {name: getattr(options, name) for name in ("space", "group", "baseline", "at")}
+    how["columns"] = parse_columns(options.column)
     title, command = options.title or TITLE, _again(options)
     if options.serve:
         return _serve(options, how, title, command)
     if options.port is not None:
-        raise ValueError("--port goes with --serve; a file needs none.")
+        raise PePRError("--port goes with --serve; a file needs none.")
     output: Path = options.output
     if output.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--output is {str(output)!r}; expected a name that ends in .html.")
+        raise PePRError(f"--output is {str(output)!r}; expected a name that ends in .html.")
     print(write_page(options.paths, output, title=title, command=command, **how))
     return 0
 
 
-def _serve(options: argparse.Namespace, how: dict[str, object], title: str, command: str) -> int:
+def _serve(options: argparse.Namespace, how: dict[str, Any], title: str, command: str) -> int:
     import warnings
 
     from lightning_pepr.report.data import collect, fingerprint
     from lightning_pepr.report.server import PORT, ReportServer
 
-    for path in map(Path, options.paths):
-        if not str(path).startswith("mlflow:") and not path.exists():
-            raise FileNotFoundError(f"there is no {str(path)!r} to follow; start the study first, or make the folder.")
+    for path in options.paths:
+        if not path.startswith("mlflow:") and not Path(path).exists():
+            raise FileNotFoundError(f"there is no {path!r} to follow; start the study first, or make the folder.")
 
     def collected() -> dict[str, object]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the page tells them
-            return collect(options.paths, **how)  # type: ignore[arg-type]
+            warnings.simplefilter("ignore")  # the page shows them
+            return collect(options.paths, **how)
 
     def open_server(port: int) -> ReportServer:
         return ReportServer(collected, lambda: fingerprint(options.paths), port=port, title=title, command=command)

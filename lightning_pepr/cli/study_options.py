@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.cost import RESOURCES, Resource
-from lightning_pepr.study.settings import MEASURES, OPTIMIZERS, Settings
+from lightning_pepr.cost import CARBON, DATA, ENERGY, TIME, Resource
+from lightning_pepr.errors import PePRError
+from lightning_pepr.study.runs import check_fraction
+from lightning_pepr.study.settings import MEASURES, MEDMNIST, OPTIMIZERS, Settings, option
+from lightning_pepr.utilities.imports import require
 
-_ADDITIVE = [resource for resource in RESOURCES if resource.name in ("energy", "carbon", "time", "data")]
+_ADDITIVE = (ENERGY, CARBON, TIME, DATA)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a study to a parser."""
+    """Add the options of a study to a parser. Those of `Settings` have its defaults."""
     what = parser.add_argument_group("what is trained")
     what.add_argument(
         "--models",
@@ -29,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="lidc, digits, medmnist:NAME (such as medmnist:dermamnist), a file of MedMNIST (.npz), or a FOLDER of "
         "images in one folder a class",
     )
-    what.add_argument("--image-size", type=_image_size, default=64, metavar="PX", help="or auto (%(default)s)")
+    what.add_argument("--image-size", type=_image_size, metavar="PX", help="or auto (%(default)s)")
     what.add_argument(
         "--fraction", type=_fractions, default=[1.0], metavar="SHARES", help="of the training images: 1.0,0.1 (1.0)"
     )
@@ -54,15 +58,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
     how = parser.add_argument_group("how it is trained: the same for all, by default as in the paper")
-    how.add_argument("--epochs", type=int, default=10, metavar="N", help="(%(default)s)")
-    how.add_argument("--batch-size", type=int, default=32, metavar="N", help="(%(default)s)")
-    how.add_argument("--lr", type=float, default=5e-4, metavar="RATE", help="learning rate (%(default)s)")
-    how.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(%(default)s)")
-    how.add_argument("--weight-decay", type=float, default=0.0, metavar="RATE", help="(%(default)s)")
-    how.add_argument("--measure", choices=MEASURES, default="auroc", help="the performance (%(default)s)")
-    how.add_argument("--accelerator", default="auto", metavar="NAME", help="auto, cpu, gpu, … (%(default)s)")
-    how.add_argument("--precision", default="32-true", metavar="NAME", help="as of Lightning (%(default)s)")
-    how.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that load data (%(default)s)")
+    how.add_argument("--epochs", type=int, metavar="N", help="(%(default)s)")
+    how.add_argument("--batch-size", type=int, metavar="N", help="(%(default)s)")
+    how.add_argument("--lr", type=float, metavar="RATE", help="learning rate (%(default)s)")
+    how.add_argument("--optimizer", choices=OPTIMIZERS, help="(%(default)s)")
+    how.add_argument("--weight-decay", type=float, metavar="RATE", help="(%(default)s)")
+    how.add_argument("--measure", choices=MEASURES, help="the performance (%(default)s)")
+    how.add_argument("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (%(default)s)")
+    how.add_argument("--precision", metavar="NAME", help="same as for Lightning's Trainer (%(default)s)")
+    how.add_argument("--num-workers", type=int, metavar="N", help="processes that load data (%(default)s)")
     how.add_argument(
         "--carbon-intensity", type=_intensity, metavar="G", help="in g CO2e per kWh, or a country such as DNK"
     )
@@ -89,55 +93,49 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--config", action=_Config, metavar="F.yaml", help="options from a file; those that follow it win over it"
     )
+    parser.set_defaults(**{each.name: each.default for each in fields(Settings) if each.default is not MISSING})
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line, for programs."""
+    parser = argparse.ArgumentParser(prog="lightning-pepr study")
+    add_options(parser)
+    return parser.parse_args(arguments)
 
 
 def check_options(options: argparse.Namespace) -> None:
     """Refuse options that lack what has no default.
 
     Raises:
-        ValueError: If something is missing; names it.
+        PePRError: If something is missing; names it.
     """
     for name, example in (("models", "paper"), ("data", "lidc"), ("out", "runs")):
         if not getattr(options, name):
-            raise ValueError(f"--{name} is missing; expected for example --{name} {example}.")
+            raise PePRError(f"--{name} is missing; expected for example --{name} {example}.")
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """What all runs share, as the options have it.
+    """What all runs share, from the options.
 
     Raises:
-        ValueError: If one of them is out of its range.
+        FileNotFoundError: If there are no such data.
+        PePRError: If one of them is out of its range.
     """
+    values = {each.name: getattr(options, each.name) for each in fields(Settings)}
     data = options.data
-    if not (data in ("lidc", "digits") or data.startswith("medmnist:")):
+    if not (data in ("lidc", "digits") or data.startswith(MEDMNIST)):
         path = Path(data).expanduser()
         if not path.exists():
             raise FileNotFoundError(
                 f"--data is {data!r}, and there is no such file or folder; expected lidc, digits, medmnist:NAME, a "
                 "file of MedMNIST (.npz), or a folder of images."
             )
-        data = str(path.resolve())  # the same data set, from wherever the study is started
-    return Settings(
-        data=data,
-        image_size=None if options.image_size == "auto" else options.image_size,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        optimizer=options.optimizer,
-        weight_decay=options.weight_decay,
-        measure=options.measure,
-        train_samples=options.train_samples,
-        eval_samples=options.eval_samples,
-        num_workers=options.num_workers,
-        accelerator=options.accelerator,
-        precision=options.precision,
-        carbon_intensity=options.carbon_intensity,
-        space=options.space,
-    )
+        values["data"] = str(path.resolve())  # the same data set, from wherever the study is started
+    return Settings(**values)
 
 
 class _Config(argparse.Action):
-    """Parses a YAML file as if its keys had been given as options, in its place."""
+    """Parse a YAML file as if its keys had been given as options, in its place."""
 
     def __call__(
         self,
@@ -147,84 +145,94 @@ class _Config(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         try:
-            arguments = _arguments(read_config(Path(values)), parser)
-        except (OSError, ValueError, ModuleNotFoundError) as error:
+            known = vars(parser.parse_args([])).keys() - {"run"}  # which is `main`'s
+            arguments = _arguments(Path(values), sorted(map(option, known)))
+        except (OSError, PePRError, ModuleNotFoundError) as error:
             parser.error(f"--config {values}: {error}")
         parser.parse_args(arguments, namespace)
 
 
-def read_config(path: Path) -> Mapping[str, Any]:
-    """Read a YAML file of options.
+def _arguments(path: Path, known: Sequence[str]) -> list[str]:
+    """The arguments of a command line that a YAML file stands for.
+
+    Args:
+        path: The file.
+        known: All options.
 
     Raises:
         ModuleNotFoundError: If PyYAML is not installed.
         OSError: If it cannot be read.
-        ValueError: If it is not YAML, or no mapping.
+        PePRError: If it is not YAML, no mapping, or has other keys.
     """
-    import yaml
-
+    yaml = require("yaml", "study", "reading YAML")
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
-        raise ValueError("expected a mapping of options, such as `models: paper`")
-    return plain
-
-
-def _arguments(plain: Mapping[str, Any], parser: argparse.ArgumentParser) -> list[str]:
-    """A mapping as arguments of a command line."""
+        raise PePRError(f"it is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(plain, dict):
+        raise PePRError("expected a mapping of options, such as `models: paper`")
     found: list[str] = []
     for key, value in plain.items():
-        option = f"--{key.replace('_', '-')}"
-        if option not in parser._option_string_actions:
-            known = ", ".join(sorted(name[2:] for name in parser._option_string_actions if name.startswith("--")))
-            raise ValueError(f"there is no option {key!r}; expected some of {known}")
-        if isinstance(value, bool):
-            found += [option] if value else []
-            continue
+        name = option(str(key))
+        if name not in known:
+            raise PePRError(f"there is no option {key!r}; expected some of {', '.join(each[2:] for each in known)}")
         if isinstance(value, dict):
-            value = [f"{name}={item}" for name, item in value.items()]
-        if isinstance(value, list):
-            # Only weights may be given more than once; the others take all their values at once.
-            found += [f"{option}={item}" for item in (value if key == "weights" else [",".join(map(str, value))])]
+            value = [f"{each}={item}" for each, item in value.items()]
+        if isinstance(value, list) and name != "--weights":  # the only one that may be given more than once
+            value = ",".join(map(str, value))
+        if isinstance(value, bool):
+            found += [name] * value
         elif value is not None:
-            found.append(f"{option}={value}")
+            found += [f"{name}={item}" for item in (value if isinstance(value, list) else [value])]
     return found
+
+
+def _type(expected: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:
+    """Make of a function that raises a ValueError a type for argparse, whose error names what is expected."""
+
+    def decorate(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        def typed(text: str) -> Any:
+            try:
+                return convert(text)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"{text!r}; expected {expected}") from None
+
+        return typed
+
+    return decorate
 
 
 def _words(text: str) -> list[str]:
-    return [word for word in text.replace(",", " ").split() if word]
+    return text.replace(",", " ").split()
 
 
-def _image_size(text: str) -> int | str:
-    if text == "auto":
-        return text
-    return _whole(text, "a number of pixels, or auto")
+@_type("a number of pixels, or auto")
+def _image_size(text: str) -> int | None:
+    return None if text == "auto" else int(text)
 
 
-def _whole(text: str, expected: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected {expected}") from None
-
-
+@_type("shares in (0, 1], such as 1.0,0.1")
 def _fractions(text: str) -> list[float]:
-    try:
-        found = [float(word) for word in _words(text)]
-    except ValueError:
-        found = []
-    if not found or not all(0 < each <= 1 for each in found):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected shares in (0, 1], such as 1.0,0.1")
+    found = [float(word) for word in _words(text) or [""]]
+    for each in found:
+        check_fraction(each)
     return found
 
 
+@_type("NAME=FILE")
 def _weights(text: str) -> tuple[str, str]:
     name, equals, file = text.partition("=")
     if not (name and equals and file):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=FILE")
+        raise ValueError(text)
     return name, str(Path(file).expanduser().resolve())
+
+
+@_type("I/N with I from 0 to N-1, such as 0/4")
+def _shard(text: str) -> tuple[int, int]:
+    index, count = map(int, text.split("/"))
+    if not 0 <= index < count:
+        raise ValueError(text)
+    return index, count
 
 
 def _intensity(text: str) -> float | str:
@@ -234,33 +242,18 @@ def _intensity(text: str) -> float | str:
         return text
 
 
-def _shard(text: str) -> tuple[int, int]:
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and 0 <= int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected I/N with I from 0 to N-1, such as 0/4")
-    return int(index), int(count)
-
-
 def _budget(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    for word in _words(text):
-        name, equals, amount = word.partition("=")
+    for word in _words(text) or [text]:
+        name, _, amount = word.partition("=")
         try:
-            resource = Resource.of(name)
-            value = float(amount)
+            resource, value = Resource.of(name), float(amount)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{word!r}: {error}") from None
-        if resource not in _ADDITIVE or not equals or not value > 0:
-            fields = ", ".join(resource.field for resource in _ADDITIVE)
-            raise argparse.ArgumentTypeError(f"{word!r}; expected a positive amount of {fields}, as in energy_kwh=0.5")
+        if resource not in _ADDITIVE or not value > 0:
+            expected = ", ".join(each.field for each in _ADDITIVE)
+            raise argparse.ArgumentTypeError(
+                f"{word!r}; expected a positive amount of {expected}, as in energy_kwh=0.5"
+            )
         found[resource.field] = value
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected an amount, as in energy_kwh=0.5")
     return found
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of a command line, for programs."""
-    parser = argparse.ArgumentParser(prog="lightning-pepr study")
-    add_options(parser)
-    return parser.parse_args(arguments)

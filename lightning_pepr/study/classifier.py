@@ -11,9 +11,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from lightning_pepr.paper.architectures import timm_name
-
-INSTALL = "pip install 'lightning-pepr[study]'"
-
+from lightning_pepr.utilities.imports import require
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -23,7 +21,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 class TimmClassifier(LightningModule):
-    """A timm model, trained at one learning rate, with Adam unless told otherwise, as the paper trains all of its own.
+    """A timm model, trained at one learning rate, by default with Adam, as the paper trains all of its own.
 
     Logs `train_loss`, `val_loss`, `val_auroc`, `val_acc`, `test_loss`, `test_auroc` and `test_acc`, each once an epoch
     and over all ranks.
@@ -60,10 +58,7 @@ class TimmClassifier(LightningModule):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        try:
-            import timm
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"the architectures come with timm. Try: {INSTALL}", name="timm") from error
+        timm = require("timm", "study", "training models")
         self.save_hyperparameters(ignore=["pretrained", "weights"])  # a checkpoint of ours has its own weights
         self.lr = lr
         self.optimizer = optimizer
@@ -104,11 +99,11 @@ class TimmClassifier(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect loss, AUROC and accuracy of a batch."""
-        self._evaluate(batch, "val", self.val_auroc, self.val_acc)
+        self._evaluate(batch, "val")
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collect loss, AUROC and accuracy of a batch."""
-        self._evaluate(batch, "test", self.test_auroc, self.test_acc)
+        self._evaluate(batch, "test")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer, without a schedule."""
@@ -119,16 +114,13 @@ class TimmClassifier(LightningModule):
             options["momentum"] = 0.9
         return OPTIMIZERS[self.optimizer](self.parameters(), **options)
 
-    def _evaluate(
-        self, batch: tuple[Tensor, Tensor], stage: str, auroc: MulticlassAUROC, accuracy: MulticlassAccuracy
-    ) -> None:
+    def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
         images, classes = batch
         logits = self(images)
         probabilities = logits.float().softmax(dim=1)
-        auroc.update(probabilities, classes)
-        accuracy.update(probabilities, classes)
-        loss = F.cross_entropy(logits, classes)
-        self.log(f"{stage}_loss", loss, sync_dist=True, batch_size=len(classes))
-        # Logged as objects: the mean of AUROC over batches or ranks would be no AUROC.
-        self.log(f"{stage}_auroc", auroc, prog_bar=True, batch_size=len(classes))
-        self.log(f"{stage}_acc", accuracy, batch_size=len(classes))
+        self.log(f"{stage}_loss", F.cross_entropy(logits, classes), sync_dist=True, batch_size=len(classes))
+        for measure in ("auroc", "acc"):
+            metric = getattr(self, f"{stage}_{measure}")
+            metric.update(probabilities, classes)
+            # Logged as an object: the mean of AUROC over batches or ranks would be no AUROC.
+            self.log(f"{stage}_{measure}", metric, prog_bar=measure == "auroc", batch_size=len(classes))

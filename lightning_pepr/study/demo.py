@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,14 @@ from typing import TYPE_CHECKING
 
 from lightning_pepr.cost import ENERGY, TIME
 from lightning_pepr.record import RunRecord
+from lightning_pepr.study.progress import StudyProgress
+from lightning_pepr.study.runs import Model, Run
+from lightning_pepr.study.settings import Settings
+from lightning_pepr.study.words import outcome
+from lightning_pepr.utilities.imports import is_installed
 
 if TYPE_CHECKING:
-    from lightning.pytorch import LightningDataModule
+    from lightning_pepr.study.data.images import ImageData
 
 DEMO_MODELS: Mapping[str, float] = {
     "dla46_c": 6.6,
@@ -25,7 +29,7 @@ DEMO_MODELS: Mapping[str, float] = {
     "resnet18d": 17.0,
 }
 """Seven of the paper's architectures, of seven families, from 1 to 12 million parameters; for each the CPU seconds of
-an epoch on one core, from which the time left is told."""
+an epoch on one core, from which the time left is computed."""
 
 EPOCHS = 2
 IMAGE_SIZE = 32
@@ -43,7 +47,7 @@ def demo(
     *,
     models: Sequence[str] = tuple(DEMO_MODELS),
     epochs: int = EPOCHS,
-    data: LightningDataModule | None = None,
+    data: ImageData | None = None,
     carbon_intensity: float | str | None = CARBON_INTENSITY,
     accelerator: str = "auto",
     seed: int = 0,
@@ -56,9 +60,9 @@ def demo(
         out: Where to; the figure and a folder for each model are left there.
         models: Names of models of timm.
         epochs: How many epochs to train each.
-        data: Other data of two classes; by default the nodule outlines.
+        data: Other data; by default the nodule outlines.
         carbon_intensity: In g CO2e per kWh, or a country's code; None records no carbon.
-        accelerator: As of `Trainer`: "auto" takes a GPU where there is one.
+        accelerator: Same as for `Trainer`: "auto" takes a GPU where there is one.
         seed: Of weights and batches.
 
     Returns:
@@ -68,41 +72,32 @@ def demo(
         ModuleNotFoundError: If something is not installed that will be needed; before anything is trained.
         KeyboardInterrupt: On Ctrl-C before the first model is finished.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in _NEEDED if not is_installed(name)]
     if missing:
         raise ModuleNotFoundError(
-            f"the demo needs {', '.join(missing)}. Try: pip install 'lightning-pepr[all]'", name=missing[0]
+            f"the demo needs {', '.join(missing)}: pip install 'lightning-pepr[all]'", name=missing[0]
         )
     # Threads that wait for each other should sleep: on small images and a busy machine, spinning made training five
     # times as slow, and an energy that is estimated from CPU time larger. Has an effect only before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-    from lightning_pepr.study.progress import StudyProgress
-
+    settings = Settings(
+        "lidc", IMAGE_SIZE, epochs, BATCH_SIZE, accelerator=accelerator, carbon_intensity=carbon_intensity
+    )
     finished: list[Path] = []
     with StudyProgress(models, [DEMO_MODELS.get(name, 10.0) for name in models]) as progress:
         try:
-            from lightning_pepr.study.data.modules import NoduleData
-            from lightning_pepr.study.training import train_model
+            from lightning_pepr.study.data.nodules import NoduleData
+            from lightning_pepr.study.training import train
 
             if data is None:
                 data = NoduleData(IMAGE_SIZE, BATCH_SIZE)
             data.prepare_data()  # now, so that drawing is not counted as a cost of the first model
             data.setup("fit")
-            for i, name in enumerate(models):
-                progress.begin(i)
-                folder = train_model(
-                    name,
-                    data,
-                    out,
-                    epochs=epochs,
-                    seed=seed,
-                    carbon_intensity=carbon_intensity,
-                    accelerator=accelerator,
-                    on_progress=progress.update,
-                )
-                finished.append(folder)
-                progress.say(_summary(folder))
+            for number, name in enumerate(models):
+                progress.begin(number)
+                run = Run(settings, Model(name, name, IMAGE_SIZE), seed)
+                finished.append(train(run, data, out, on_progress=progress.update))
+                progress.say(outcome(name, RunRecord.load(finished[-1])))
         except KeyboardInterrupt:
             if not finished:
                 raise
@@ -142,14 +137,3 @@ def draw(runs: Sequence[Path], path: Path) -> None:
         performance_label="Test AUROC",
         title=f"Lung nodule outlines: {len(ranking)} models trained from scratch",
     )
-
-
-def _summary(folder: Path) -> str:
-    """What a run has reached and cost, in a line."""
-    record = RunRecord.load(folder)
-    parts = [] if record.performance is None else [f"test AUROC {record.performance:.3f}"]
-    if record.cost.energy_kwh is not None:
-        parts.append(f"{record.cost.energy_kwh * 1e3:.3g} Wh ({record.costs[ENERGY.field].quality})")
-    if record.cost.time_s is not None:
-        parts.append(f"{record.cost.time_s:.0f} s")
-    return f"{record.model}: {', '.join(parts)}"

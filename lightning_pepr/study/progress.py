@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from lightning_pepr.study.words import count, duration
+from lightning_pepr.utilities.imports import require
 from lightning_pepr.utilities.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-INSTALL = "pip install 'lightning-pepr[cli]'"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the training of one model is.
-
-    Attributes:
-        share: Of all batches (training, validation and test), in [0, 1].
-        epoch: The epoch, from 1.
-        epochs: How many there will be.
-        performance: The monitored value after the last epoch that is finished; None before.
-    """
-
-    share: float
-    epoch: int
-    epochs: int
-    performance: float | None = None
-
 
 class StudyProgress:
-    """Tells which model of how many is trained, which epoch, and how long it will take to the end.
+    """Show which model of how many is trained, which epoch, and how long it will take to the end.
 
     Args:
         models: The models, in the order in which they are trained.
@@ -56,24 +38,19 @@ class StudyProgress:
         noun: str = "model",
         starting: float = 0.0,
     ) -> None:
-        try:
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn
-            from rich.progress import Progress as Bar
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"showing progress needs rich. Try: {INSTALL}", name="rich") from error
+        bars = require("rich.progress", "cli", "showing progress")
         self.models = list(models)
         self.noun = noun
         self.work = [1.0] * len(self.models) if work is None else list(work)
         self.starting = starting
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console: Console = console or bars.Console(stderr=True, highlight=False)
         self._began: float | None = None  # when the first model did
         self._model = 0
-        self._told: tuple[int, int] | None = None  # model and epoch of the last line
-        self._bar = Bar(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} % · {task.fields[left]}"),
+        self._printed: tuple[int, int] | None = None  # model and epoch of the last line
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(),
+            bars.TextColumn("{task.percentage:>3.0f} % · {task.fields[left]}"),
             console=self.console,
             refresh_per_second=4,  # drawing it costs energy, too
             disable=not self.console.is_terminal,
@@ -83,7 +60,7 @@ class StudyProgress:
     def __enter__(self) -> StudyProgress:
         self._bar.start()
         if not self.console.is_terminal and self.models:
-            self.say(f"getting ready to train {len(self.models)} {self.noun}{'s' * (len(self.models) != 1)}")
+            self.say(f"getting ready to train {count(len(self.models), self.noun)}")
         return self
 
     def __exit__(
@@ -100,39 +77,33 @@ class StudyProgress:
         self._model = model
         if self._began is None:
             self._began = time.monotonic()
-        done = sum(self.work[:model]) / sum(self.work)
-        self._show(done, f"{self.noun} {model + 1} of {len(self.models)} · {self.models[model]} · starting", "")
+        self._show(sum(self.work[:model]) / sum(self.work), "starting")
 
-    def update(self, progress: Progress) -> None:
-        """The model that has begun is so far."""
+    def update(self, share: float, epoch: int, epochs: int) -> None:
+        """Show how far the training is of the model that has begun.
+
+        Args:
+            share: Of all batches (training, validation and test), in [0, 1].
+            epoch: The epoch, from 1.
+            epochs: How many there will be.
+        """
         total = sum(self.work)
         work = self.work[self._model]
         started = min(self.starting, work)
-        done = (sum(self.work[: self._model]) + started + progress.share * (work - started)) / total
+        done = (sum(self.work[: self._model]) + started + share * (work - started)) / total
         elapsed = 0.0 if self._began is None else time.monotonic() - self._began
         left = f"{duration(elapsed / done * (1 - done))} left" if done > 0 and elapsed > 2 else ""
-        where = f"{self.noun} {self._model + 1} of {len(self.models)} · {self.models[self._model]}"
-        self._show(done, f"{where} · epoch {progress.epoch} of {progress.epochs}", left)
-        if not self.console.is_terminal and self._told != (self._model, progress.epoch):
-            self._told = (self._model, progress.epoch)
-            parts = [where, f"epoch {progress.epoch} of {progress.epochs}", f"{done:.0%}", left]
-            self.say(" · ".join(part for part in parts if part))
+        shown = self._show(done, f"epoch {epoch} of {epochs}", left)
+        if not self.console.is_terminal and self._printed != (self._model, epoch):
+            self._printed = (self._model, epoch)
+            self.say(" · ".join(part for part in (shown, f"{done:.0%}", left) if part))
 
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar."""
         self.console.print(printable(text), soft_wrap=True, markup=False)
 
-    def _show(self, done: float, description: str, left: str) -> None:
-        self._bar.update(self._task, total=1.0, completed=done, description=description, left=left)
-
-
-def duration(seconds: float) -> str:
-    """A duration in words, no finer than it is known.
-
-    >>> duration(8), duration(47), duration(130), duration(7500)
-    ('10 s', '50 s', '2 min 10 s', '2 h 5 min')
-    """
-    minutes, rest = divmod(max(10, round(seconds / 10) * 10), 60)
-    hours, minutes = divmod(minutes, 60)
-    words = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest else "")
-    return " ".join([word for word in words if word][:2])
+    def _show(self, done: float, what: str, left: str = "") -> str:
+        """Move the bar; returns its description."""
+        shown = f"{self.noun} {self._model + 1} of {len(self.models)} · {self.models[self._model]} · {what}"
+        self._bar.update(self._task, total=1.0, completed=done, description=shown, left=left)
+        return shown

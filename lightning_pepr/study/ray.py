@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_pepr.record import RunRecord
-from lightning_pepr.study.budget import Purse
-from lightning_pepr.study.local import StudyError, device_lock, execute, put_aside
+from lightning_pepr.study.budget import StudyBudget
+from lightning_pepr.study.estimate import StudyEstimate
+from lightning_pepr.study.folder import StudyFolder, is_done, put_aside
+from lightning_pepr.study.locks import device_lock
+from lightning_pepr.study.process import StudyError, execute
 from lightning_pepr.study.progress import StudyProgress
-from lightning_pepr.study.settings import Estimate, Run, StudyFolder, is_done, summary
-from lightning_pepr.study.worker import run_of
-from lightning_pepr.utilities.environment import now
+from lightning_pepr.study.runs import Run
+from lightning_pepr.study.words import outcome
 from lightning_pepr.utilities.files import FILE_NAME
-
-INSTALL = "pip install 'lightning-pepr[ray]'"
+from lightning_pepr.utilities.imports import require
 
 ATTEMPTS = 4
 """How many nodes may die under a run before it counts as failed: it may be the run that ends them."""
@@ -33,7 +34,7 @@ ATTEMPTS = 4
 PATIENCE_S = 300.0
 """How long to wait for a node while the cluster has none."""
 
-_LOOK_S = 2.0  # how often to look whether nodes have come
+_POLL_S = 2.0  # how often to check whether nodes have come
 
 
 class _Node(NamedTuple):
@@ -48,8 +49,8 @@ class _Node(NamedTuple):
 def run_on_ray(
     todo: Sequence[Run],
     folder: StudyFolder,
-    guess: Estimate,
-    purse: Purse,
+    estimate: StudyEstimate,
+    budget: StudyBudget,
     *,
     address: str = "auto",
 ) -> tuple[list[tuple[Run, RunRecord]], str]:
@@ -58,8 +59,8 @@ def run_on_ray(
     Args:
         todo: The runs.
         folder: The study's folder, on this machine.
-        guess: What they may cost.
-        purse: What they may spend; looked at before each run begins and, of that run alone, after each of its epochs.
+        estimate: What they may cost.
+        budget: What they may spend; checked before each run begins and, for that run alone, after each of its epochs.
         address: Of the cluster; "auto" finds it, "local" starts one on this machine.
 
     Returns:
@@ -71,7 +72,7 @@ def run_on_ray(
         StudyError: If the cluster has had no node for `PATIENCE_S`.
     """
     ray = _connect(address)
-    remote = ray.remote(_train_there)
+    remote = ray.remote(_train_on_node)
     waiting = deque(range(len(todo)))
     running: dict[Any, tuple[int, _Node]] = {}
     deaths = [0] * len(todo)
@@ -79,11 +80,11 @@ def run_on_ray(
     failed: list[tuple[Run, RunRecord]] = []
     finished, stopped = 0, ""
     last_node = time.monotonic()
-    with StudyProgress([run.title for run in todo], guess.time_s, noun="run") as progress:
+    with StudyProgress([run.title for run in todo], estimate.time_s, noun="run") as progress:
         try:
             while waiting or running:
-                if waiting and purse.is_empty():
-                    stopped = purse.verdict(len(waiting))
+                if waiting and budget.is_spent():
+                    stopped = budget.verdict(len(waiting))
                     waiting.clear()
                 nodes = _nodes(ray, todo)
                 last_node = time.monotonic() if nodes else last_node
@@ -93,19 +94,18 @@ def run_on_ray(
                         "finished and kept; start the study again once there is one, which skips them."
                     )
                 for number, node in _assign(waiting, nodes, running, avoid):
-                    running[_submit(remote, todo[number], node, purse)] = number, node
+                    running[_submit(remote, todo[number], node, budget)] = number, node
                 if not running:
-                    time.sleep(_LOOK_S)
+                    time.sleep(_POLL_S)
                     continue
-                ready, _ = ray.wait(list(running), num_returns=1, timeout=_LOOK_S)
+                ready, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_S)
                 for reference in ready:
                     number, node = running.pop(reference)
                     run = todo[number]
                     try:
-                        files = ray.get(reference)
+                        result = ray.get(reference)
                     except ray.exceptions.RayTaskError as error:
-                        record = _failed(run, f"{type(error.cause).__name__}: {error.cause}")
-                        _keep(folder, run, {FILE_NAME: _text(record)}, node)
+                        result = f"{type(error.cause).__name__}: {error.cause}"
                     except ray.exceptions.RayError as error:  # the node, or the process there, is gone
                         deaths[number] += 1
                         lost = f"lost with its node ({type(error).__name__})"
@@ -114,16 +114,13 @@ def run_on_ray(
                             avoid[number] = node.id
                             waiting.appendleft(number)
                             continue
-                        _keep(folder, run, {FILE_NAME: _text(_failed(run, f"{lost} {ATTEMPTS} times"))}, node)
-                    else:
-                        _keep(folder, run, files, node)
-                    found = folder.record_of(run)
-                    assert found is not None
+                        result = f"{lost} {ATTEMPTS} times"
+                    record = _keep(folder, run, result, node)
                     finished += 1
                     progress.begin(min(finished, len(todo) - 1))
-                    progress.say(f"[{finished}/{len(todo)}] {summary(run, found)}")
-                    if found.status == "failed":
-                        failed.append((run, found))
+                    progress.say(f"[{finished}/{len(todo)}] {outcome(run.title, record, run.settings.measure)}")
+                    if record.status == "failed":
+                        failed.append((run, record))
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
@@ -132,10 +129,7 @@ def run_on_ray(
 
 
 def _connect(address: str) -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"--engine ray needs Ray. Try: {INSTALL}", name="ray") from error
+    ray = require("ray", "ray", "--engine ray")
     try:
         host, colon, port = address.rpartition(":")
         if colon and port.isdigit() and "://" not in address:  # Ray itself would try for minutes
@@ -185,26 +179,26 @@ def _assign(
     return given
 
 
-def _submit(remote: Any, run: Run, node: _Node, purse: Purse) -> Any:
+def _submit(remote: Any, run: Run, node: _Node, budget: StudyBudget) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # Retries are ours: Ray would do them on the node that has died, or not at all.
     options = {"num_cpus": node.cpus, "num_gpus": node.gpus, "max_retries": 0, "scheduling_strategy": there}
-    return remote.options(**options).remote(run.to_dict(), run.apart, purse.left)
+    return remote.options(**options).remote(run.to_dict(), run.difference, budget.left)
 
 
-def _train_there(plain: dict[str, Any], apart: str, budget: dict[str, float]) -> dict[str, bytes]:
+def _train_on_node(plain: dict[str, Any], difference: str, budget: dict[str, float]) -> dict[str, bytes]:
     """Do a run on a node, for no more than a budget.
 
     Returns:
         The files that it leaves, by their path below its folder, without checkpoints.
     """
-    run = run_of(plain, apart)
+    run = Run.from_dict(plain, difference)
     with tempfile.TemporaryDirectory(prefix="lightning-pepr-") as out:
         folder = Path(out) / run.folder
         with device_lock(run.settings):
-            execute(run, Path(out), Purse(Path(out), budget).watch())
+            execute(run, Path(out), StudyBudget(Path(out), budget).watch())
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")
@@ -212,40 +206,36 @@ def _train_there(plain: dict[str, Any], apart: str, budget: dict[str, float]) ->
         }
 
 
-def _keep(folder: StudyFolder, run: Run, files: Mapping[str, bytes], node: _Node) -> None:
-    """Put what a run has left into the study's folder: all of it, or nothing."""
+def _keep(folder: StudyFolder, run: Run, result: Mapping[str, bytes] | str, node: _Node) -> RunRecord:
+    """Put what a run has left into the study's folder, all of it or nothing, unless the run is done already.
+
+    Args:
+        folder: The study's folder.
+        run: The run.
+        result: Its files, by their path below its folder; or why it failed and left none.
+        node: Where it was.
+
+    Returns:
+        The record that is in the folder then.
+    """
     target = folder.path / run.folder
-    if is_done(folder.record_of(run)):
-        return
+    known = folder.record_of(run)
+    if known is not None and is_done(known):
+        return known
     put_aside(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as temporary:
         whole = Path(temporary) / "run"
-        whole.mkdir()
-        for name, content in files.items():
+        for name, content in ({} if isinstance(result, str) else result).items():
             path = whole / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        record = RunRecord.load(whole)
+        if isinstance(result, str):
+            record = run.new_record()
+            record.status, record.error = "failed", result
+        else:
+            record = RunRecord.load(whole)
         record.hardware["ray_node"] = node.id
         record.save(whole / FILE_NAME)
         os.replace(whole, target)
-
-
-def _failed(run: Run, error: str) -> RunRecord:
-    settings = run.settings
-    return RunRecord(
-        run.model.name,
-        monitor=settings.monitor,
-        status="failed",
-        error=error,
-        updated=now(),
-        group=run.group,
-        settings=run.to_dict(),
-    )
-
-
-def _text(record: RunRecord) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        record.save(Path(folder) / FILE_NAME)
-        return (Path(folder) / FILE_NAME).read_bytes()
+    return record

@@ -1,4 +1,4 @@
-"""Trains one model and leaves its record."""
+"""Train one model and leave its record."""
 
 from __future__ import annotations
 
@@ -9,49 +9,32 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightning_pepr.callbacks.pepr import PePRCallback
-from lightning_pepr.space import ModelSpace
 from lightning_pepr.study.classifier import TimmClassifier
-from lightning_pepr.study.progress import Progress
+from lightning_pepr.study.data.images import ImageData
+from lightning_pepr.study.runs import Run
 
-__all__ = ["MONITOR", "Progress", "quiet", "train_model"]
-
-MONITOR = "val_auroc"
+OnProgress = Callable[[float, int, int], None]
 
 
-def train_model(
-    model_name: str,
-    data: LightningDataModule,
+def train(
+    run: Run,
+    data: ImageData,
     out: Path,
     *,
-    epochs: int,
-    num_classes: int = 2,
-    lr: float = 5e-4,
-    seed: int = 0,
-    space: ModelSpace | None = None,
-    carbon_intensity: float | str | None = None,
-    accelerator: str = "auto",
+    in_study: bool = False,
     callbacks: Sequence[Callback] = (),
-    on_progress: Callable[[Progress], None] | None = None,
-    monitor: str = MONITOR,
-    optimizer: str = "adam",
-    weight_decay: float = 0.0,
-    pretrained: bool = False,
-    weights: str | None = None,
-    precision: Any = "32-true",
-    folder: Path | None = None,
-    group: str = "",
-    settings: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a timm model on one device, test its best epoch, and leave its record.
 
@@ -60,28 +43,15 @@ def train_model(
     several times as long on a CPU, and would be ranked by that.
 
     Args:
-        model_name: Name of a model of timm.
-        data: What to train on. It keeps what it has loaded, so give the same one for each of several models.
-        out: The study's folder; the run gets `out/<model_name>/version_<n>`, with TensorBoard and CSV logs, the best
-            checkpoint and `pepr.json`.
-        epochs: How many epochs to train.
-        num_classes: How many classes `data` has.
-        lr: Learning rate of Adam.
-        seed: Of weights and batches.
-        space: The space over which to score while training; None logs and records costs alone.
-        carbon_intensity: In g CO2e per kWh, or a country's code; None records no carbon.
-        accelerator: As of `Trainer`: "auto" takes a GPU where there is one.
+        run: What to train, how, and from which weights and seed.
+        data: What to train on, set up. It keeps what it has loaded, so give the same one for each of several models.
+        out: Where the run's folder goes: `<model>/version_<n>`, with TensorBoard and CSV logs, the best checkpoint and
+            `pepr.json`.
+        in_study: Whether `out` is a study's folder: the run then goes to `run.folder` below it, and its record has the
+            group and the settings.
         callbacks: Further callbacks.
-        on_progress: Called after each batch.
-        monitor: The performance by which epochs are compared: "val_auroc" or "val_acc".
-        optimizer: "adam", "adamw" or "sgd".
-        weight_decay: Of the optimizer.
-        pretrained: Whether to start from timm's pretrained weights.
-        weights: A file with pretrained weights, instead of timm's.
-        precision: As of `Trainer`.
-        folder: Where the run goes, below `out`, instead of `<model_name>/version_<n>`.
-        group: What the record is to be compared within, such as the data set.
-        settings: What else decides what the run does, for the record.
+        on_progress: Called after each batch with the share of all batches that is done, the epoch from 1, and how many
+            epochs there will be.
 
     Returns:
         The folder of the run.
@@ -89,26 +59,31 @@ def train_model(
     Raises:
         KeyboardInterrupt: On Ctrl-C. (Lightning would end the process.)
     """
-    _give_memory_back()
-    if folder is None:
-        tensorboard = TensorBoardLogger(out, name=model_name, default_hp_metric=False)
-    else:
-        tensorboard = TensorBoardLogger(out, name=str(folder.parent), version=folder.name, default_hp_metric=False)
-    csv = CSVLogger(out, name=tensorboard.name, version=tensorboard.version)
+    settings = run.settings
+    name, version = (str(run.folder.parent), run.folder.name) if in_study else (run.model.name, None)
+    tensorboard = TensorBoardLogger(out, name=name, version=version, default_hp_metric=False)
+    csv = CSVLogger(out, name=name, version=tensorboard.version)
     checkpoint = ModelCheckpoint(
-        monitor=monitor, mode="max", filename=f"{{epoch}}-{{{monitor}:.3f}}", save_weights_only=True
+        monitor=settings.monitor, mode="max", filename=f"{{epoch}}-{{{settings.monitor}:.3f}}", save_weights_only=True
     )
-    meter = PePRCallback(monitor, space=space, carbon_intensity=carbon_intensity)
-    reporters: list[Callback] = [] if on_progress is None else [_Reporter(on_progress, monitor)]
-    if group or settings:
-        reporters.append(_Label(meter, group, dict(settings or {})))
+    meter = PePRCallback(settings.monitor, space=settings.space, carbon_intensity=settings.carbon_intensity)
+    reporters: list[Callback] = [] if on_progress is None else [_Reporter(on_progress)]
+
+    def label(*_: Any) -> None:
+        """Write into the record which run it is of, before anything can go wrong."""
+        assert meter.run is not None
+        meter.run.group, meter.run.settings = run.group, run.to_dict()
+
+    if in_study:
+        reporters.append(LambdaCallback(on_fit_start=label))
+    _give_memory_back()
     with isolate_rng(), quiet(), _denormals_flushed():
-        seed_everything(seed, verbose=False)
+        seed_everything(run.seed, verbose=False)
         trainer = Trainer(
-            accelerator=accelerator,
+            accelerator=settings.accelerator,
             devices=1,
-            max_epochs=epochs,
-            precision=precision,
+            max_epochs=settings.epochs,
+            precision=settings.precision,  # type: ignore[arg-type]  # Lightning says what is wrong with it
             logger=[tensorboard, csv],
             callbacks=[meter, checkpoint, *reporters, *callbacks],
             default_root_dir=out,
@@ -118,13 +93,13 @@ def train_model(
             enable_model_summary=False,
         )
         module = TimmClassifier(
-            model_name,
-            num_classes=num_classes,
-            lr=lr,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            pretrained=pretrained,
-            weights=weights,
+            run.model.name,
+            num_classes=data.num_classes,
+            lr=settings.lr,
+            optimizer=settings.optimizer,
+            weight_decay=settings.weight_decay,
+            pretrained=run.pretrained,
+            weights=run.weights,
         )
         with _interruptible(trainer):
             trainer.fit(module, datamodule=data)
@@ -135,9 +110,8 @@ def train_model(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep from the terminal what Lightning says on every run; warnings that tell of trouble are still shown."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
+    """Keep from the terminal what Lightning says on every run; warnings of trouble are still shown."""
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         for message in (
             r"The '\w+_dataloader' does not have many workers",  # the images are in memory
@@ -145,13 +119,11 @@ def quiet() -> Iterator[None]:
             r".*LeafSpec.* is deprecated",  # between Lightning and torch
         ):
             warnings.filterwarnings("ignore", message=message)
+        logging.disable(logging.INFO)
         try:
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
 
 
 @contextlib.contextmanager
@@ -179,7 +151,7 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
 
 
 def _give_memory_back() -> None:
-    """Return what the last model has freed, or the peak memory of the next would hold it, too."""
+    """Return what the last model has freed, or the peak memory of the next would include it."""
     gc.collect()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
@@ -188,56 +160,26 @@ def _give_memory_back() -> None:
         torch.cuda.empty_cache()
 
 
-class _Label(Callback):
-    """Writes into the record what it is a record of, before anything can go wrong."""
-
-    def __init__(self, meter: PePRCallback, group: str, settings: dict[str, Any]) -> None:
-        self.meter = meter
-        self.group = group
-        self.settings = settings
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert self.meter.run is not None
-        self.meter.run.group = self.group
-        self.meter.run.settings = self.settings
-
-
 class _Reporter(Callback):
-    """Counts batches, and tells how far the run is."""
+    """Count batches, and report how far the run is."""
 
-    def __init__(self, report: Callable[[Progress], None], monitor: str) -> None:
+    def __init__(self, report: OnProgress) -> None:
         self.report = report
-        self.monitor = monitor
         self.done = 0
         self.total = 0.0
-        self.performance: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         test_batches = len(trainer.datamodule.test_dataloader())  # type: ignore[attr-defined]
         each = trainer.num_training_batches + sum(trainer.num_val_batches)
         self.total = (trainer.max_epochs or 1) * each + test_batches
-        self._tell(trainer, batches=0)
+        self._report(trainer, batches=0)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        self._tell(trainer)
+        self._report(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        self._tell(trainer)
+    on_validation_batch_end = on_test_batch_end = on_train_batch_end
 
-    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        self._tell(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.performance = float(trainer.callback_metrics[self.monitor])
-
-    def _tell(self, trainer: Trainer, batches: int = 1) -> None:
+    def _report(self, trainer: Trainer, batches: int = 1) -> None:
         self.done += batches
         epochs = trainer.max_epochs or 1
-        self.report(
-            Progress(
-                share=min(self.done / self.total, 1.0),
-                epoch=min(trainer.current_epoch + 1, epochs),
-                epochs=epochs,
-                performance=self.performance,
-            )
-        )
+        self.report(min(self.done / self.total, 1.0), min(trainer.current_epoch + 1, epochs), epochs)

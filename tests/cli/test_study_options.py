@@ -51,7 +51,7 @@ def test_yaml_goes_through_the_same_parser_and_what_follows_wins(tmp_path: Path)
     )
     options = parse(["--seeds", "9", "--config", str(file), "--lr", "0.01"])
     assert options.models == ["dla34", "resnet18d"]
-    assert (options.data, options.image_size, options.fraction, options.seeds) == ("digits", "auto", [1.0, 0.1], 3)
+    assert (options.data, options.image_size, options.fraction, options.seeds) == ("digits", None, [1.0, 0.1], 3)
     assert (options.pretrained, options.scratch) == (True, False)
     assert options.weights == [("dla34", str(Path("w.pt").resolve()))]
     assert options.budget == {"energy_kwh": 0.5, "time_s": 60.0}
@@ -60,7 +60,7 @@ def test_yaml_goes_through_the_same_parser_and_what_follows_wins(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("modles: paper", "there is no option 'modles'; expected some of accelerator, append"),
         ("epochs: many", "invalid int value: 'many'"),
@@ -70,15 +70,15 @@ def test_yaml_goes_through_the_same_parser_and_what_follows_wins(tmp_path: Path)
     ],
 )
 def test_what_is_wrong_in_yaml_is_named(
-    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(text, encoding="utf-8")
-    assert told in refused(capsys, "--config", str(file))
+    assert expected in refused(capsys, "--config", str(file))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--image-size", "big"], "'big'; expected a number of pixels, or auto"),
@@ -93,8 +93,8 @@ def test_what_is_wrong_in_yaml_is_named(
         (["--engine", "slurm"], "invalid choice"),
     ],
 )
-def test_what_is_wrong_is_named(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told in refused(capsys, *arguments)
+def test_mistakes_are_named(arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert expected in refused(capsys, *arguments)
 
 
 def test_what_is_missing_is_named() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Subset
 
-from lightning_pepr.study.data.modules import NoduleData
+from lightning_pepr.study.data.images import Batch
+from lightning_pepr.study.data.nodules import NoduleData
 from lightning_pepr.study.data.outlines import Outlines, load_outlines
 
 
@@ -31,7 +32,7 @@ def data(cache: Path) -> NoduleData:
 class FewNodules(NoduleData):
     """Four batches to train on, and all else as it is."""
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Batch]:
         return DataLoader(Subset(super().train_dataloader().dataset, range(256)), batch_size=64, shuffle=True)
 
 

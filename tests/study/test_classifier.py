@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,12 @@ from torch.utils.data import DataLoader, Subset
 from torchmetrics.functional.classification import binary_auroc
 
 from lightning_pepr.study.classifier import TimmClassifier
-from lightning_pepr.study.data.modules import NoduleData
+from lightning_pepr.study.data.nodules import NoduleData
 
 SMALLEST = "test_resnet.r160_in1k"  # timm's own for tests: 0.5 M parameters
 
 
-def trainer(tmp_path: Path, **options: object) -> Trainer:
+def trainer(tmp_path: Path, **options: Any) -> Trainer:
     return Trainer(
         accelerator="cpu",
         logger=False,
@@ -46,7 +47,8 @@ def test_two_epochs_on_a_subset_are_learnt_from(data: NoduleData, tmp_path: Path
     assert fit.callback_metrics["val_auroc"] > 0.7
 
 
-def test_auroc_is_that_of_the_whole_not_the_mean_over_batches(data: NoduleData, tmp_path: Path) -> None:
+def test_auroc_is_of_the_whole(data: NoduleData, tmp_path: Path) -> None:
+    """Not the mean over batches."""
     module = TimmClassifier(SMALLEST)
     (tested,) = trainer(tmp_path).test(module, datamodule=data, verbose=False)
     module.eval()
@@ -68,7 +70,7 @@ def test_it_takes_any_number_of_classes_and_channels() -> None:
 
 
 def test_weights_follow_the_seed() -> None:
-    weights = {}
+    weights: dict[int, torch.Tensor] = {}
     for seed in (0, 0, 1):
         seed_everything(seed, verbose=False)
         of_seed = torch.cat([p.flatten() for p in TimmClassifier(SMALLEST).parameters()])
@@ -88,7 +90,7 @@ def test_a_checkpoint_knows_its_architecture(data: NoduleData, tmp_path: Path) -
     fit.fit(module, datamodule=data)
     fit.save_checkpoint(tmp_path / "model.ckpt")
     again = TimmClassifier.load_from_checkpoint(tmp_path / "model.ckpt", map_location="cpu")
-    assert again.hparams.model_name == SMALLEST
+    assert again.hparams["model_name"] == SMALLEST
     for one, other in zip(module.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -110,10 +112,10 @@ def test_on_two_processes_auroc_is_of_all_samples(data: NoduleData, tmp_path: Pa
     assert both["test_loss"] == pytest.approx(alone["test_loss"], abs=1e-6)
 
 
-class Floats(torch.utils.data.Dataset):
+class Floats(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """What the data module makes of a batch, for a loader without one."""
 
-    def __init__(self, of: Subset) -> None:
+    def __init__(self, of: Subset[tuple[torch.Tensor, torch.Tensor]]) -> None:
         self.of = of
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from lightning_pepr import RunRecord, load_runs
-from lightning_pepr.study.local import LOCKS
+from lightning_pepr.study.locks import LOCKS
 
 pytestmark = pytest.mark.slow
 
@@ -76,12 +76,12 @@ def start(place: Path, *arguments: str, models: tuple[str, ...], until: str) -> 
         command(place, *arguments, models=models), env=environment(place), stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    told = ""
+    output = ""
     for line in process.stderr:
-        told += line
+        output += line
         if until in line:
             return process
-    raise AssertionError(told)
+    raise AssertionError(output)
 
 
 def records(place: Path) -> dict[str, list[RunRecord]]:
@@ -156,9 +156,9 @@ def test_a_run_that_is_killed_costs_that_run_alone(place: Path) -> None:
     (worker,) = psutil.Process(process.pid).children()
     worker.kill()
     assert process.stderr is not None
-    told = process.stderr.read()
+    output = process.stderr.read()
     assert process.wait() == 1
-    assert "failed: the process was ended by SIGKILL, as when memory runs out" in told
+    assert "failed: the process was ended by SIGKILL, as when memory runs out" in output
     after = records(place)
     assert {name: [record.status for record in found] for name, found in after.items()} == {
         SMALL[0]: ["failed"],
@@ -261,8 +261,9 @@ def test_a_full_disk_ends_the_study_and_loses_nothing(place: Path) -> None:
         subprocess.run(["umount", "-l", str(runs)], check=False)
 
 
-def test_ten_models_across_families_train_at_the_smallest_size_that_each_accepts(place: Path) -> None:
-    options = ("--image-size", "auto", "--train-samples", "32", "--eval-samples", "20", "--data", "lidc")
+def test_ten_models_across_families(place: Path) -> None:
+    """They train at the smallest size that each accepts."""
+    options = ("--image-size", "auto", "--train-samples", "32", "--eval-samples", "20")
     done = study(place, *options, models=FAMILIES)
     assert "10 of 10 runs finished." in done.stdout
     after = records(place)
@@ -275,7 +276,7 @@ def test_ten_models_across_families_train_at_the_smallest_size_that_each_accepts
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--models", "resnet18x"], "unknown model 'resnet18x'. Did you mean 'resnet18"),
         (
@@ -291,9 +292,10 @@ def test_ten_models_across_families_train_at_the_smallest_size_that_each_accepts
         (["--epochs", "0"], "--epochs is 0; expected at least 1"),
     ],
 )
-def test_bad_input_is_one_line_before_anything_is_trained(place: Path, arguments: list[str], told: str) -> None:
+def test_bad_input_is_one_line(place: Path, arguments: list[str], expected: str) -> None:
+    """It is refused before anything is trained."""
     done = study(place, *arguments, status=2)
-    assert told in done.stderr
+    assert expected in done.stderr
     assert done.stderr.startswith("lightning-pepr: ")
     assert done.stderr.count("\n") == 1
     assert not (place / "runs").exists()

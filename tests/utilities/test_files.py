@@ -12,7 +12,7 @@ import pytest
 from lightning_pepr import RunRecord, load_runs
 from lightning_pepr.record import CostEntry
 from lightning_pepr.report.data import fingerprint
-from lightning_pepr.study.budget import Purse
+from lightning_pepr.study.budget import StudyBudget
 from lightning_pepr.utilities.files import files_below, is_record, name_aside, signature, write_whole
 
 
@@ -46,7 +46,7 @@ def test_a_signature_changes_with_the_file_and_is_none_without_one(tmp_path: Pat
         (lambda folder: {path.parent.name for path in files_below(folder)}, {"a", "c"}),
         (lambda folder: set(load_runs(folder)["model"]), {"a", "c"}),
         (lambda folder: {Path(name).parent.name for name, *_ in fingerprint([folder])}, {"a", "c"}),
-        (lambda folder: Purse(folder, {"data_samples": 1.0}).look(), {"data_samples": 101.0}),
+        (lambda folder: StudyBudget(folder, {"data_samples": 1.0}).refresh(), {"data_samples": 101.0}),
     ],
     ids=["files", "runs", "fingerprint", "purse"],
 )

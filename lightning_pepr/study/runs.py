@@ -1,0 +1,194 @@
+"""The runs of a study: what each trains, what it is called, and how much work it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_pepr.errors import PePRError
+from lightning_pepr.record import RunRecord
+from lightning_pepr.study.settings import Settings, data_name
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as timm has it.
+
+    Attributes:
+        name: What it is called in the study: the paper's name, or timm's.
+        timm: Its name in timm.
+        image_size: The side of the images that it gets, in pixels.
+        params: Trainable parameters with 1000 classes.
+        mmacs: Multiply-accumulates of a forward pass over one image of that size, in millions; None if unknown.
+    """
+
+    name: str
+    timm: str
+    image_size: int
+    params: int = 0
+    mmacs: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSize:
+    """How much data there is.
+
+    Attributes:
+        classes: Number of classes.
+        train: Images to train on.
+        val: Images to validate on.
+        test: Images to test on.
+    """
+
+    classes: int
+    train: int
+    val: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        settings: What it shares with the others.
+        model: The model.
+        seed: Of weights, of the order of batches, and of which images a fraction consists of.
+        fraction: Share of the training images that it gets, in (0, 1].
+        pretrained: Whether it starts from pretrained weights.
+        weights: A file with these weights; None takes timm's.
+        difference: How its settings differ from the first of its study, from `StudyFolder.difference`.
+
+    Raises:
+        PePRError: If the fraction is not in (0, 1].
+    """
+
+    settings: Settings
+    model: Model
+    seed: int = 0
+    fraction: float = 1.0
+    pretrained: bool = False
+    weights: str | None = None
+    difference: str = ""
+
+    def __post_init__(self) -> None:
+        check_fraction(self.fraction)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], difference: str = "") -> Run:
+        """The run of `to_dict`, without what that leaves out: parameters and multiply-accumulates of its model."""
+        settings, model = Settings(**plain["settings"]), Model(**plain["model"])
+        return cls(**{**plain, "settings": settings, "model": model, "difference": difference})
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides what the run does, as plain types."""
+        plain = asdict(self)
+        del plain["model"]["params"], plain["model"]["mmacs"]  # facts, which another version of timm may count anew
+        del plain["difference"]  # a name for what the settings say
+        return plain
+
+    @property
+    def start(self) -> str:
+        """The weights that it starts from: "pretrained" or "scratch"."""
+        return "pretrained" if self.pretrained else "scratch"
+
+    @property
+    def group(self) -> str:
+        """What it is ranked within: the data, what it starts from, its share of them, and what else is different.
+
+        >>> Run(Settings("lidc"), Model("a", "a", 64), fraction=0.1).group
+        'lidc, scratch, 10 %'
+        >>> Run(Settings("lidc"), Model("a", "a", 64), difference="1 epoch, lr 0.01").group
+        'lidc, scratch, 100 %, 1 epoch, lr 0.01'
+        """
+        parts = [data_name(self.settings.data), self.start, f"{self.fraction * 100:g} %", self.difference]
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def title(self) -> str:
+        """The run in a few words.
+
+        >>> Run(Settings("lidc"), Model("dla34", "dla34", 64), seed=2).title
+        'dla34 · scratch · 100 % · seed 2'
+        """
+        return f"{self.model.name} · {self.start} · {self.fraction * 100:g} % · seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it goes below the study's folder; other settings, another folder.
+
+        >>> Run(Settings("lidc"), Model("dla34", "dla34", 64)).folder.as_posix()
+        'dla34/scratch-100%-seed0-...'
+        """
+        digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+        name = self.model.name.replace("/", "_").replace(":", "_")
+        return Path(name) / f"{self.start}-{self.fraction * 100:g}%-seed{self.seed}-{digest}"
+
+    def new_record(self) -> RunRecord:
+        """A record that says which run it is of, and nothing yet of what it cost."""
+        return RunRecord(self.model.name, monitor=self.settings.monitor, group=self.group, settings=self.to_dict())
+
+    def samples(self, size: DataSize) -> tuple[int, int]:
+        """How many images it sees in training and, without gradients, in validation and testing."""
+        train = min(size.train, self.settings.train_samples or size.train)
+        most = self.settings.eval_samples or size.val + size.test
+        train = max(size.classes, round(train * self.fraction))
+        return self.settings.epochs * train, self.settings.epochs * min(size.val, most) + min(size.test, most)
+
+    def work(self, size: DataSize) -> float | None:
+        """Multiply-accumulates of the whole run, in millions; None if the model's are unknown.
+
+        A training step takes those of a forward pass thrice: forward, gradients of activations, and of weights.
+        """
+        if self.model.mmacs is None:
+            return None
+        train, evaluated = self.samples(size)
+        return self.model.mmacs * (3 * train + evaluated)
+
+
+def check_fraction(fraction: float) -> None:
+    """Refuse a share of the training images that is none.
+
+    Raises:
+        PePRError: If it is not in (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise PePRError(f"--fraction is {fraction:g}; expected shares in (0, 1], such as 1.0,0.1.")
+
+
+def make_runs(
+    settings: Settings,
+    models: Sequence[Model],
+    size: DataSize,
+    *,
+    fractions: Sequence[float] = (1.0,),
+    seeds: int = 1,
+    pretrained: Sequence[bool] = (False,),
+    weights: Mapping[str, str] | None = None,
+) -> list[Run]:
+    """List the runs of a study, those that take the least work first, so that what is cut off is known.
+
+    Raises:
+        PePRError: If a fraction is not in (0, 1], there is no seed, or `weights` names a model that is not trained, or
+            nothing that starts from them.
+    """
+    weights = weights or {}
+    if seeds < 1:
+        raise PePRError(f"--seeds is {seeds}; expected at least 1.")
+    for name in weights:
+        if name not in {model.name for model in models}:
+            raise PePRError(f"--weights names {name!r}, which is none of the models of this study.")
+    if weights and not any(pretrained):
+        raise PePRError("--weights gives pretrained weights, but all runs start from random ones; add --pretrained.")
+    runs = [
+        Run(settings, model, seed, fraction, start, weights.get(model.name) if start else None)
+        for model in models
+        for start in dict.fromkeys(pretrained)
+        for fraction in dict.fromkeys(fractions)
+        for seed in range(seeds)
+    ]
+    return sorted(runs, key=lambda run: (run.work(size) is None, run.work(size) or run.model.params))
