@@ -16,7 +16,7 @@ def repeated_reading(runs: pl.DataFrame) -> pl.DataFrame:
     """Find readings of energy, or of carbon where energy is unknown, that are those of another run.
 
     Of the runs that share one, those of implausible power are rejected. A single one that remains has it by right;
-    of several it cannot be told.
+    of several it is not known which.
     """
     only_carbon = runs.filter(pl.col("_energy").is_null()).drop_nulls("_carbon")
     shared = pl.concat(
