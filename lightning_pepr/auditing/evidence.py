@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import polars as pl
-
-Check: TypeAlias = "tuple[pl.Expr, str, Sequence[pl.Expr | str]]"
-"""What is wrong, a text, and what it tells: amounts, which are rounded, and columns, which are written as they are."""
 
 
 def rounded(amount: pl.Expr) -> pl.Expr:
     """Write an amount with four digits."""
     return amount.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")
+
+
+def sentence(template: str) -> pl.Expr:
+    """Fill columns into a template: `{name}` as it is, and `{~name}` with four digits."""
+    fields = re.findall(r"\{(~?)(\w+)\}", template)
+    values = [rounded(pl.col(name)) if short else pl.col(name) for short, name in fields]
+    return pl.format(re.sub(r"\{~?\w+\}", "{}", template), *values)
 
 
 def sure_if(impossible: pl.Expr) -> pl.Expr:
@@ -22,22 +26,17 @@ def sure_if(impossible: pl.Expr) -> pl.Expr:
 
 
 def tell(
-    runs: pl.DataFrame, checks: Sequence[Check], impossible: pl.Expr, *, separator: str = "; ", ending: str = ""
+    runs: pl.DataFrame,
+    checks: Sequence[tuple[pl.Expr, str]],
+    impossible: pl.Expr,
+    *,
+    separator: str = "; ",
+    ending: str = "",
 ) -> pl.DataFrame:
-    """Make a finding of each run that fails any of several checks, of high confidence if it is impossible."""
-    columns, texts = {"_impossible": impossible}, []
-    for i, (wrong, text, parts) in enumerate(checks):
-        amounts = {f"_amount_{i}_{j}": part for j, part in enumerate(parts) if isinstance(part, pl.Expr)}
-        columns |= {f"_wrong_{i}": wrong, **amounts}
-        words = [part if isinstance(part, str) else rounded(pl.col(f"_amount_{i}_{j}")) for j, part in enumerate(parts)]
-        texts.append(pl.when(f"_wrong_{i}").then(pl.format(text, *words)))
+    """Make a finding of each run that fails any of some checks, each of which has a template for a `sentence`."""
+    wrong = {f"_wrong_{i}": check for i, (check, _) in enumerate(checks)}
+    texts = [pl.when(name).then(sentence(text)) for name, (_, text) in zip(wrong, checks, strict=True)]
     # What is found is few runs of many: only these are written.
-    return (
-        runs.with_columns(**columns)
-        .filter(pl.any_horizontal(f"_wrong_{i}" for i in range(len(checks))))
-        .select(
-            "at",
-            evidence=pl.concat_str(texts, separator=separator, ignore_nulls=True) + ending,
-            confidence=sure_if(pl.col("_impossible")),
-        )
-    )
+    found = runs.with_columns(_impossible=impossible, **wrong).filter(pl.any_horizontal(*wrong))
+    evidence = pl.concat_str(texts, separator=separator, ignore_nulls=True) + ending
+    return found.select("at", evidence=evidence, confidence=sure_if(pl.col("_impossible")))

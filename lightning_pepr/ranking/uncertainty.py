@@ -127,5 +127,5 @@ def _above(ends: str, limits: str, suffixes: tuple[str, ...]) -> pl.Expr:
 def _replication() -> pl.Expr:
     runs, samples = pl.col("runs"), pl.col("samples")
     known = [pl.when(runs > 1).then(pl.format("{} runs", runs)), pl.format("{} samples", samples)]
-    told = pl.concat_str(known, separator=", ", ignore_nulls=True)
-    return pl.when(told == "").then(pl.lit(NOT_REPLICATED)).otherwise(told)
+    parts = pl.concat_str(known, separator=", ", ignore_nulls=True)
+    return pl.when(parts == "").then(pl.lit(NOT_REPLICATED)).otherwise(parts)

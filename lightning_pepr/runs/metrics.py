@@ -33,7 +33,7 @@ def from_metrics(
 
     Args:
         series: The metrics, under the names that they were logged by.
-        facts: What `PePRCallback` told the tracker when the run began; may be empty.
+        facts: What `PePRCallback` wrote to the tracker when the run began; may be empty.
         name: What to call the model if the facts do not tell.
         run_id: What to take for the `run_id`, likewise.
         status: What became of it.

@@ -7,7 +7,7 @@ import warnings
 import polars as pl
 
 from lightning_pepr.auditing.cohorts import FEW, MANY, positive
-from lightning_pepr.auditing.evidence import rounded
+from lightning_pepr.auditing.evidence import sentence
 from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.ranking import leverage
@@ -69,18 +69,10 @@ def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
             (pl.col("_intensity_first") < _BEYOND * pl.col("_intensity_others")) | (pl.col("_models") < MANY)
         )
         largest = largest.filter(~by_grid.fill_null(False))
+    text = f"{resource.name} ({{~_first}} {resource.unit}, {{~_times}} times the {{~_second}} of {{_next}})"
+    largest = largest.with_columns(_times=times, _next=pl.col("_next").fill_null("the next"))
     return largest.filter((pl.col("_models") >= FEW) & (times >= _DOMINANT)).select(
-        "at",
-        "group",
-        "_model",
-        _field=pl.lit(resource.field),
-        _text=pl.format(
-            f"{resource.name} ({{}} {resource.unit}, {{}} times the {{}} of {{}})",
-            rounded(pl.col("_first")),
-            rounded(times),
-            rounded(pl.col("_second")),
-            pl.col("_next").fill_null("the next"),
-        ),
+        "at", "group", "_model", _field=pl.lit(resource.field), _text=sentence(text)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from lightning_pepr.auditing.evidence import sentence
 from lightning_pepr.runs.checks import energy_kind
 
 
@@ -16,14 +17,13 @@ def mixed_quality(runs: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.len().alias("_count"), pl.col("at").min())
         .sort("_count", "_kind")
     )
-    mixed = kinds.group_by("group", maintain_order=True).agg("at", "_kind", "_count")
-    kind, count = pl.col("_kind").list, pl.col("_count").list
-    return mixed.filter(kind.len() > 1).select(
-        pl.col("at").list.first(),
-        evidence=pl.format(
-            "energy is {} in {} runs, this the first of them, and {} in {}; an estimate may be off by half, and R "
-            "takes the two for alike",
-            *(kind.first(), count.first(), kind.last(), count.last()),
-        ),
-        confidence=pl.lit("medium"),
+    mixed = kinds.group_by("group", maintain_order=True).agg(
+        pl.col("at", "_kind", "_count").first(),
+        pl.col("_kind", "_count").last().name.suffix("_else"),
+        _kinds=pl.len(),
     )
+    text = (
+        "energy is {_kind} in {_count} runs, this the first of them, and {_kind_else} in {_count_else}; an estimate "
+        "may be off by half, and R takes the two for alike"
+    )
+    return mixed.filter(pl.col("_kinds") > 1).select("at", evidence=sentence(text), confidence=pl.lit("medium"))

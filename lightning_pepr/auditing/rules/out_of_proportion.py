@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from lightning_pepr.auditing.cohorts import COHORT, FEW, far, positive
-from lightning_pepr.auditing.evidence import Check, tell
+from lightning_pepr.auditing.evidence import tell
 from lightning_pepr.cost import ENERGY, TIME
 
 _REPEATS = 5  # runs of one model that make a cohort of their own
@@ -25,11 +25,12 @@ def _unlike_energy(runs: pl.DataFrame) -> pl.DataFrame:
     unlike, middle = far(intensity, ["group"], up=10.0, down=10.0)
     rate = pl.when(pl.col("_energy").is_null()).then(pl.col("_carbon") / pl.col("_time"))
     unlike_rate, middle_rate = far(rate, ["group"], up=30.0, down=30.0)
-    over_energy, over_time = "carbon over energy is {} g CO2e per kWh", "carbon over time is {} g CO2e per s"
-    checks: list[Check] = [
-        (no_grid, f"{over_energy}, where grids have {_LOWEST:g} to {_HIGHEST:g}", [intensity]),
-        (unlike & ~no_grid, f"{over_energy}, where the median{{}} is {{}}", [intensity, "_where", middle]),
-        (unlike_rate, f"{over_time}, where the median{{}} is {{}}", [rate, "_where", middle_rate]),
+    runs = runs.with_columns(_usual=middle, _rate=rate, _usual_rate=middle_rate)
+    over_energy = "carbon over energy is {~_intensity} g CO2e per kWh"
+    checks = [
+        (no_grid, f"{over_energy}, where grids have {_LOWEST:g} to {_HIGHEST:g}"),
+        (unlike & ~no_grid, f"{over_energy}, where the median{{_where}} is {{~_usual}}"),
+        (unlike_rate, "carbon over time is {~_rate} g CO2e per s, where the median{_where} is {~_usual_rate}"),
     ]
     # Of a whole column in another unit nothing is known but that.
     others_fit = middle.is_between(_LOWEST, _HIGHEST) & (intensity.count().over("group") >= FEW)
@@ -42,13 +43,16 @@ def _unlike_repeats(runs: pl.DataFrame) -> pl.DataFrame:
     whole = pl.col("status").is_null() | (pl.col("status") == "finished")
     runs = runs.filter((pl.len().over("_key") >= _REPEATS) & whole)
     samples = positive(pl.col("data_samples"))
-    checks: list[Check] = []
+    checks: list[tuple[pl.Expr, str]] = []
+    amounts: dict[str, pl.Expr] = {}
     for resource, amount in ((ENERGY, pl.col("_energy")), (TIME, pl.col("_time"))):
         for cost, times, unit in (
             (amount / samples, 5.0, f"{resource.unit} per sample"),
             (pl.when(samples.is_null()).then(amount), 20.0, resource.unit),
         ):
             unlike, middle = far(cost, ["_key", *COHORT[1:]], up=times, down=times, least=_REPEATS)
-            text = f"its {resource.name} is {{}} {unit}, where the median of the model's runs{{}} is {{}}"
-            checks.append((unlike, text, [cost, "_where", middle]))
-    return tell(runs, checks, impossible=pl.lit(False))
+            mine, usual = f"_cost_{len(checks)}", f"_usual_{len(checks)}"
+            amounts |= {mine: cost, usual: middle}
+            of_model = f"where the median of the model's runs{{_where}} is {{~{usual}}}"
+            checks.append((unlike, f"its {resource.name} is {{~{mine}}} {unit}, {of_model}"))
+    return tell(runs.with_columns(**amounts), checks, impossible=pl.lit(False))

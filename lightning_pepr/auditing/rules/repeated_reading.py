@@ -9,14 +9,14 @@ import polars as pl
 
 from lightning_pepr.auditing.chance import JOULES, repeated
 from lightning_pepr.auditing.cohorts import COHORT, MANY, normal_power
-from lightning_pepr.auditing.evidence import rounded
+from lightning_pepr.auditing.evidence import sentence
 
 
 def repeated_reading(runs: pl.DataFrame) -> pl.DataFrame:
     """Find readings of energy, or of carbon where energy is unknown, that are those of another run.
 
     Of the runs that share one, those of implausible power are rejected. A single one that remains has it by right;
-    of several it cannot be told.
+    of several it is not known which.
     """
     only_carbon = runs.filter(pl.col("_energy").is_null()).drop_nulls("_carbon")
     shared = pl.concat(
@@ -56,7 +56,10 @@ def _judge(tied: pl.DataFrame) -> pl.DataFrame:
     low = pl.col("_mid") - pl.max_horizontal(floor, 6 * pl.col("_down"))
     high = pl.min_horizontal(pl.col("_mid") + pl.max_horizontal(floor, 6 * pl.col("_up")), pl.col("_limit").log())
     tied = tied.with_columns(
-        _plausible=pl.col("_power").log().is_between(low, high), _lowest=low.exp(), _highest=high.exp()
+        _plausible=pl.col("_power").log().is_between(low, high),
+        _lowest=low.exp(),
+        _highest=high.exp(),
+        _usual=pl.col("_mid").exp(),
     )
     wrong, at = pl.col("_plausible").not_().fill_null(False), pl.col("at")
     tied = tied.with_columns(
@@ -79,45 +82,36 @@ def _judge(tied: pl.DataFrame) -> pl.DataFrame:
 
 
 def _whose() -> pl.Expr:
-    """The reading, and who else has it."""
-    energy = pl.col("_energy").is_not_null()
-    same_model = pl.col("_other_model").eq_missing(pl.col("model"))
-    return pl.format(
-        "its {} of {}, {}{}",
+    """Tell the reading, and who else has it."""
+    energy, more = pl.col("_energy").is_not_null(), pl.col("_runs") - 2
+    reading = (
         pl.when(energy & pl.col("_carbon_too"))
-        .then(pl.format("energy ({} kWh) and its carbon are, to the last digit, those", "_energy"))
+        .then(sentence("energy ({_energy} kWh) and its carbon are, to the last digit, those"))
         .when(energy)
-        .then(pl.format("energy ({} kWh) is, to the last digit, that", "_energy"))
-        .otherwise(pl.format("carbon ({} g) is, to the last digit, that", "_carbon")),
-        pl.when(same_model).then(pl.lit("the same model")).otherwise(pl.col("_other_model").fill_null("another model")),
-        "_other_place",
-        pl.when(pl.col("_runs") > 2).then(pl.format(", and {} more", pl.col("_runs") - 2)).otherwise(pl.lit("")),
+        .then(sentence("energy ({_energy} kWh) is, to the last digit, that"))
+        .otherwise(sentence("carbon ({_carbon} g) is, to the last digit, that"))
     )
+    same = pl.col("_other_model").eq_missing(pl.col("model"))
+    model = pl.when(same).then(pl.lit("the same model")).otherwise(pl.col("_other_model").fill_null("another model"))
+    others = pl.when(more > 0).then(pl.format(", and {} more", more)).otherwise(pl.lit(""))
+    return pl.format("its {} of {}, {}{}", reading, model, "_other_place", others)
 
 
 def _too_far() -> pl.Expr:
-    """Why the power is not plausible."""
+    """Tell why the power is not plausible."""
     nowhere = pl.lit("; it is plausible in none of them")
-    return pl.format(
-        "over {} s that makes {} W, where {} to {} W would be plausible ({} runs with a reading of their own have {} "
-        "W in the median){}",
-        rounded(pl.col("_time")),
-        rounded(pl.col("_power")),
-        rounded(pl.col("_lowest")),
-        rounded(pl.col("_highest")),
-        "_n",
-        rounded(pl.col("_mid").exp()),
-        pl.when(pl.col("_candidates") == 0).then(nowhere).otherwise(pl.lit("")),
-    )
+    return sentence(
+        "over {~_time} s that makes {~_power} W, where {~_lowest} to {~_highest} W would be plausible ({_n} runs with "
+        "a reading of their own have {~_usual} W in the median)"
+    ) + pl.when(pl.col("_candidates") == 0).then(nowhere).otherwise(pl.lit(""))
 
 
 def _either() -> pl.Expr:
-    """Why it cannot be told whose the reading is."""
-    power, other = rounded(pl.col("_power")), rounded(pl.col("_other_power"))
+    """Tell why it cannot be known whose the reading is."""
     return (
         pl.when(pl.any_horizontal(pl.col("_plausible", "_other_power").is_null()))
         .then(pl.lit("whether the power that follows is plausible is not known, so that either may be its own"))
         .when(pl.col("_time") == pl.col("_other_time"))
-        .then(pl.format("their times are equal, too, and the power is plausible ({} W)", power))
-        .otherwise(pl.format("their times differ, and both {} W here and {} W there are plausible", power, other))
+        .then(sentence("their times are equal, too, and the power is plausible ({~_power} W)"))
+        .otherwise(sentence("their times differ, and both {~_power} W here and {~_other_power} W there are plausible"))
     )
