@@ -1,4 +1,4 @@
-"""What README, docs and examples tell a reader to do works as they tell it."""
+"""What README, docs and examples show a reader works as shown."""
 
 from __future__ import annotations
 

@@ -196,12 +196,15 @@ class Meter(Protocol):
         Args:
             reading: A reading of this meter, not a difference of two.
             wait: Whether to wait until it is final. Without it, what is not final yet comes back as it was.
+
+        Returns:
+            The final reading; unless overridden, every reading is final.
         """
-        ...
+        return reading
 
     def close(self) -> None:
-        """Release the hardware; may be called twice."""
-        ...
+        """Release the hardware; may be called twice. Unless overridden, there is nothing to release."""
+        return
 
     def __enter__(self: _Meter) -> _Meter:
         return self

@@ -74,22 +74,17 @@ class EstimateSource(EnergySource):
 
 def _cpu_seconds() -> float:
     """The CPU time so far of this process and its children, in seconds, ended children included."""
-    ended = _of_ended_children()
+    ended = sum(os.times()[2:4])  # of children
     for _ in range(3):
         alive = 0.0
         for process in descendants():
             with contextlib.suppress(psutil.Error):
                 used = process.cpu_times()
                 alive += used.user + used.system + used.children_user + used.children_system
-        before, ended = ended, _of_ended_children()
+        before, ended = ended, sum(os.times()[2:4])
         if ended == before:  # else one that has ended meanwhile may be in neither, or in both
             break
     return time.process_time() + ended + alive
-
-
-def _of_ended_children() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 @functools.lru_cache(maxsize=1)
@@ -138,17 +133,15 @@ def _design_power(name: str, table: Path | None = None) -> float | None:
     except OSError:
         return None
     words = _words(name)
-    best: tuple[int, float] | None = None
-    for row, power in rows:
-        if not re.fullmatch(r"\d+(\.\d+)?", power):
-            continue
-        wanted = _words(row)
+    matches = {
+        sum(map(len, wanted)): float(power)
+        for row, power in reversed(rows)  # of two that are as long, the first one counts
         # A match without a model number, such as "AMD EPYC", would be any of a family.
-        if wanted <= words and any(any(c.isdigit() for c in word) for word in wanted):
-            size = sum(map(len, wanted))
-            if best is None or size > best[0]:
-                best = (size, float(power))
-    return None if best is None else best[1]
+        if re.fullmatch(r"\d+(\.\d+)?", power)
+        and (wanted := _words(row)) <= words
+        and re.search(r"\d", "".join(wanted))
+    }
+    return matches[max(matches)] if matches else None
 
 
 def _words(name: str) -> frozenset[str]:

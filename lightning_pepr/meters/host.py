@@ -112,13 +112,9 @@ class HostMeter(Meter):
                 if not parts[key].settled:
                     parts[key] = part
         settled = Reading(parts, reading.time_s, reading.timestamp)
-        if settled.settled:
-            with self._lock:
-                known = self._unsettled.get(reading.time_s)
-                if isinstance(known, Reading):  # another thread settled it meanwhile
-                    return known
-                if known is not None:
-                    self._unsettled[reading.time_s] = settled
+        with self._lock:
+            if settled.settled and reading.time_s in self._unsettled:
+                self._unsettled[reading.time_s] = settled
         return settled
 
     def close(self) -> None:

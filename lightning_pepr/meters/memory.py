@@ -45,7 +45,7 @@ class MemoryMeter:
         self._devices = list(devices)
         self._peak = 0
         self._pid: int | None = None
-        self._stopping = threading.Event()
+        self._stopping: threading.Event | None = None
 
     def start(self) -> None:
         """Reset the peak and begin; begins anew if it runs already."""
@@ -91,15 +91,12 @@ class MemoryMeter:
     def stop(self) -> None:
         """Stop sampling; the peak stays. May be called twice."""
         self.sample()
-        self._stopping.set()
+        if self._stopping is not None:
+            self._stopping.set()
         self._pid = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"devices": self._devices, "peak": self._peak}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["devices"])  # type: ignore[misc]
-        self._peak = state["peak"]
+        return {**self.__dict__, "_pid": None, "_stopping": None}
 
 
 def _resident() -> int:

@@ -79,10 +79,9 @@ def find_boards(wanted: Sequence[int | str]) -> list[Board]:
         boards = within(PATIENCE, lambda: _find_boards(wanted))
     except PePRError:
         raise
-    except TimeoutError as error:
-        boards = [Board(str(name), reason=f"{error}.") for name in wanted]
-    except Exception as error:  # the library is missing, or will not start
-        boards = [Board(str(name), reason=f"NVML cannot be used: {error}.") for name in wanted]
+    except Exception as error:  # the library is missing, will not start, or hangs
+        reason = f"{error}." if isinstance(error, TimeoutError) else f"NVML cannot be used: {error}."
+        boards = [Board(str(name), reason=reason) for name in wanted]
     found: dict[str, Board] = {}
     for board in boards:
         found.setdefault(board.uuid, board).shared |= board.shared

@@ -81,13 +81,6 @@ class ReplayMeter(Meter):
         step = energies[index] - energies[index - 1]
         return energies[index - 1] - energies[0] + int(step * (now - before) / (after - before))
 
-    def settle(self, reading: Reading, wait: bool = True) -> Reading:
-        """A reading is final."""
-        return reading
-
-    def close(self) -> None:
-        """Nothing to release."""
-
     @classmethod
     def record(cls, meter: Meter, seconds: float, interval_s: float = 0.1) -> ReplayMeter:
         """Record another meter for some time; parts that it cannot measure are left out.

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from lightning_pepr.meters.base import Part, Quality
 
@@ -27,8 +27,10 @@ REMEMBERED = 4096
 """How many boundaries can still be asked for."""
 
 NO_ANSWER = "the driver does not answer"
+UNANSWERED = Part(None, Quality.UNAVAILABLE, reason=NO_ANSWER, settled=False)
 
 
+@dataclass(slots=True, eq=False)
 class Boundary:
     """One boundary on one device.
 
@@ -41,15 +43,12 @@ class Boundary:
         settled: Set when it is final.
     """
 
-    __slots__ = ("answered", "at", "part", "settled", "value", "when")
-
-    def __init__(self, at: float) -> None:
-        self.at = at
-        self.value = math.nan
-        self.when = math.nan
-        self.part = Part(None, Quality.UNAVAILABLE, reason=NO_ANSWER, settled=False)
-        self.answered = threading.Event()
-        self.settled = threading.Event()
+    at: float
+    value: float = math.nan
+    when: float = math.nan
+    part: Part = UNANSWERED
+    answered: threading.Event = field(default_factory=threading.Event)
+    settled: threading.Event = field(default_factory=threading.Event)
 
 
 class PowerRange:
@@ -305,7 +304,7 @@ class Watch:
         """What is known of a boundary for which the driver has not answered."""
         counted = self._counted()
         if counted is None:
-            return Part(None, Quality.UNAVAILABLE, reason=self._reason or NO_ANSWER, settled=False, shared=self._shared)
+            return replace(UNANSWERED, reason=self._reason or NO_ANSWER, shared=self._shared)
         return replace(self._make(*counted, settled=False), losses=self._losses + 1, reason=NO_ANSWER)
 
     def _flush(self, reason: str = "") -> None:

@@ -82,9 +82,6 @@ class WorkMeter(Meter):
         part = Part(self.module.work_uj, Quality.COUNTER)
         return Reading({"work": part}, time.monotonic() - self.opened, time.time())
 
-    def settle(self, reading: Reading, wait: bool = True) -> Reading:
-        return reading
-
     def close(self) -> None:
         self.closed = True
 
