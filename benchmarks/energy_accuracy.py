@@ -39,7 +39,7 @@ class Case:
         boards: The simulated boards.
         count, shortest, longest: How many windows, and their range of lengths in s.
         board: Which of the boards the process uses; None: none of them.
-        visible: CUDA_VISIBLE_DEVICES, in which "{uuid}" stands for that board's; None: unset, and the tool is told
+        visible: CUDA_VISIBLE_DEVICES, in which "{uuid}" stands for that board's; None: unset, and the tool gets
             to meter board 0.
         lost_after: Seconds after which the boards are lost.
         nvidia_smi: Whether there is an `nvidia-smi` on the PATH.

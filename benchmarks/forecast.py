@@ -1,4 +1,4 @@
-"""How well can the cost of a whole run be told early? `python -m benchmarks.forecast`.
+"""How well can the cost of a whole run be forecast early? `python -m benchmarks.forecast`.
 
 Costs of runs of 50 epochs are drawn at random, from families that behave as runs do, and forecast after a few epochs:
 by this package, and as carbontracker does it, which takes every epoch for the mean of those that are done. There is no
@@ -27,7 +27,7 @@ LOOKS = (3, 5, 10)
 
 @dataclass
 class Trace:
-    """The cost of each epoch of a run, and how often it validates if that is told."""
+    """The cost of each epoch of a run, and how often it validates if that is given."""
 
     costs: np.ndarray
     period: int | None = None
@@ -83,8 +83,8 @@ def validation(rng: np.random.Generator, look: int) -> Trace:
     return Trace(noisy(rng, costs).costs, period)
 
 
-def validation_untold(rng: np.random.Generator, look: int) -> Trace:
-    """The same, and the forecast is not told of it."""
+def validation_unknown(rng: np.random.Generator, look: int) -> Trace:
+    """The same, and the forecast does not know it."""
     return Trace(validation(rng, look).costs)
 
 
@@ -101,7 +101,7 @@ FAMILIES: dict[str, Family] = {
     "autocorrelation": autocorrelation,
     "warm-up epochs": warm_up,
     "validation every n epochs": validation,
-    "validation, n not told": validation_untold,
+    "validation, n not given": validation_unknown,
     "step change": step_change,
 }
 
@@ -142,15 +142,15 @@ def step_to_come(rng: np.random.Generator, look: int) -> Trace:
 OUTSIDE: dict[str, Family] = {
     "drift of 1 % in every epoch": steep_drift,
     "waves of up to 15 %, 25 to 100 epochs long": waves,
-    "one epoch in twenty 1.5 to 3 times as dear": exceptions,
-    "validation adds half in every fifth, noise of 0.1 %, not told": sudden_validation,
+    "one epoch in twenty 1.5 to 3 times as expensive": exceptions,
+    "validation adds half in every fifth, noise of 0.1 %, not given": sudden_validation,
     "a step that is yet to come": step_to_come,
 }
 
 
 @dataclass
-class Told:
-    """What forecasts of many traces came to, one entry for each, relative to the whole run's cost."""
+class Judged:
+    """How forecasts of many traces turned out, one entry for each, relative to the whole run's cost."""
 
     covered: np.ndarray
     width: np.ndarray
@@ -162,7 +162,7 @@ class Told:
         return float(self.covered.mean())
 
 
-def told(family: Family, look: int, traces: int, seed: int, level: float = 0.9) -> Told:
+def judge(family: Family, look: int, traces: int, seed: int, level: float = 0.9) -> Judged:
     """Forecast the runs of a family after so many epochs."""
     rows = []
     for index in range(traces):
@@ -174,7 +174,7 @@ def told(family: Family, look: int, traces: int, seed: int, level: float = 0.9) 
         within = found.low <= truth <= found.high
         widths = (found.high - found.low, abs(found.expected - truth), abs(mean - truth))
         rows.append([within, *(width / truth for width in widths)])
-    return Told(*np.array(rows, dtype=float).T)
+    return Judged(*np.array(rows, dtype=float).T)
 
 
 def seconds(done: int, epochs: int, period: int | None, repetitions: int) -> float:
@@ -201,7 +201,7 @@ def main() -> None:
     print("### Forecasts at 90 %\n")
     rows = []
     for name, look in CASES:
-        it = told(FAMILIES[name], look, traces, chosen.seed)
+        it = judge(FAMILIES[name], look, traces, chosen.seed)
         errors = [f"{100 * np.median(error):.1f}%" for error in (it.error, it.mean_error)]
         large = [f"{100 * np.quantile(error, 0.9):.0f}%" for error in (it.error, it.mean_error)]
         shares = [f"{100 * it.coverage:.1f}%", f"{100 * np.median(it.width):.0f}%"]
@@ -213,18 +213,18 @@ def main() -> None:
     print("\n### Outside of what it allows for\n")
     rows = []
     for name, family in OUTSIDE.items():
-        shares = [f"{100 * told(family, look, traces, chosen.seed).coverage:.0f}%" for look in LOOKS]
+        shares = [f"{100 * judge(family, look, traces, chosen.seed).coverage:.0f}%" for look in LOOKS]
         rows.append([name, *shares])
     print(table(["truth in the interval at 90 %", *(f"after {look}" for look in LOOKS)], rows))
 
     print("\n### Other levels\n")
     rows = []
     for level in (0.5, 0.8, 0.9, 0.95, 0.99):
-        all_told = [told(FAMILIES[name], look, max(20, traces // 5), chosen.seed, level) for name, look in CASES]
-        least = min(range(len(CASES)), key=lambda index: all_told[index].coverage)
-        of_all = np.mean([it.coverage for it in all_told])
+        judged = [judge(FAMILIES[name], look, max(20, traces // 5), chosen.seed, level) for name, look in CASES]
+        least = min(range(len(CASES)), key=lambda index: judged[index].coverage)
+        of_all = np.mean([it.coverage for it in judged])
         where = "{}, after {}".format(*CASES[least])
-        rows.append([f"{100 * level:.0f}%", f"{100 * of_all:.1f}%", f"{100 * all_told[least].coverage:.1f}% ({where})"])
+        rows.append([f"{100 * level:.0f}%", f"{100 * of_all:.1f}%", f"{100 * judged[least].coverage:.1f}% ({where})"])
     print(table(["level", "truth in the interval, of all", "the least, of a family and look"], rows))
 
     print("\n### What a forecast takes\n")
@@ -232,7 +232,7 @@ def main() -> None:
     for done, epochs in ((3, 50), (10, 50), (50, 100), (99, 100), (1000, 10_000), (9999, 10_000)):
         times = [seconds(done, epochs, period, 3 if chosen.quick else 101) for period in (1, 5, None)]
         rows.append([f"{done:,} of {epochs:,}", *(f"{1e3 * time:.1f} ms" for time in times)])
-    print(table(["epochs", "validation in each (median time)", "in every fifth", "not told"], rows))
+    print(table(["epochs", "validation in each (median time)", "in every fifth", "not given"], rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The tools that are compared: each meters windows of GPU energy in the way that its documentation shows.
 
 `begin` and `end` mark a window, `results` gives the energy of all of them once the last has ended. Nothing here leaves
-the host: peers that ask the network for a place or a carbon intensity are told theirs, or find the network closed.
+the host: peers that ask the network for a place or a carbon intensity get theirs, or find the network closed.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class ZeusInstant(Zeus):
 
 
 class CodeCarbon(Tool):
-    """`start_task` and `stop_task` of a tracker that is told its country."""
+    """`start_task` and `stop_task` of a tracker that knows its country."""
 
     package = "codecarbon"
 

@@ -1,7 +1,7 @@
 """What does stopping by a rule save, and what does it lose? `python -m benchmarks.stopping train|table|figure DIR`.
 
 `train` trains architectures to the end on the nodule outlines and the digits, and leaves their records. `table`
-replays the rules on what the records say of each epoch: a rule that is told the same values stops at the same epoch.
+replays the rules on what the records say of each epoch: a rule that sees the same values stops at the same epoch.
 `figure` draws the curves, and what the rules save and lose. With `--paper`, a table in the paper's columns is replayed
 too.
 """

@@ -89,8 +89,8 @@ def main() -> None:
     for finish in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             words = [sys.executable, "-m", "benchmarks.study", "--plan", f"{folder}/runs"] + ["--finish"] * finish
-            told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        figures = json.loads(told.splitlines()[-1])
+            printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        figures = json.loads(printed.splitlines()[-1])
         assert figures["forbidden"] == 0
         rows.append([f"{131 * SEEDS:,}", "all" if finish else "none", f"{figures['peak_mb']:.0f} MB"])
     print(table(["runs", "of them finished", "peak memory of the driver"], rows), "\n")

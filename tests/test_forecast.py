@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from benchmarks.forecast import CASES, EPOCHS, FAMILIES, LOOKS, OUTSIDE, Trace, log_uniform, noisy, told
+from benchmarks.forecast import CASES, EPOCHS, FAMILIES, LOOKS, OUTSIDE, Trace, judge, log_uniform, noisy
 from lightning_pepr import forecast as module
 from lightning_pepr.forecast import Forecast, forecast, forecasts
 from tests.helpers.benchmarks import tables
@@ -37,7 +37,7 @@ def after(costs: Any, epochs: int, **more: Any) -> Forecast:
 @pytest.mark.parametrize(("name", "look"), CASES, ids=[f"{name}, after {look}" for name, look in CASES])
 def test_the_interval_covers_the_truth_in_every_family(name: str, look: int) -> None:
     """On other draws than the benchmark's table, and than those that the method was tried on."""
-    found = told(FAMILIES[name], look, traces=500, seed=20261124)
+    found = judge(FAMILIES[name], look, traces=500, seed=20261124)
     print(f"{name}, after {look}: {found.coverage:.1%} covered, median width {np.median(found.width):.1%}")
     assert found.coverage >= 0.9 - MARGIN
 
@@ -92,18 +92,18 @@ def just_stepped(rng: np.random.Generator, look: int) -> Trace:
 def test_the_interval_covers_the_truth_of_runs_that_behave_otherwise(
     family: Callable[[np.random.Generator, int], Trace], look: int
 ) -> None:
-    assert told(family, look, traces=200, seed=5).coverage >= 0.9 - MARGIN
+    assert judge(family, look, traces=200, seed=5).coverage >= 0.9 - MARGIN
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_other_levels_cover_what_they_state(level: float) -> None:
-    of_all = [told(family, 10, traces=100, seed=11, level=level).coverage for family in FAMILIES.values()]
+    of_all = [judge(family, 10, traces=100, seed=11, level=level).coverage for family in FAMILIES.values()]
     assert min(of_all) >= level - MARGIN
 
 
 def test_it_is_nearer_than_the_mean_of_epochs_where_epochs_differ_in_kind() -> None:
     for name in ("slow drift", "warm-up epochs", "step change"):
-        found = told(FAMILIES[name], 10, traces=100, seed=3)
+        found = judge(FAMILIES[name], 10, traces=100, seed=3)
         assert np.median(found.error) < np.median(found.mean_error) / 2, name
 
 
