@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from lightning_pepr.errors import PePRError
 from lightning_pepr.paper.architectures import architectures
 
 PAPER = "paper"
@@ -26,7 +27,7 @@ def read_names(wanted: str | Sequence[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If nothing is left.
+        PePRError: If nothing is left.
 
     >>> read_names("resnet18d, dla34,resnet18d")
     ['resnet18d', 'dla34']
@@ -35,9 +36,7 @@ def read_names(wanted: str | Sequence[str]) -> list[str]:
     """
     found = list(dict.fromkeys(_names([wanted] if isinstance(wanted, str) else wanted)))
     if not found:
-        raise ValueError(
-            f'--models names no model: {wanted!r}; expected names of timm, wildcards, "paper", or "@file".'
-        )
+        raise PePRError(f'--models names no model: {wanted!r}; expected names of timm, wildcards, "paper", or "@file".')
     return found
 
 
@@ -70,7 +69,7 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
         Names, each once.
 
     Raises:
-        ValueError: If a name is unknown (names the nearest), or a wildcard matches nothing.
+        PePRError: If a name is unknown (names the nearest), or a wildcard matches nothing.
 
     >>> match_names(["resnet1?", "dla34"], ["resnet18", "resnet14t", "vgg11"])
     ['resnet18', 'dla34']
@@ -79,7 +78,7 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
     >>> match_names(["resnet18"], ["resnet14t"])
     Traceback (most recent call last):
     ...
-    ValueError: unknown model 'resnet18'. Did you mean 'resnet18d', ...?
+    lightning_pepr.errors.PePRError: unknown model 'resnet18'. Did you mean 'resnet18d', ...?
     """
     names, more = list(dict.fromkeys([*known, *architectures()])), list(more)
     exact = {*names, *more}
@@ -92,10 +91,10 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
             pool = more if "." in word else names
             hits = [name for name in pool if fnmatchcase(name, word) and name not in aliases]
             if not hits:
-                raise ValueError(f"no model of timm matches {word!r}. Try a shorter one, such as 'resnet*'.")
+                raise PePRError(f"no model of timm matches {word!r}. Try a shorter one, such as 'resnet*'.")
             found.update(dict.fromkeys(hits))
         else:
             close = difflib.get_close_matches(word, sorted(exact), n=3, cutoff=0.6)
             hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
-            raise ValueError(f"unknown model {word!r}.{hint}")
+            raise PePRError(f"unknown model {word!r}.{hint}")
     return list(found)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lightning_pepr.cli import main
 from lightning_pepr.cli.study_options import check_options, parse, settings_of
 
 
@@ -108,3 +109,12 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"--data is 'nodules'.*expected lidc, digits, medmnist:NAME"):
         settings_of(parse(["--data", "nodules"]))
     assert settings_of(parse(["--data", str(tmp_path)])).data == str(tmp_path.resolve())
+
+
+def test_an_empty_list_of_models_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "models.txt").write_text("# none yet\n", encoding="utf-8")
+    words = ["--models", f"@{tmp_path}/models.txt", "--data", "digits", "--out", str(tmp_path / "runs")]
+    assert main(["study", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("lightning-pepr: --models names no model")
+    assert error.count("\n") == 1
