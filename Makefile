@@ -31,7 +31,8 @@ lint: .venv/installed  ## ruff, mypy --strict, the layers of imports, and eslint
 	elif ! npx --yes eslint@9 --version >/dev/null 2>&1; then \
 		echo "lint: npm cannot get eslint here, so the JavaScript of the report page is NOT linted"; \
 	else \
-		echo npx --yes eslint@9 lightning_pepr/report/assets; npx --yes eslint@9 lightning_pepr/report/assets; \
+		echo npx --yes eslint@9 --max-warnings 0 lightning_pepr/report/assets; \
+		npx --yes eslint@9 --max-warnings 0 lightning_pepr/report/assets; \
 	fi
 
 # Debian's and Ubuntu's package; elsewhere any Chromium or Chrome with its chromedriver on the PATH will do.
