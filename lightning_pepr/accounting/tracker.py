@@ -30,9 +30,8 @@ CUT_OFF = "the run was cut off; what other ranks spent after the last evaluation
 class CostTracker:
     """Adds up what a run spends, on all ranks, over its fits.
 
-    Args:
-        own_meter: A user's meter, which is read but never closed; None opens one for each fit.
-        devices: The GPUs to meter, as `open_meter` takes them; None is the device that is given to `open`.
+    A user's own meter is read but never closed; without one, one is opened for each fit, of `devices` as `open_meter`
+    takes them, else of the device that is given to `open`.
     """
 
     def __init__(self, own_meter: Meter | None, devices: Sequence[int | str] | None) -> None:
@@ -111,10 +110,9 @@ class CostTracker:
 
     def switch_stage(self, stage: str | None, wait: bool = False) -> None:
         """End the running stage here and begin another; None counts nothing from here on."""
-        if self._ledger is None:
-            return
-        self._synchronize()
-        self._ledger.switch_stage(stage, wait)
+        if self._ledger is not None:
+            self._synchronize()
+            self._ledger.switch_stage(stage, wait)
 
     @property
     def stands_still(self) -> bool:
@@ -172,13 +170,7 @@ class CostTracker:
     # All ranks ------------------------------------------------------------------------------------------------------
 
     def gather(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
-        """What all ranks have spent in this fit. A collective.
-
-        Args:
-            performance: This rank's monitored value, a number or a tensor of one, if it has a fresh one.
-            keys: What this rank has logged.
-            evaluated: Of how many samples the value is, if that is known.
-        """
+        """What all ranks have spent in this fit. A collective, to which each gives its monitored value if it is fresh."""
         self._own = self._report(performance, keys, evaluated)
         self._ranks = gather(self._own)
         self._merged = merge(self._ranks)

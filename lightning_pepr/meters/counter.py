@@ -38,26 +38,11 @@ class CounterWatch(Watch):
 
     A counter that moves every 20 to 100 ms tells the energy up to its last tick. For a boundary the thread reads
     it at once, finds the moment of the next tick, and interpolates between that tick and the one before,
-    which takes the power within one tick for constant. Between boundaries it sleeps.
-
-    Args:
-        name: Of the thread.
-        read: Reads the counter, in millijoules.
-        power: Reads a power in watts, to bound the errors by; None if there is none.
-        limit: The largest power in watts that the device can draw.
-        gain: Relative uncertainty of the sensor.
-        shared: Whether the energy includes that of others.
+    which takes the power within one tick for constant. Between boundaries it sleeps. `read` gives millijoules; `power`
+    and `limit`, in watts, bound the errors.
     """
 
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[], int],
-        power: Callable[[], float] | None,
-        limit: float,
-        gain: float = 0.0,
-        shared: bool = False,
-    ) -> None:
+    def __init__(self, name: str, read: Callable[[], int], power: Callable[[], float] | None, limit: float) -> None:
         self._read, self._power, self._limit = read, power, limit
         self._clock = TickClock(every=True)
         self._raw: int | None = None
@@ -71,7 +56,7 @@ class CounterWatch(Watch):
         self._fine = False  # moves more often than one can look
         self._spans: dict[Boundary, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
         self._seen: deque[Sample] = deque(maxlen=64)
-        super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2), gain, shared)
+        super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2))
 
     @property
     def settling_s(self) -> float:

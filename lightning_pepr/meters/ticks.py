@@ -25,8 +25,7 @@ class TickClock:
     through the latest of them, and the intervals are as wide as they scatter about it. After long without a tick
     being seen it is not sure any more how many were missed: then the phase is dropped, and the period kept.
 
-    Args:
-        every: Whether every tick shows, as those of a counter do. A power reading may stay the same.
+    `every`: whether every tick shows, as those of a counter do; a power reading may stay the same.
     """
 
     def __init__(self, every: bool) -> None:
@@ -37,8 +36,7 @@ class TickClock:
         self._number = 0  # of that tick
         self._ticks: deque[tuple[int, float, float]] = deque(maxlen=KEPT)  # seen narrowly: number, after, until
         self._anchor: tuple[int, float, float] | None = None  # an early tick: number, no earlier, no later
-        self.jitter = 0.0
-        """How far single ticks were off the beat, in seconds."""
+        self.jitter = 0.0  # how far single ticks were off the beat, in seconds
 
     @property
     def ready(self) -> bool:
