@@ -109,9 +109,11 @@ class Ledger:
             # A user's own meter may raise; training must not feel it.
             parts = self._last.reading.parts if self._last else {"meter": Part(None, Quality.UNAVAILABLE)}
             reason = f"the meter raised {type(error).__name__}: {error}"
-            reading = Reading({k: replace(p, losses=p.losses + 1, reason=reason) for k, p in parts.items()})
+            reading = Reading(_lost(parts, reason))
         if self._last is not None and reading.parts.keys() != self._last.reading.parts.keys():
-            reading = _aligned(reading, self._last.reading)
+            # What is gone was lost, what is new counts from here.
+            parts = _lost(self._last.reading.parts, "the meter no longer reports it")
+            reading = replace(reading, parts={key: reading.parts.get(key, part) for key, part in parts.items()})
         return _Boundary(at_ns, reading)
 
     def _fold(self) -> None:
@@ -152,10 +154,5 @@ def _add(first: Part, second: Part, joined: bool) -> Part:
     )
 
 
-def _aligned(reading: Reading, before: Reading) -> Reading:
-    """Give a reading the parts of the one before it: what is gone was lost, what is new counts from here."""
-    parts = {}
-    for key, part in before.parts.items():
-        gone = replace(part, losses=part.losses + 1, reason="the meter no longer reports it")
-        parts[key] = reading.parts.get(key, gone)
-    return replace(reading, parts=parts)
+def _lost(parts: Mapping[str, Part], reason: str) -> dict[str, Part]:
+    return {key: replace(part, losses=part.losses + 1, reason=reason) for key, part in parts.items()}

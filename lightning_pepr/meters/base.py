@@ -161,7 +161,6 @@ class EnergySource(Protocol):
 
     def mark(self, at: float) -> dict[str, Part]:
         """The parts at this moment (`at`, of `time.monotonic`), at once; what is not final is not `settled`."""
-        ...
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
         """The parts that were not final at an earlier mark, final if they can be by now or, with `wait`, soon."""
@@ -182,7 +181,6 @@ class Meter(Protocol):
             wait: Whether to wait (at most one period of the slowest counter) until the reading is final.
                 Without it the reading comes at once, with the unsettled edge in its error bound.
         """
-        ...
 
     def settle(self, reading: Reading, wait: bool = True) -> Reading:
         """The final form of a reading that was taken with `wait=False`.
@@ -191,11 +189,9 @@ class Meter(Protocol):
             reading: A reading of this meter, not a difference of two.
             wait: Whether to wait until it is final. Without it, what is not final yet comes back as it was.
         """
-        ...
 
     def close(self) -> None:
         """Release the hardware; may be called twice."""
-        ...
 
     def __enter__(self: _Meter) -> _Meter:
         return self

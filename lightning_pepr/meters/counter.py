@@ -15,9 +15,6 @@ from lightning_pepr.meters.watch import ASSUMED_PERIOD, LEARNING_S, Boundary, Po
 SLOW_LEARNING_S = 6.0
 """Seconds in which the thread looks for the ticks of a counter that ticks so rarely that `LEARNING_S` is too short."""
 
-LEARNT_TICKS = 10
-"""So many ticks are enough."""
-
 CLOSE = 0.001
 """Seconds between two looks at a counter while its tick is awaited."""
 
@@ -64,21 +61,16 @@ class CounterWatch(Watch):
         return max(super().settling_s, 1.3 * self._clock.period if self._clock.ready else 0.0)
 
     def _run(self) -> None:
-        begun = time.monotonic()
-        due = begun
+        begun = due = time.monotonic()
         while (boundaries := self._await(due)) is not None:
             self._look(boundaries)
             patience = LEARNING_S if self._clock.ready or not self._ticks else SLOW_LEARNING_S
-            if self._learning and (self._ticks >= LEARNT_TICKS or time.monotonic() - begun > patience):
-                self._learn()
+            if self._learning and (self._ticks >= 10 or time.monotonic() - begun > patience):
+                self._learning = False
+                if not self._clock.ready:
+                    self._fine = self._ticks > self._looks / 2
+                    self._give_up()
             due = self._plan()
-
-    def _learn(self) -> None:
-        """End the search for the counter's period."""
-        self._learning = False
-        if not self._clock.ready:
-            self._fine = self._ticks > self._looks / 2
-            self._give_up()
 
     def _look(self, boundaries: list[Boundary]) -> None:
         """Read the counter, for boundaries or to find a tick."""

@@ -92,7 +92,7 @@ def list_uuids() -> list[str]:
     import pynvml
 
     handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-    return [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
 
 
 def _handle(name: int | str) -> tuple[Any, bool]:
@@ -108,11 +108,9 @@ def _handle(name: int | str) -> tuple[Any, bool]:
         if not name.startswith("GPU-"):
             raise
         handle = pynvml.nvmlDeviceGetHandleByUUID("MIG-" + name[4:])
-    try:
+    with contextlib.suppress(pynvml.NVMLError):  # drivers before MIG
         if pynvml.nvmlDeviceIsMigDeviceHandle(handle):
             return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), True
-    except pynvml.NVMLError:  # drivers before MIG
-        pass
     return handle, False
 
 
@@ -120,7 +118,7 @@ def _board(handle: Any, shared: bool) -> Board:
     """Find out how the energy of a board can be read."""
     import pynvml
 
-    board = Board(_text(pynvml.nvmlDeviceGetUUID(handle)), shared)
+    board = Board(pynvml.nvmlDeviceGetUUID(handle), shared)
     with contextlib.suppress(pynvml.NVMLError):
         board.limit = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
 
@@ -137,14 +135,10 @@ def _board(handle: Any, shared: bool) -> Board:
         return float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000
 
     for power in (instant, usage):
-        try:
+        with contextlib.suppress(pynvml.NVMLError):
             power()
-        except pynvml.NVMLError:
-            continue
-        board.read_power = power
-        if power is usage:
-            board.window = _averaged_over(handle)
-        break
+            board.read_power, board.window = power, _averaged_over(handle) if power is usage else None
+            break
     try:
         counter()
         board.read_counter = counter
@@ -162,15 +156,10 @@ def _averaged_over(handle: Any) -> float | None:
 
     try:
         later = pynvml.nvmlDeviceGetArchitecture(handle) >= pynvml.NVML_DEVICE_ARCH_AMPERE
-        name = _text(pynvml.nvmlDeviceGetName(handle))
+        name = pynvml.nvmlDeviceGetName(handle)
     except pynvml.NVMLError:
         return None
     return 1.0 if later and not any(model in name for model in ("A100", "A30 ", "A800")) else None
-
-
-def _text(value: str | bytes) -> str:
-    """NVML's strings are bytes in older versions of its bindings."""
-    return value.decode() if isinstance(value, bytes) else value
 
 
 class NvmlSource(EnergySource):
@@ -179,11 +168,10 @@ class NvmlSource(EnergySource):
     def __init__(self, devices: Sequence[int | str]) -> None:
         self._watches: dict[str, Watch] = {}
         self._missing: dict[str, Part] = {}
-        self._shared: set[str] = set()
-        for board in find_boards(devices):
+        boards = find_boards(devices)
+        self._shared = {f"gpu:{board.uuid}" for board in boards if board.shared}
+        for board in boards:
             key, name = f"gpu:{board.uuid}", f"pepr-{board.uuid}"
-            if board.shared:
-                self._shared.add(key)
             if board.read_counter is not None:
                 self._watches[key] = CounterWatch(name, board.read_counter, board.read_power, board.limit)
             elif board.read_power is not None:

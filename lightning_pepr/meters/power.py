@@ -80,13 +80,9 @@ class PowerWatch(Watch):
     def _learn(self) -> None:
         """Find out when updates come, and then sum up what was read meanwhile."""
         begun = time.monotonic()
-        self._early = []
         last: tuple[float, float, float] | None = None
-        seen = 0
-        # Updates that have been seen but are not understood yet are given twice the time.
-        while not self._stopping and time.monotonic() - begun < LEARNING_S * (
-            2 if seen and not self._clock.ready else 1
-        ):
+        seen, patience = 0, LEARNING_S
+        while not self._stopping and time.monotonic() - begun < patience:
             look = self._look()
             if look is None:
                 if not self._pause(time.monotonic() + LOOSE):
@@ -100,6 +96,8 @@ class PowerWatch(Watch):
                 seen += 1
                 if self._clock.ready and seen >= 8:
                     break
+                # Updates that have been seen but are not understood yet are given twice the time.
+                patience = LEARNING_S if self._clock.ready else 2 * LEARNING_S
             last = look
             if not self._pause(after + max(CLOSE, 4 * (after - before))):
                 break
@@ -160,10 +158,7 @@ class PowerWatch(Watch):
 
     def _poll_untimed(self) -> None:
         """Read the power now and then, until it changes often enough to look for its updates."""
-        if not self._pause(time.monotonic() + LOOSE):
-            return
-        look = self._look()
-        if look is None:
+        if not self._pause(time.monotonic() + LOOSE) or (look := self._look()) is None:
             return
         watts, _, after = look
         if watts != self._watts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from dataclasses import dataclass
@@ -47,31 +46,20 @@ def find_domains(root: Path = POWERCAP) -> list[Domain]:
     the administrator allows it.
     """
     found: dict[str, Domain] = {}
-    try:
-        folders = sorted(root.iterdir(), key=lambda path: ("mmio" in path.name, path.name))
-    except OSError:
-        return []
-    for folder in folders:
-        name = _text(folder / "name")
-        if not name.startswith("package"):
-            if name != "dram":
-                continue
-            package = _text(root / folder.name.rpartition(":")[0] / "name")
-            name = f"{package or folder.name} dram"
+    for folder in sorted(root.glob("*"), key=lambda path: ("mmio" in path.name, path.name)):
         try:
+            name = (folder / "name").read_text().strip()
+            if name == "dram":
+                package = root / folder.name.rpartition(":")[0] / "name"
+                name = f"{package.read_text().strip() if package.exists() else folder.name} dram"
+            elif not name.startswith("package"):
+                continue
             domain = Domain(name, folder, int((folder / "max_energy_range_uj").read_text()))
             domain.last_uj = domain.read()
         except (OSError, ValueError):
             continue
-        found.setdefault(re.sub(r"\s+", " ", name), domain)
+        found.setdefault(name, domain)
     return list(found.values())
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 class RaplSource(EnergySource):

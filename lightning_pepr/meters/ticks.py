@@ -79,8 +79,7 @@ class TickClock:
         doubt = (2 * narrowest + scatter * period) / max(1, numbers[-1])
         self._periods = (period - doubt, period + doubt)
         self._number = numbers[-1]
-        self._ticks.clear()
-        self._ticks.extend((n, after, until) for n, (after, until) in zip(numbers, seen, strict=True))
+        self._ticks = deque(((n, *moments) for n, moments in zip(numbers, seen, strict=True)), maxlen=KEPT)
         self._fit(*seen[-1])
         self._seen.clear()
 
@@ -191,6 +190,7 @@ class TickClock:
 
     def place(self, after: float, until: float) -> tuple[float, float]:
         """The tick that came after one moment and until another, and how far off that may be, in seconds."""
+        early, late = after, until
         if self.ready and self._phase is not None:
             first = self.nearest(after)
             beats = (first, first + self.period, self.nearest(until))
@@ -201,5 +201,4 @@ class TickClock:
                 early, late = (
                     (after, min(until, after + error)) if predicted < after else (max(after, until - error), until)
                 )
-            return (early + late) / 2, (late - early) / 2
-        return (after + until) / 2, (until - after) / 2
+        return (early + late) / 2, (late - early) / 2

@@ -50,12 +50,8 @@ class PowerRange:
     def __init__(self, limit: float, sure: int) -> None:
         self._limit, self._sure = limit, sure
         self._seen: deque[float] = deque(maxlen=64)
-        self.low, self.high, self.peak, self.latest = 0.0, limit, limit, 0.0
-
-    @property
-    def spread(self) -> float:
-        """From the lowest to the highest."""
-        return self.high - self.low
+        self.low, self.high, self.spread = 0.0, limit, limit
+        self.peak, self.latest = limit, 0.0
 
     def see(self, watts: float) -> None:
         """Take note of a power."""
@@ -68,6 +64,7 @@ class PowerRange:
         sure_high = sum(seen >= 0.98 * self.peak for seen in self._seen) >= self._sure
         self.low = 0.98 * least if sure_low else 0.0
         self.high = 1.02 * self.peak if sure_high else max(1.02 * self.peak, self._limit)
+        self.spread = self.high - self.low
 
     def between(self, joules: float, span: float, share: float) -> float:
         """How far the energy of the first `share` of an interval may be from that share of its energy."""
