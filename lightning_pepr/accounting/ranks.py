@@ -11,29 +11,17 @@ from lightning_pepr.meters.base import Part, Quality
 
 @dataclass(frozen=True, slots=True)
 class RankReport:
-    """What one rank knows of the run, or what all of them know together.
+    """What one rank knows of the run, or what all of them know together. None is what is not known."""
 
-    Attributes:
-        host: The name of the rank's host; empty in a merged report.
-        stages: What each stage has cost.
-        total: What they have cost together.
-        data_samples: Training samples seen; None if they cannot be counted.
-        memory_gb: Peak memory in GB; None if unknown.
-        performance: The monitored value, where this rank has a fresh one.
-        evaluated: Of how many samples it is; None if that could not be counted.
-        keys: The keys that this rank has logged.
-        names: What the devices are called, by the keys of the parts.
-    """
-
-    host: str
+    host: str  # empty in a merged report
     stages: Mapping[str, Spent]
     total: Spent
     data_samples: int | None = None
     memory_gb: float | None = None
-    performance: float | None = None
-    evaluated: int | None = None
-    keys: frozenset[str] = field(default_factory=frozenset)
-    names: Mapping[str, str] = field(default_factory=dict)
+    performance: float | None = None  # the monitored value, where this rank has a fresh one
+    evaluated: int | None = None  # of how many samples that is
+    keys: frozenset[str] = field(default_factory=frozenset)  # that this rank has logged
+    names: Mapping[str, str] = field(default_factory=dict)  # of the devices, by the keys of the parts
 
     def plus(self, later: RankReport) -> RankReport:
         """What this fit, or several, and a later one of the same run have spent together."""
@@ -114,10 +102,8 @@ def _keepers(reports: Sequence[RankReport]) -> dict[str, list[tuple[int, str]]]:
         if all(part.quality is Quality.ESTIMATED for _, _, part in candidates):
             keepers[name] = [(rank, key) for rank, key, _ in candidates]
         else:
-            rank, key, _ = min(
-                candidates, key=lambda c: (order.index(c[2].quality), c[2].losses, -(c[2].energy_uj or 0))
-            )
-            keepers[name] = [(rank, key)]
+            best = min(candidates, key=lambda c: (order.index(c[2].quality), c[2].losses, -(c[2].energy_uj or 0)))
+            keepers[name] = [best[:2]]
     return keepers
 
 

@@ -11,12 +11,7 @@ from lightning_pepr.meters.base import Meter, Part, Quality, Reading
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Energy and time of one stage, or of several together.
-
-    Attributes:
-        parts: The energy of each device.
-        time_ns: Wall time in nanoseconds.
-    """
+    """Energy of each device and wall time of one stage, or of several together."""
 
     parts: Mapping[str, Part] = field(default_factory=dict)
     time_ns: int = 0
@@ -29,10 +24,8 @@ class Spent:
     @property
     def energy_uj(self) -> int | None:
         """Energy of all devices in microjoules; None if there is none, or one was not measured."""
-        known = [part.energy_uj for part in self.parts.values()]
-        if not known or None in known:
-            return None
-        return sum(energy for energy in known if energy is not None)
+        known = [part.energy_uj for part in self.parts.values() if part.energy_uj is not None]
+        return sum(known) if known and len(known) == len(self.parts) else None
 
     @property
     def reason(self) -> str:
@@ -40,12 +33,7 @@ class Spent:
         return "; ".join(dict.fromkeys(part.reason for part in self.parts.values() if part.reason))
 
     def plus(self, later: Spent, joined: bool = False) -> Spent:
-        """Both together.
-
-        Args:
-            later: What was spent afterwards.
-            joined: Whether it began at the very boundary where this one ended, whose uncertainty then cancels.
-        """
+        """Both together. `joined` if the later began where this one ended, so that this edge's uncertainty cancels."""
         parts = dict(self.parts)
         for key, part in later.parts.items():
             parts[key] = _add(parts[key], part, joined) if key in parts else part
@@ -73,45 +61,30 @@ class Ledger:
     """Reads a meter wherever a stage ends and the next begins: one reading, shared by both.
 
     A boundary does not wait for the next tick: it is settled at a later one, and until then its uncertainty is in the
-    error.
-
-    Args:
-        meter: What is read. If it raises, what it had read so far is kept and the loss is marked.
+    error. If the meter raises, what it had read so far is kept and the loss is marked.
     """
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._stage: str | None = None
+        self.stage: str | None = None  # the one that is running; None while nothing is counted
         self._last: _Boundary | None = None
         self._windows: list[_Window] = []  # those that are not settled yet
         self._stages: dict[str, Spent] = {}
         self._total = Spent()
         self._counting = False  # whether the window before was counted, so that the next one joins it
 
-    @property
-    def stage(self) -> str | None:
-        """The stage that is running; None while nothing is counted."""
-        return self._stage
-
     def switch_stage(self, stage: str | None, wait: bool = False) -> None:
-        """End the running stage here and begin another.
-
-        Args:
-            stage: The stage that begins; None to count nothing from here on.
-            wait: Whether to wait until the reading at this boundary is final.
-        """
+        """End the running stage here and begin another; None counts nothing from here on."""
         boundary = self._read(wait)
-        if self._stage is not None and self._last is not None:
-            self._windows.append(_Window(self._stage, self._last, boundary, joined=self._counting))
-            self._counting = True
-        else:
-            self._counting = False
-        self._stage, self._last = stage, boundary
+        if self.stage is not None and self._last is not None:
+            self._windows.append(_Window(self.stage, self._last, boundary, joined=self._counting))
+        self._counting = self.stage is not None
+        self.stage, self._last = stage, boundary
         self._fold()
 
     def leave_out(self) -> None:
         """Count nothing of what has been since the last boundary; the running stage goes on."""
-        stage, self._stage = self._stage, None
+        stage, self.stage = self.stage, None
         self.switch_stage(stage)
 
     def stages(self) -> dict[str, Spent]:
@@ -136,9 +109,11 @@ class Ledger:
             # A user's own meter may raise; training must not feel it.
             parts = self._last.reading.parts if self._last else {"meter": Part(None, Quality.UNAVAILABLE)}
             reason = f"the meter raised {type(error).__name__}: {error}"
-            reading = Reading({k: replace(p, losses=p.losses + 1, reason=reason) for k, p in parts.items()})
+            reading = Reading(_lost(parts, reason))
         if self._last is not None and reading.parts.keys() != self._last.reading.parts.keys():
-            reading = _aligned(reading, self._last.reading)
+            # What is gone was lost, what is new counts from here.
+            parts = _lost(self._last.reading.parts, "the meter no longer reports it")
+            reading = replace(reading, parts={key: reading.parts.get(key, part) for key, part in parts.items()})
         return _Boundary(at_ns, reading)
 
     def _fold(self) -> None:
@@ -179,10 +154,5 @@ def _add(first: Part, second: Part, joined: bool) -> Part:
     )
 
 
-def _aligned(reading: Reading, before: Reading) -> Reading:
-    """Give a reading the parts of the one before it: what is gone was lost, what is new counts from here."""
-    parts = {}
-    for key, part in before.parts.items():
-        gone = replace(part, losses=part.losses + 1, reason="the meter no longer reports it")
-        parts[key] = reading.parts.get(key, gone)
-    return replace(reading, parts=parts)
+def _lost(parts: Mapping[str, Part], reason: str) -> dict[str, Part]:
+    return {key: replace(part, losses=part.losses + 1, reason=reason) for key, part in parts.items()}

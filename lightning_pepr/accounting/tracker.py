@@ -30,9 +30,8 @@ CUT_OFF = "the run was cut off; what other ranks spent after the last evaluation
 class CostTracker:
     """Adds up what a run spends, on all ranks, over its fits.
 
-    Args:
-        own_meter: A user's meter, which is read but never closed; None opens one for each fit.
-        devices: The GPUs to meter, as `open_meter` takes them; None is the device that is given to `open`.
+    A user's own meter is read but never closed; without one, one is opened for each fit, of `devices` as `open_meter`
+    takes them, else of the device that is given to `open`.
     """
 
     def __init__(self, own_meter: Meter | None, devices: Sequence[int | str] | None) -> None:
@@ -64,8 +63,6 @@ class CostTracker:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the meters out: their handles mean nothing in another process."""
         return {**self.__dict__, "_meter": None, "_ledger": None, "_memory": None}
-
-    # One rank -------------------------------------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
@@ -111,10 +108,9 @@ class CostTracker:
 
     def switch_stage(self, stage: str | None, wait: bool = False) -> None:
         """End the running stage here and begin another; None counts nothing from here on."""
-        if self._ledger is None:
-            return
-        self._synchronize()
-        self._ledger.switch_stage(stage, wait)
+        if self._ledger is not None:
+            self._synchronize()
+            self._ledger.switch_stage(stage, wait)
 
     @property
     def stands_still(self) -> bool:
@@ -123,12 +119,11 @@ class CostTracker:
 
     def leave_out(self) -> None:
         """Count nothing of what has been since the last gathering, as if the fit had stood still."""
-        if self._ledger is None:
-            return
-        self._synchronize()
-        self._ledger.leave_out()
-        self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
-        self.start()  # the memory's peak begins anew
+        if self._ledger is not None:
+            self._synchronize()
+            self._ledger.leave_out()
+            self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
+            self.start()  # the memory's peak begins anew
 
     def count(self, samples: int | None) -> None:
         """Count training samples; None if the size of a batch is not known."""
@@ -169,16 +164,8 @@ class CostTracker:
                     names[gpus[0]] = torch.cuda.get_device_name(self._device)
         return names
 
-    # All ranks ------------------------------------------------------------------------------------------------------
-
     def gather(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
-        """What all ranks have spent in this fit. A collective.
-
-        Args:
-            performance: This rank's monitored value, a number or a tensor of one, if it has a fresh one.
-            keys: What this rank has logged.
-            evaluated: Of how many samples the value is, if that is known.
-        """
+        """What all ranks have spent in this fit. A collective; each gives its monitored value if that is fresh."""
         self._own = self._report(performance, keys, evaluated)
         self._ranks = gather(self._own)
         self._merged = merge(self._ranks)
@@ -204,18 +191,11 @@ class CostTracker:
         run.costs = self._entries(whole, run.params, intensity)
         tested = {name: stage for name, stage in run.stages.items() if name == "test"}
         run.stages = {name: stage_of(spent) for name, spent in whole.stages.items()} | tested
-        run.devices = {
-            key: DeviceEntry(
-                name=whole.names.get(key, ""),
-                host=key.partition("/")[0] if "/" in key else key.partition(":")[2],
-                energy_uj=part.energy_uj,
-                error_j=None if part.energy_uj is None else part.error_j,
-                quality=part.quality.value,
-                gain=part.gain,
-                reason=part.reason,
-            )
-            for key, part in whole.total.parts.items()
-        }
+        run.devices = {}
+        for key, part in whole.total.parts.items():
+            name, host = whole.names.get(key, ""), key.partition("/")[0] if "/" in key else key.partition(":")[2]
+            energy, error = part.energy_uj, None if part.energy_uj is None else part.error_j
+            run.devices[key] = DeviceEntry(name, host, energy, error, part.quality.value, part.gain, part.reason)
 
     def _entries(self, whole: RankReport, params: int | None, intensity: Intensity | None) -> dict[str, CostEntry]:
         spent, reading = whole.total, whole.total.reading
@@ -244,8 +224,6 @@ class CostTracker:
             return CostEntry(reason="no memory could be read")
         # torch counts its own memory; what is sampled can miss a peak.
         return CostEntry(peak_gb, 0.0, "counter") if self._on_gpu else CostEntry(peak_gb, None, "estimated")
-
-    # Checkpoints ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """What the run has spent up to the last gathering, as plain types."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import TracebackType
 from typing import Protocol, TypeVar
@@ -83,17 +83,15 @@ class Part:
         if self.energy_uj is not None and earlier.energy_uj is not None:
             energy = self.energy_uj - earlier.energy_uj
         losses = self.losses - earlier.losses
-        return Part(
+        return replace(
+            self,
             energy_uj=energy,
             quality=Quality.UNAVAILABLE if energy is None else self.quality,
             begin_j=earlier.end_j,
-            end_j=self.end_j,
             drift_j=max(0.0, self.drift_j - earlier.drift_j),
             losses=losses,
             reason=(self.reason or earlier.reason) if losses or energy is None else "",
-            gain=self.gain,
             settled=self.settled and earlier.settled,
-            shared=self.shared,
         )
 
 
@@ -156,25 +154,20 @@ class Reading:
 
 
 class EnergySource(Protocol):
-    """One kind of hardware that reports the cumulative energy of its devices. A `HostMeter` reads several.
+    """One kind of hardware that reports the cumulative energy of its devices since the first mark.
 
-    It counts from its first mark. No method raises for a fault of the hardware: a device that cannot be read gives
-    a part that says so.
+    No method raises for a fault of the hardware: a device that cannot be read gives a part that says so.
     """
 
     def mark(self, at: float) -> dict[str, Part]:
         """The parts at this moment (`at`, of `time.monotonic`), at once; what is not final is not `settled`."""
-        ...
 
     def settle(self, at: float, wait: bool) -> dict[str, Part]:
-        """The parts at an earlier mark, final if they can be by now or, with `wait`, soon. Never decreases.
-
-        Parts that were final when they were marked are left out; unless overridden, all are.
-        """
+        """The parts that were not final at an earlier mark, final if they can be by now or, with `wait`, soon."""
         return {}
 
     def close(self) -> None:
-        """Release the hardware; may be called twice. Unless overridden, there is nothing to release."""
+        """Release the hardware; may be called twice."""
         return
 
 
@@ -188,7 +181,6 @@ class Meter(Protocol):
             wait: Whether to wait (at most one period of the slowest counter) until the reading is final.
                 Without it the reading comes at once, with the unsettled edge in its error bound.
         """
-        ...
 
     def settle(self, reading: Reading, wait: bool = True) -> Reading:
         """The final form of a reading that was taken with `wait=False`.

@@ -15,9 +15,6 @@ from lightning_pepr.meters.watch import ASSUMED_PERIOD, LEARNING_S, Boundary, Po
 SLOW_LEARNING_S = 6.0
 """Seconds in which the thread looks for the ticks of a counter that ticks so rarely that `LEARNING_S` is too short."""
 
-LEARNT_TICKS = 10
-"""So many ticks are enough."""
-
 CLOSE = 0.001
 """Seconds between two looks at a counter while its tick is awaited."""
 
@@ -38,26 +35,11 @@ class CounterWatch(Watch):
 
     A counter that moves every 20 to 100 ms tells the energy up to its last tick. For a boundary the thread reads
     it at once, finds the moment of the next tick, and interpolates between that tick and the one before,
-    which takes the power within one tick for constant. Between boundaries it sleeps.
-
-    Args:
-        name: Of the thread.
-        read: Reads the counter, in millijoules.
-        power: Reads a power in watts, to bound the errors by; None if there is none.
-        limit: The largest power in watts that the device can draw.
-        gain: Relative uncertainty of the sensor.
-        shared: Whether the energy includes that of others.
+    which takes the power within one tick for constant. Between boundaries it sleeps. `read` gives millijoules; `power`
+    and `limit`, in watts, bound the errors.
     """
 
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[], int],
-        power: Callable[[], float] | None,
-        limit: float,
-        gain: float = 0.0,
-        shared: bool = False,
-    ) -> None:
+    def __init__(self, name: str, read: Callable[[], int], power: Callable[[], float] | None, limit: float) -> None:
         self._read, self._power, self._limit = read, power, limit
         self._clock = TickClock(every=True)
         self._raw: int | None = None
@@ -71,7 +53,7 @@ class CounterWatch(Watch):
         self._fine = False  # moves more often than one can look
         self._spans: dict[Boundary, tuple[Sample, Sample]] = {}  # the samples about the tick after a boundary
         self._seen: deque[Sample] = deque(maxlen=64)
-        super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2), gain, shared)
+        super().__init__(name, Quality.COUNTER, PowerRange(limit, sure=2))
 
     @property
     def settling_s(self) -> float:
@@ -79,21 +61,16 @@ class CounterWatch(Watch):
         return max(super().settling_s, 1.3 * self._clock.period if self._clock.ready else 0.0)
 
     def _run(self) -> None:
-        begun = time.monotonic()
-        due = begun
+        begun = due = time.monotonic()
         while (boundaries := self._await(due)) is not None:
             self._look(boundaries)
             patience = LEARNING_S if self._clock.ready or not self._ticks else SLOW_LEARNING_S
-            if self._learning and (self._ticks >= LEARNT_TICKS or time.monotonic() - begun > patience):
-                self._learn()
+            if self._learning and (self._ticks >= 10 or time.monotonic() - begun > patience):
+                self._learning = False
+                if not self._clock.ready:
+                    self._fine = self._ticks > self._looks / 2
+                    self._give_up()
             due = self._plan()
-
-    def _learn(self) -> None:
-        """End the search for the counter's period."""
-        self._learning = False
-        if not self._clock.ready:
-            self._fine = self._ticks > self._looks / 2
-            self._give_up()
 
     def _look(self, boundaries: list[Boundary]) -> None:
         """Read the counter, for boundaries or to find a tick."""

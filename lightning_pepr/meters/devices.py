@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -21,49 +21,31 @@ class TorchDevice(Protocol):
     def type(self) -> str:
         """What kind: "cuda", "cpu", "mps", …."""
 
-    @property
-    def index(self) -> int | None:
-        """Which of them; None is the current one."""
-
 
 Device: TypeAlias = int | str | TorchDevice
 """An NVML index, a UUID, or a torch device."""
 
 
 class Unavailable(EnergySource):
-    """A source whose one part cannot be measured, and says why.
+    """GPUs that cannot be measured, by name, each with the reason why."""
 
-    Args:
-        key: The key of the part.
-        reason: Why, and what to do about it if something can be done.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        self._parts = {key: Part(None, Quality.UNAVAILABLE, reason=reason)}
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self._parts = {f"gpu:{name}": Part(None, Quality.UNAVAILABLE, reason=why) for name, why in reasons.items()}
 
     def mark(self, at: float) -> dict[str, Part]:
-        """The part, at any moment."""
-        return dict(self._parts)
+        """The parts, at any moment."""
+        return self._parts
 
 
 def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None) -> list[EnergySource]:
-    """Open a source for the GPUs that are meant, and one for the processor: its counters, else an estimate.
-
-    Args:
-        devices: As `open_meter` takes them.
-        powercap: Where the processor's counters are; None is the kernel's usual place.
-
-    Raises:
-        PePRError: If `devices` names a GPU that is not there.
-    """
+    """Open sources for the GPUs that are meant, and one for the processor: its counters, else an estimate."""
     nvidia, others = find_devices(devices)
-    sources: list[EnergySource] = [Unavailable(f"gpu:{name}", reason) for name, reason in others.items()]
+    sources: list[EnergySource] = [Unavailable(others)]
     if nvidia:
         from lightning_pepr.meters.nvml import NvmlSource
 
         sources.append(NvmlSource(nvidia))
-    domains = find_domains(powercap or POWERCAP)
-    if domains:
+    if domains := find_domains(powercap or POWERCAP):
         sources.append(RaplSource(domains))
     else:
         from lightning_pepr.meters.estimate import EstimateSource
@@ -73,14 +55,7 @@ def open_sources(devices: Sequence[Device] | None, powercap: Path | None = None)
 
 
 def find_devices(devices: Sequence[Device] | None) -> tuple[list[int | str], dict[str, str]]:
-    """Separate the NVIDIA devices among those meant from what cannot be metered.
-
-    Returns:
-        NVML indices and UUIDs; and the name of each other GPU with the reason why its energy is unavailable.
-
-    Raises:
-        PePRError: If one is not of a type that `open_meter` takes.
-    """
+    """Find the NVML indices and UUIDs of the NVIDIA devices, and why each other GPU cannot be metered, by its name."""
     if devices is None:
         return _torch_gpus(None)
     nvidia: list[int | str] = []
@@ -113,7 +88,7 @@ def _torch_gpus(device: Any) -> tuple[list[int | str], dict[str, str]]:
             if getattr(torch.version, "hip", None):
                 reason = "the energy of AMD GPUs is not metered."
                 return [], {torch.cuda.get_device_name(index): reason for index in indices}
-            return list(torch_uuids(indices)), {}
+            return [*torch_uuids(indices)], {}
         if kind == "mps" or (not kind and torch.backends.mps.is_available()):
             return [], {"mps": "the energy of Apple GPUs is not metered."}
     except (RuntimeError, AssertionError, AttributeError) as error:
@@ -126,11 +101,7 @@ def _torch_gpus(device: Any) -> tuple[list[int | str], dict[str, str]]:
 def torch_uuids(indices: Sequence[int]) -> list[str]:
     """The UUIDs of CUDA devices by their index in torch, whatever `CUDA_VISIBLE_DEVICES` says.
 
-    The CUDA device's own UUID is right under every form of that variable and of `CUDA_DEVICE_ORDER`, where
-    indices of NVML and of CUDA differ.
-
-    Raises:
-        AttributeError: If this torch is too old (before 2.5) to know them.
+    The device's own UUID is right under every form of that variable and of `CUDA_DEVICE_ORDER`.
     """
     torch = sys.modules["torch"]
     uuids = []

@@ -8,8 +8,8 @@ import functools
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -33,15 +33,8 @@ PLAUSIBLE_WATTS = (1.0, 15.0)
 """A hardware thread draws something between; outside, cores were not counted right."""
 
 
-@dataclass(frozen=True)
-class CoreWatts:
-    """What one busy hardware thread draws.
-
-    Attributes:
-        watts: The figure, in W.
-        error: Its relative bound.
-        source: Where it is from.
-    """
+class CoreWatts(NamedTuple):
+    """What one busy hardware thread draws, the relative error of that, and where the figure is from."""
 
     watts: float
     error: float
@@ -49,12 +42,7 @@ class CoreWatts:
 
 
 class EstimateSource(EnergySource):
-    """CPU time of this process and its children, times watts per core.
-
-    The CPU time is that of `time.process_time` and, for children, of the kernel's accounting (10 ms steps).
-    Children that have ended stay counted. The error has no edges to speak of and grows with the energy, since
-    it is the watts that are not known: `KNOWN_ERROR` or `GENERIC_ERROR` of it.
-    """
+    """CPU time of this process and its children, times watts per core, whose error grows with the energy."""
 
     def __init__(self) -> None:
         self._key = f"cpu:{host_name()}"
@@ -74,7 +62,7 @@ class EstimateSource(EnergySource):
 
 def _cpu_seconds() -> float:
     """The CPU time so far of this process and its children, in seconds, ended children included."""
-    ended = sum(os.times()[2:4])  # of children
+    ended = sum(os.times()[2:4])
     for _ in range(3):
         alive = 0.0
         for process in descendants():
@@ -95,27 +83,22 @@ def watts_per_core() -> CoreWatts:
     `carbon`), and the power is shared among the hardware threads of one socket. In a virtual machine the
     processor's threads are not all visible, so that the generic figure is used.
     """
-    generic = CoreWatts(GENERIC_WATTS, GENERIC_ERROR, "generic figure")
-    name, threads, virtual = _processor()
-    if virtual or not threads:
-        return generic
-    power = _design_power(name)
+    name, threads, virtual = processor_name(), *_threads()
+    power = None if virtual or not threads else _design_power(name)
     if power is None:
-        return generic
+        return CoreWatts(GENERIC_WATTS, GENERIC_ERROR, "generic figure")
     low, high = PLAUSIBLE_WATTS
     return CoreWatts(min(max(power / threads, low), high), KNOWN_ERROR, f"design power of {name} (CodeCarbon)")
 
 
-def _processor() -> tuple[str, int, bool]:
-    """The processor's name, the hardware threads of one socket, and whether this is a virtual machine."""
-    threads = psutil.cpu_count(logical=True) or 0
-    try:
+def _threads() -> tuple[int, bool]:
+    """The hardware threads of one socket, and whether this is a virtual machine."""
+    text = ""
+    with contextlib.suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return processor_name(), threads, False
     sockets = len(set(re.findall(r"^physical id\s*:\s*(\d+)$", text, re.MULTILINE))) or 1
     virtual = re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE) is not None
-    return processor_name(), threads // sockets, virtual
+    return (psutil.cpu_count(logical=True) or 0) // sockets, virtual
 
 
 def _design_power(name: str, table: Path | None = None) -> float | None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.meters.base import EnergySource, Meter, Part, Reading
 from lightning_pepr.meters.devices import Device, open_sources
-
-REMEMBERED = 4096
-"""How many readings are kept to be settled; older ones stay as they were."""
+from lightning_pepr.meters.watch import REMEMBERED
 
 
 class HostMeter(Meter):
@@ -43,7 +41,7 @@ class HostMeter(Meter):
     def _open(self) -> None:
         # All of it is made anew: after a fork, a lock of the parent may never be released here.
         self._lock = threading.RLock()
-        self._unsettled: OrderedDict[float, float | Reading] = OrderedDict()  # by time_s: boundary, then final form
+        self._boundaries: dict[float, float] = {}  # of the latest readings, by their time_s
         self._sources: list[EnergySource] = open_sources(self._devices, self._powercap)
         self._opened = self._last = time.monotonic()
         for source in self._sources:
@@ -79,10 +77,9 @@ class HostMeter(Meter):
             for source in self._sources:
                 parts.update(source.mark(at))
             reading = Reading(parts, at - self._opened, timestamp)
-            if not reading.settled:
-                self._unsettled[reading.time_s] = at
-                while len(self._unsettled) > REMEMBERED:
-                    self._unsettled.popitem(last=False)
+            self._boundaries[reading.time_s] = at
+            if len(self._boundaries) > REMEMBERED:
+                del self._boundaries[next(iter(self._boundaries))]
         return self.settle(reading) if wait else reading
 
     def settle(self, reading: Reading, wait: bool = True) -> Reading:
@@ -97,25 +94,15 @@ class HostMeter(Meter):
         Returns:
             The reading with the same time; the same values however often it is asked for once it is final.
         """
-        if reading.settled:
+        at = self._boundaries.get(reading.time_s)
+        if reading.settled or at is None or self._pid != os.getpid():
             return reading
-        with self._lock:
-            at = self._unsettled.get(reading.time_s)
-            if isinstance(at, Reading):
-                return at
-            if at is None or self._pid != os.getpid():
-                return reading
-            sources = list(self._sources)
         parts = dict(reading.parts)
-        for source in sources:
+        for source in self._sources:
             for key, part in source.settle(at, wait).items():
                 if not parts[key].settled:
                     parts[key] = part
-        settled = Reading(parts, reading.time_s, reading.timestamp)
-        with self._lock:
-            if settled.settled and reading.time_s in self._unsettled:
-                self._unsettled[reading.time_s] = settled
-        return settled
+        return replace(reading, parts=parts)
 
     def close(self) -> None:
         """Release the hardware; may be called twice. Readings taken before can still be settled."""
@@ -128,4 +115,4 @@ class HostMeter(Meter):
         return {"_devices": self._devices, "_powercap": self._powercap, "_closed": self._closed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _pid=None, _lock=threading.RLock(), _sources=[], _unsettled=OrderedDict())
+        self.__dict__.update(state, _pid=None, _lock=threading.RLock(), _sources=[], _boundaries={})

@@ -60,8 +60,7 @@ class MemoryMeter:
         self.sample()
         if not self._devices:
             self._stopping = threading.Event()
-            thread = threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-memory", daemon=True)
-            thread.start()
+            threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-memory", daemon=True).start()
 
     def _watch(self, stopping: threading.Event) -> None:
         while not stopping.wait(INTERVAL):

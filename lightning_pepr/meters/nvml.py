@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from lightning_pepr.errors import PePRError
@@ -24,34 +24,19 @@ GAIN = 0.05
 
 @dataclass
 class Board:
-    """One NVIDIA board, and how its energy can be read.
+    """One NVIDIA board, and how its energy (in mJ) and power (in W) can be read, if they can."""
 
-    Attributes:
-        uuid: Its UUID, "GPU-…"; the name it was asked for by if it was not found.
-        shared: Whether a MIG instance of it was asked for, so that its energy includes that of others.
-        reason: Why it cannot be metered.
-        limit: The most that it may draw, in W.
-        read_counter: Reads its energy counter in mJ (`nvmlDeviceGetTotalEnergyConsumption`); None if it has none.
-        read_power: Reads its power in W (`NVML_FI_DEV_POWER_INSTANT`, else `nvmlDeviceGetPowerUsage`); None if it
-            cannot be read.
-        window: Seconds over which that power is averaged; None if it is the update interval.
-    """
-
-    uuid: str
-    shared: bool = False
-    reason: str = ""
+    uuid: str  # if it was not found, the name that it was asked for by
+    shared: bool = False  # a MIG instance of it was asked for, so that its energy includes that of others
+    reason: str = ""  # why it cannot be metered
     limit: float = 1000.0
     read_counter: Callable[[], int] | None = None
     read_power: Callable[[], float] | None = None
-    window: float | None = None
+    window: float | None = None  # seconds over which that power is averaged, if that is not the update interval
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """Call something in another thread, and leave it to itself if it takes longer than that.
-
-    Raises:
-        TimeoutError: If it does. What `call` raises is raised too.
-    """
+    """Call something in another thread; if it takes longer than that, leave it to itself and raise `TimeoutError`."""
     result: futures.Future[T] = futures.Future()
 
     def work() -> None:
@@ -67,14 +52,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 
 def find_boards(wanted: Sequence[int | str]) -> list[Board]:
-    """Find boards by NVML index or UUID, each once.
-
-    Uses `nvmlInit`, `nvmlDeviceGetHandleByIndex`, `nvmlDeviceGetHandleByUUID` and `nvmlDeviceGetUUID`; of a MIG
-    instance `nvmlDeviceGetDeviceHandleFromMigDeviceHandle`, since only whole boards have an energy.
-
-    Raises:
-        PePRError: If the driver answers and has no such board; says which there are.
-    """
+    """Find boards by NVML index or UUID, each once; of a MIG instance its board, since only that has an energy."""
     try:
         boards = within(PATIENCE, lambda: _find_boards(wanted))
     except PePRError:
@@ -113,7 +91,7 @@ def list_uuids() -> list[str]:
     import pynvml
 
     handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-    return [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
 
 
 def _handle(name: int | str) -> tuple[Any, bool]:
@@ -129,11 +107,9 @@ def _handle(name: int | str) -> tuple[Any, bool]:
         if not name.startswith("GPU-"):
             raise
         handle = pynvml.nvmlDeviceGetHandleByUUID("MIG-" + name[4:])
-    try:
+    with contextlib.suppress(pynvml.NVMLError):  # drivers before MIG
         if pynvml.nvmlDeviceIsMigDeviceHandle(handle):
             return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle), True
-    except pynvml.NVMLError:  # drivers before MIG
-        pass
     return handle, False
 
 
@@ -141,7 +117,7 @@ def _board(handle: Any, shared: bool) -> Board:
     """Find out how the energy of a board can be read."""
     import pynvml
 
-    board = Board(_text(pynvml.nvmlDeviceGetUUID(handle)), shared)
+    board = Board(pynvml.nvmlDeviceGetUUID(handle), shared)
     with contextlib.suppress(pynvml.NVMLError):
         board.limit = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
 
@@ -158,14 +134,10 @@ def _board(handle: Any, shared: bool) -> Board:
         return float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000
 
     for power in (instant, usage):
-        try:
+        with contextlib.suppress(pynvml.NVMLError):
             power()
-        except pynvml.NVMLError:
-            continue
-        board.read_power = power
-        if power is usage:
-            board.window = _averaged_over(handle)
-        break
+            board.read_power, board.window = power, _averaged_over(handle) if power is usage else None
+            break
     try:
         counter()
         board.read_counter = counter
@@ -183,39 +155,26 @@ def _averaged_over(handle: Any) -> float | None:
 
     try:
         later = pynvml.nvmlDeviceGetArchitecture(handle) >= pynvml.NVML_DEVICE_ARCH_AMPERE
-        name = _text(pynvml.nvmlDeviceGetName(handle))
+        name = pynvml.nvmlDeviceGetName(handle)
     except pynvml.NVMLError:
         return None
     return 1.0 if later and not any(model in name for model in ("A100", "A30 ", "A800")) else None
 
 
-def _text(value: str | bytes) -> str:
-    """NVML's strings are bytes in older versions of its bindings."""
-    return value.decode() if isinstance(value, bytes) else value
-
-
 class NvmlSource(EnergySource):
-    """The energy of NVIDIA boards.
-
-    By the energy counter (`nvmlDeviceGetTotalEnergyConsumption`, in mJ) where there is one, else by summing up the
-    power (`NVML_FI_DEV_POWER_INSTANT`, else `nvmlDeviceGetPowerUsage`).
-
-    Args:
-        devices: NVML indices or UUIDs.
-
-    Raises:
-        PePRError: If the driver has no such board.
-    """
+    """The energy of NVIDIA boards: by the energy counter where there is one, else by summing up the power."""
 
     def __init__(self, devices: Sequence[int | str]) -> None:
         self._watches: dict[str, Watch] = {}
         self._missing: dict[str, Part] = {}
-        for board in find_boards(devices):
-            key, name, last = f"gpu:{board.uuid}", f"pepr-{board.uuid}", (GAIN, board.shared)
+        boards = find_boards(devices)
+        self._shared = {f"gpu:{board.uuid}" for board in boards if board.shared}
+        for board in boards:
+            key, name = f"gpu:{board.uuid}", f"pepr-{board.uuid}"
             if board.read_counter is not None:
-                self._watches[key] = CounterWatch(name, board.read_counter, board.read_power, board.limit, *last)
+                self._watches[key] = CounterWatch(name, board.read_counter, board.read_power, board.limit)
             elif board.read_power is not None:
-                self._watches[key] = PowerWatch(name, board.read_power, board.limit, board.window, *last)
+                self._watches[key] = PowerWatch(name, board.read_power, board.limit, board.window)
             else:
                 unavailable = Part(None, Quality.UNAVAILABLE, reason=board.reason, gain=GAIN, shared=board.shared)
                 self._missing[key] = unavailable
@@ -234,7 +193,12 @@ class NvmlSource(EnergySource):
         return self._parts(at, deadline=time.monotonic() + longest if wait else 0.0)
 
     def _parts(self, at: float, deadline: float) -> dict[str, Part]:
-        return self._missing | {key: watch.part(at, deadline) for key, watch in self._watches.items()}
+        parts = dict(self._missing)
+        for key, watch in self._watches.items():
+            part = watch.part(at, deadline)
+            gain = 0.0 if part.energy_uj is None else GAIN
+            parts[key] = replace(part, gain=gain, shared=key in self._shared)
+        return parts
 
     def close(self) -> None:
         """Stop the threads that watch the counters."""

@@ -30,27 +30,11 @@ class PowerWatch(Watch):
     A reading stays the same until the next update, and is the mean power over the interval that the update
     ended. So the thread finds out when updates come, and reads the power once after each of them: boxes of
     the right width at the right place, where trapezoids or readings at other times are several percent off. While
-    the power is steady updates cannot be seen, and do not matter.
-
-    Args:
-        name: Of the thread.
-        read: Reads the power, in watts.
-        limit: The largest power in watts that the device can draw.
-        window: Seconds over which the board averages its power, if that is not the update interval. A boundary is
-            the less certain for it.
-        gain: Relative uncertainty of the sensor.
-        shared: Whether the energy includes that of others.
+    the power is steady updates cannot be seen, and do not matter. Powers are in watts. A `window` is the seconds over
+    which the board averages its power, if that is not the update interval: boundaries are the less certain for it.
     """
 
-    def __init__(
-        self,
-        name: str,
-        read: Callable[[], float],
-        limit: float,
-        window: float | None = None,
-        gain: float = 0.0,
-        shared: bool = False,
-    ) -> None:
+    def __init__(self, name: str, read: Callable[[], float], limit: float, window: float | None = None) -> None:
         self._read, self._limit, self._window = read, limit, window
         self._clock = TickClock(every=False)
         self._joules = 0.0
@@ -63,7 +47,7 @@ class PowerWatch(Watch):
         self._updates = 0
         self._noted = 0.0  # when the latest power was
         self._strange = 0  # changes where no update was expected
-        super().__init__(name, Quality.INTEGRATED, PowerRange(limit, sure=4), gain, shared)
+        super().__init__(name, Quality.INTEGRATED, PowerRange(limit, sure=4))
 
     def _run(self) -> None:
         self._learn()
@@ -96,13 +80,9 @@ class PowerWatch(Watch):
     def _learn(self) -> None:
         """Find out when updates come, and then sum up what was read meanwhile."""
         begun = time.monotonic()
-        self._early = []
         last: tuple[float, float, float] | None = None
-        seen = 0
-        # Updates that have been seen but are not understood yet are given twice the time.
-        while not self._stopping and time.monotonic() - begun < LEARNING_S * (
-            2 if seen and not self._clock.ready else 1
-        ):
+        seen, patience = 0, LEARNING_S
+        while not self._stopping and time.monotonic() - begun < patience:
             look = self._look()
             if look is None:
                 if not self._pause(time.monotonic() + LOOSE):
@@ -116,6 +96,8 @@ class PowerWatch(Watch):
                 seen += 1
                 if self._clock.ready and seen >= 8:
                     break
+                # Updates that have been seen but are not understood yet are given twice the time.
+                patience = LEARNING_S if self._clock.ready else 2 * LEARNING_S
             last = look
             if not self._pause(after + max(CLOSE, 4 * (after - before))):
                 break
@@ -176,10 +158,7 @@ class PowerWatch(Watch):
 
     def _poll_untimed(self) -> None:
         """Read the power now and then, until it changes often enough to look for its updates."""
-        if not self._pause(time.monotonic() + LOOSE):
-            return
-        look = self._look()
-        if look is None:
+        if not self._pause(time.monotonic() + LOOSE) or (look := self._look()) is None:
             return
         watts, _, after = look
         if watts != self._watts:

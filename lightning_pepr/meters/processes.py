@@ -18,18 +18,15 @@ def descendants() -> Iterator[psutil.Process]:
     rank = os.environ.get("LOCAL_RANK") or "0"
     children = _children_of(os.getpid())
     while children:
-        child = children.pop()
         with contextlib.suppress(psutil.Error, OSError):
+            child = psutil.Process(children.pop())
             if (_local_rank(child) or rank) == rank:
                 children += _children_of(child.pid)
                 yield child
 
 
-def _children_of(pid: int) -> list[psutil.Process]:
-    """The children of a process that are alive.
-
-    Where the kernel lists them they are read there; psutil looks at every process of the host.
-    """
+def _children_of(pid: int) -> list[int]:
+    """The children of a process, as the kernel lists them, else as psutil finds them among all processes."""
     tasks = f"/proc/{pid}/task"
     pids: list[int] = []
     try:
@@ -39,13 +36,9 @@ def _children_of(pid: int) -> list[psutil.Process]:
                 pids += map(int, file.read().split())
     except OSError:
         with contextlib.suppress(psutil.Error, OSError):
-            return psutil.Process(pid).children()
+            return [child.pid for child in psutil.Process(pid).children()]
         return []
-    found = []
-    for child in pids:
-        with contextlib.suppress(psutil.Error):
-            found.append(psutil.Process(child))
-    return found
+    return pids
 
 
 def _local_rank(process: psutil.Process) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from dataclasses import dataclass
@@ -25,23 +24,14 @@ UPDATE_S = 0.001
 
 @dataclass
 class Domain:
-    """One counter.
-
-    Attributes:
-        name: "package-0", or "package-0 dram".
-        path: Its folder.
-        span_uj: After so many microjoules it begins again from 0 (`max_energy_range_uj`).
-        last_uj: What it read last.
-        when: When that was; of `time.monotonic`.
-        watts: The mean power before that.
-    """
+    """One counter: "package-0", or "package-0 dram"."""
 
     name: str
     path: Path
-    span_uj: int
+    span_uj: int  # after so many microjoules it begins again from 0
     last_uj: int = 0
-    when: float = 0.0
-    watts: float = 0.0
+    when: float = 0.0  # it was last read
+    watts: float = 0.0  # the mean before that
 
     def read(self) -> int:
         """What it reads now, in microjoules. Raises `OSError` or `ValueError` if it cannot be read."""
@@ -52,38 +42,24 @@ def find_domains(root: Path = POWERCAP) -> list[Domain]:
     """Find the counters of packages, and of the memory beside them, that can be read.
 
     Cores and graphics are parts of their package. The platform (psys) would count all of it twice, as would
-    the second way (mmio) to the counters of the same package.
-
-    Returns:
-        None of a package twice; an empty list where nothing is readable (since 2020 the kernel lets only root read
-        them, unless the administrator allows it: `chmod -R a+r /sys/class/powercap/*/energy_uj`).
+    the second way (mmio) to the counters of the same package. Since 2020 the kernel lets only root read them, unless
+    the administrator allows it.
     """
     found: dict[str, Domain] = {}
-    try:
-        folders = sorted(root.iterdir(), key=lambda path: ("mmio" in path.name, path.name))
-    except OSError:
-        return []
-    for folder in folders:
-        name = _text(folder / "name")
-        if not name.startswith("package"):
-            if name != "dram":
-                continue
-            package = _text(root / folder.name.rpartition(":")[0] / "name")
-            name = f"{package or folder.name} dram"
+    for folder in sorted(root.glob("*"), key=lambda path: ("mmio" in path.name, path.name)):
         try:
+            name = (folder / "name").read_text().strip()
+            if name == "dram":
+                package = root / folder.name.rpartition(":")[0] / "name"
+                name = f"{package.read_text().strip() if package.exists() else folder.name} dram"
+            elif not name.startswith("package"):
+                continue
             domain = Domain(name, folder, int((folder / "max_energy_range_uj").read_text()))
             domain.last_uj = domain.read()
         except (OSError, ValueError):
             continue
-        found.setdefault(re.sub(r"\s+", " ", name), domain)
+        found.setdefault(name, domain)
     return list(found.values())
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 class RaplSource(EnergySource):
@@ -91,28 +67,25 @@ class RaplSource(EnergySource):
 
     The counters wrap around after a few minutes to an hour, so a daemon thread reads them often enough in between
     to see that they did.
-
-    Args:
-        domains: The counters, from `find_domains`.
     """
 
     def __init__(self, domains: list[Domain]) -> None:
         self._key = f"cpu:{host_name()}"
         self._lock = threading.Lock()
-        self._domains = list(domains)
+        self._domains = domains
         self._energy_uj = 0
         self._losses = 0
         self._reason = ""
-        self._part: Part | None = None
+        self._marked = False
         for domain in domains:
             domain.when = time.monotonic()
-        shortest = min((domain.span_uj for domain in domains), default=0) / 1e6 / MOST_WATTS
+        shortest = min(domain.span_uj for domain in domains) / 1e6 / MOST_WATTS
         self._interval = min(60.0, max(0.05, shortest / 3))
         self._stopping = threading.Event()
-        threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-rapl", daemon=True).start()
+        threading.Thread(target=self._watch, name="pepr-rapl", daemon=True).start()
 
-    def _watch(self, stopping: threading.Event) -> None:
-        while not stopping.wait(self._interval):
+    def _watch(self) -> None:
+        while not self._stopping.wait(self._interval):
             with self._lock:
                 self._read(marking=False)
 
@@ -143,21 +116,13 @@ class RaplSource(EnergySource):
     def mark(self, at: float) -> dict[str, Part]:
         """The energy now; final at once."""
         with self._lock:
-            if self._part is None:  # count from here
+            if not self._marked:  # count from here
                 self._read(marking=False)
-                self._energy_uj = 0
+                self._energy_uj, self._marked = 0, True
             self._read(marking=True)
             edge = sum(max(domain.watts, 10.0) for domain in self._domains) * UPDATE_S
-            self._part = Part(
-                self._energy_uj,
-                Quality.COUNTER,
-                begin_j=edge,
-                end_j=edge,
-                losses=self._losses,
-                reason=self._reason,
-                gain=GAIN,
-            )
-            return {self._key: self._part}
+            part = Part(self._energy_uj, Quality.COUNTER, edge, edge, 0.0, self._losses, self._reason, GAIN)
+        return {self._key: part}
 
     def close(self) -> None:
         """Stop the thread; may be called twice."""

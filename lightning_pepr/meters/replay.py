@@ -60,13 +60,10 @@ class ReplayMeter(Meter):
         now = self._clock() - self._opened
         over = now > self._times[-1]
         self._late += over
+        reason = "the trace has ended" if over else ""
         parts = {
-            key: Part(
-                self._at(energies, now),
-                self._quality,
-                losses=self._late,  # so that a window that is wholly after the end has one, too
-                reason="the trace has ended" if over else "",
-            )
+            # A window that is wholly after the end has a loss, too.
+            key: Part(self._at(energies, now), self._quality, losses=self._late, reason=reason)
             for key, energies in self._energies.items()
         }
         return Reading(parts, now, time.time())
@@ -98,11 +95,9 @@ class ReplayMeter(Meter):
         settled = [meter.settle(reading) for reading in readings]
         first = settled[0]
         keys = [key for key in first.parts if all(r.parts[key].energy_uj is not None for r in settled)]
-        return cls(
-            [reading.time_s - first.time_s for reading in settled],
-            {key: [(reading.parts[key].energy_uj or 0) / 1e6 for reading in settled] for key in keys},
-            first.quality,
-        )
+        times = [reading.time_s - first.time_s for reading in settled]
+        energies = {key: [reading.parts[key].energy_j for reading in settled] for key in keys}
+        return cls(times, energies, first.quality)
 
     def save(self, path: str | Path) -> None:
         """Write the trace as a CSV table: `time_s`, and the cumulative joules of each part."""
@@ -114,10 +109,7 @@ class ReplayMeter(Meter):
 
     @classmethod
     def load(
-        cls,
-        path: str | Path,
-        quality: Quality = Quality.COUNTER,
-        clock: Callable[[], float] = time.monotonic,
+        cls, path: str | Path, quality: Quality = Quality.COUNTER, clock: Callable[[], float] = time.monotonic
     ) -> ReplayMeter:
         """Read a trace that `save` wrote.
 

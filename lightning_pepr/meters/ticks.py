@@ -25,8 +25,7 @@ class TickClock:
     through the latest of them, and the intervals are as wide as they scatter about it. After long without a tick
     being seen it is not sure any more how many were missed: then the phase is dropped, and the period kept.
 
-    Args:
-        every: Whether every tick shows, as those of a counter do. A power reading may stay the same.
+    `every`: whether every tick shows, as those of a counter do; a power reading may stay the same.
     """
 
     def __init__(self, every: bool) -> None:
@@ -37,8 +36,7 @@ class TickClock:
         self._number = 0  # of that tick
         self._ticks: deque[tuple[int, float, float]] = deque(maxlen=KEPT)  # seen narrowly: number, after, until
         self._anchor: tuple[int, float, float] | None = None  # an early tick: number, no earlier, no later
-        self.jitter = 0.0
-        """How far single ticks were off the beat, in seconds."""
+        self.jitter = 0.0  # how far single ticks were off the beat, in seconds
 
     @property
     def ready(self) -> bool:
@@ -81,8 +79,7 @@ class TickClock:
         doubt = (2 * narrowest + scatter * period) / max(1, numbers[-1])
         self._periods = (period - doubt, period + doubt)
         self._number = numbers[-1]
-        self._ticks.clear()
-        self._ticks.extend((n, after, until) for n, (after, until) in zip(numbers, seen, strict=True))
+        self._ticks = deque(((n, *moments) for n, moments in zip(numbers, seen, strict=True)), maxlen=KEPT)
         self._fit(*seen[-1])
         self._seen.clear()
 
@@ -193,6 +190,7 @@ class TickClock:
 
     def place(self, after: float, until: float) -> tuple[float, float]:
         """The tick that came after one moment and until another, and how far off that may be, in seconds."""
+        early, late = after, until
         if self.ready and self._phase is not None:
             first = self.nearest(after)
             beats = (first, first + self.period, self.nearest(until))
@@ -203,5 +201,4 @@ class TickClock:
                 early, late = (
                     (after, min(until, after + error)) if predicted < after else (max(after, until - error), until)
                 )
-            return (early + late) / 2, (late - early) / 2
-        return (after + until) / 2, (until - after) / 2
+        return (early + late) / 2, (late - early) / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,49 +32,28 @@ UNANSWERED = Part(None, Quality.UNAVAILABLE, reason=NO_ANSWER, settled=False)
 
 @dataclass(slots=True, eq=False)
 class Boundary:
-    """One boundary on one device.
-
-    Attributes:
-        at: When it is; of `time.monotonic`.
-        value: The counter's value that was read for it, in joules.
-        when: When that was.
-        part: The energy up to it, as well as is known.
-        answered: Set when the device has been read for it.
-        settled: Set when it is final.
-    """
+    """One boundary on one device, at a moment of `time.monotonic`."""
 
     at: float
-    value: float = math.nan
-    when: float = math.nan
-    part: Part = UNANSWERED
-    answered: threading.Event = field(default_factory=threading.Event)
-    settled: threading.Event = field(default_factory=threading.Event)
+    value: float = math.nan  # the joules that were read for it,
+    when: float = math.nan  # and when
+    part: Part = UNANSWERED  # the energy up to it, as well as is known
+    answered: threading.Event = field(default_factory=threading.Event)  # the device has been read for it
+    settled: threading.Event = field(default_factory=threading.Event)  # it is final
 
 
 class PowerRange:
-    """The powers at which a device was seen lately, which bound what it did between two ticks.
+    """The powers in watts at which a device was seen lately, which bound what it did between two ticks.
 
-    Args:
-        limit: The most that it may draw, in W.
-        sure: How often its highest and its lowest power must have been seen to be taken for the extremes.
-            One that was seen just once may be the mean of a tick in which the power rose higher.
-
-    Attributes:
-        low: The lowest, less 2 %; 0 if that is not sure.
-        high: The highest, plus 2 %; the limit if that is not sure.
-        peak: The highest that was seen; the limit if none was.
-        latest: The last one seen; 0 if none was.
+    Its highest and its lowest power are taken for the extremes (`low`, `high`: 2 % beyond) only if they were seen
+    `sure` times: one that was seen just once may be the mean of a tick in which the power rose higher.
     """
 
     def __init__(self, limit: float, sure: int) -> None:
         self._limit, self._sure = limit, sure
         self._seen: deque[float] = deque(maxlen=64)
-        self.low, self.high, self.peak, self.latest = 0.0, limit, limit, 0.0
-
-    @property
-    def spread(self) -> float:
-        """From the lowest to the highest."""
-        return self.high - self.low
+        self.low, self.high, self.spread = 0.0, limit, limit
+        self.peak, self.latest = limit, 0.0
 
     def see(self, watts: float) -> None:
         """Take note of a power."""
@@ -87,18 +66,10 @@ class PowerRange:
         sure_high = sum(seen >= 0.98 * self.peak for seen in self._seen) >= self._sure
         self.low = 0.98 * least if sure_low else 0.0
         self.high = 1.02 * self.peak if sure_high else max(1.02 * self.peak, self._limit)
+        self.spread = self.high - self.low
 
     def between(self, joules: float, span: float, share: float) -> float:
-        """How far the energy of the first `share` of an interval may be from that share of its energy.
-
-        Args:
-            joules: The energy of the whole interval.
-            span: Its length in seconds.
-            share: In [0, 1].
-
-        Returns:
-            The bound in joules, if the power never left the range.
-        """
+        """How far the energy of the first `share` of an interval may be from that share of its energy."""
         if span <= 0.0:
             return 0.0
         mean = joules / span
@@ -114,21 +85,11 @@ class Watch:
 
     So whatever a call takes, nobody else waits for it longer than they want to. Energies are joules since an
     origin of the device's own; the first boundary is where counting begins.
-
-    Args:
-        name: Of the thread.
-        quality: Of its energies.
-        powers: The powers that the device is seen at.
-        gain: Relative uncertainty of the sensor.
-        shared: Whether the energy includes that of others.
     """
 
-    def __init__(
-        self, name: str, quality: Quality, powers: PowerRange, gain: float = 0.0, shared: bool = False
-    ) -> None:
-        self._quality, self._gain, self._shared = quality, gain, shared
-        self.powers = powers
-        self._boundaries: OrderedDict[float, Boundary] = OrderedDict()
+    def __init__(self, name: str, quality: Quality, powers: PowerRange) -> None:
+        self._quality, self.powers = quality, powers
+        self._boundaries: dict[float, Boundary] = {}
         self._queue: deque[Boundary] = deque()  # posted, not yet answered
         self._waiting: deque[Boundary] = deque()  # answered, not yet settled
         self._condition = threading.Condition()
@@ -151,8 +112,8 @@ class Watch:
         boundary = Boundary(at)
         with self._condition:
             self._boundaries[at] = boundary
-            while len(self._boundaries) > REMEMBERED:
-                self._boundaries.popitem(last=False)
+            if len(self._boundaries) > REMEMBERED:
+                del self._boundaries[next(iter(self._boundaries))]
             self._queue.append(boundary)
             if self._stopping:
                 self._flush()
@@ -270,7 +231,7 @@ class Watch:
         if known is not None:
             self._settle(boundary, *known)
             return
-        boundary.part = Part(None, Quality.UNAVAILABLE, reason=self._reason, shared=self._shared)
+        boundary.part = Part(None, Quality.UNAVAILABLE, reason=self._reason)
         boundary.answered.set()
         boundary.settled.set()
 
@@ -281,18 +242,8 @@ class Watch:
     def _make(self, joules: float, error: float, settled: bool) -> Part:
         origin, begin = self._origin or self._opening or (joules, error)
         joules = max(joules, self._floor, origin)
-        return Part(
-            energy_uj=round((joules - origin) * 1e6),
-            quality=self._quality,
-            begin_j=begin,
-            end_j=error,
-            drift_j=self._drift,
-            losses=self._losses,
-            reason=self._reason,
-            gain=self._gain,
-            settled=settled,
-            shared=self._shared,
-        )
+        energy_uj = round((joules - origin) * 1e6)
+        return Part(energy_uj, self._quality, begin, error, self._drift, self._losses, self._reason, settled=settled)
 
     def _lose(self, reason: str) -> None:
         """Mark that something went uncounted."""
@@ -304,7 +255,7 @@ class Watch:
         """What is known of a boundary for which the driver has not answered."""
         counted = self._counted()
         if counted is None:
-            return replace(UNANSWERED, reason=self._reason or NO_ANSWER, shared=self._shared)
+            return replace(UNANSWERED, reason=self._reason or NO_ANSWER)
         return replace(self._make(*counted, settled=False), losses=self._losses + 1, reason=NO_ANSWER)
 
     def _flush(self, reason: str = "") -> None:
