@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ PERFORMANCE_TOLERANCE = 1e-6
 PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
 """The least and the largest number that is taken for a performance: `column.is_between(*PERFORMANCE_RANGE)`."""
 
-PERFORMANCE_WORDS = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
-"""What a performance is, for messages that say what was expected."""
+SPACE_SCHEMA = "lightning-pepr/space/1"
 
 
 def is_performance(value: float) -> bool:
@@ -35,8 +36,7 @@ def is_performance(value: float) -> bool:
     >>> [is_performance(value) for value in (0.0, 1.0 + 1e-7, 87.5, math.nan)]
     [True, True, False, False]
     """
-    low, high = PERFORMANCE_RANGE
-    return low <= value <= high
+    return PERFORMANCE_RANGE[0] <= value <= PERFORMANCE_RANGE[1]
 
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
@@ -138,7 +138,8 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
 
 def check_performance(performance: ArrayT) -> ArrayT:
     """Return P clipped to [0, 1], or raise an error that names the first value outside or NaN."""
-    performance = _check(performance, "performance", PERFORMANCE_WORDS, *PERFORMANCE_RANGE)
+    expected = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
+    performance = _check(performance, "performance", expected, *PERFORMANCE_RANGE)
     return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
 
 
@@ -204,14 +205,41 @@ def check_range(low: float, high: float) -> tuple[float, float]:
     return low, high
 
 
+def check_ranges(ranges: Any) -> dict[str, tuple[float, float]]:
+    """Return the low and high of each resource by its field, in order, or raise an error that says what is wrong."""
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise PePRError(
+            f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
+            'such as {"energy_kwh": (0.01, 0.25)}.'
+        )
+    found: dict[str, tuple[float, float]] = {}
+    for name, pair in ranges.items():
+        field = Resource.of(name).field
+        if field in found:
+            raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
+        try:
+            low, high = pair
+        except (TypeError, ValueError):
+            raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
+        try:
+            found[field] = check_range(low, high)
+        except (TypeError, ValueError) as error:
+            raise PePRError(f"the range of {name}: {error}") from None
+    return {r.field: found[r.field] for r in RESOURCES if r.field in found}
+
+
+def check_space(plain: Any) -> dict[str, tuple[float, float]]:
+    """Return the ranges of what `ModelSpace.to_dict` gives, or raise an error that says why it is no such thing."""
+    schema = plain.get("schema") if isinstance(plain, Mapping) else None
+    if schema != SPACE_SCHEMA:
+        raise PePRError(f"schema is {schema!r}; expected {SPACE_SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+    return check_ranges(plain.get("ranges", {}))
+
+
 def _check(values: Any, name: str, expected: str, low: float, high: float) -> Any:
     """Return the values, fit for arithmetic, or raise an error that names the first that is not."""
     if isinstance(values, (list, tuple)):
         values = to_numpy(values)
-    if isinstance(values, (int, float)):
-        if not (low <= values <= high and math.isfinite(values)):
-            raise PePRError(f"{name} is {float(values)!r}; expected {expected}.")
-        return values
     if values is None or isinstance(values, (str, bytes)):  # which numpy would read as numbers
         raise PePRError(f"{name} is {values!r}; expected {expected}.")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from msgspec import field
 
 from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, in_words
 from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import check_space
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
@@ -248,9 +250,11 @@ class RunRecord(msgspec.Struct):
             unknown = set[str]().union(*(epoch.get("cost", ()) for epoch in data["epochs"])) - _COSTS
             if unknown:
                 raise PePRError(f"a cost of epochs has an unknown field {min(unknown)!r}")
-            return record
         except PePRError as error:
             raise PePRError(f"it is not a whole record: {error}.") from error
+        if record.space:
+            check_space(record.space)
+        return record
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the record as JSON: to a temporary file beside it, then renamed, so that it is never half written.
@@ -258,13 +262,12 @@ class RunRecord(msgspec.Struct):
         Raises:
             OSError: If it cannot be written (disk full, read-only); an older record is still whole then.
         """
-        target = Path(path)
         plain = self._plain()
         try:
             text = to_json(plain)
         except ValueError:  # something is not finite, which is rare, and slow to look for
             text = to_json(finite(plain))
-        write_whole(target, text)
+        write_whole(Path(path), text)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RunRecord:
@@ -298,11 +301,8 @@ def move_aside(target: Path, run_id: str) -> None:
         other = RunRecord.load(target).run_id
         if other == run_id:
             return
-        name = name_aside(other[:8])
+        which = other[:8]
     except ValueError:
-        name = name_aside("unreadable")
-    aside, number = target.with_name(name), 1
-    while aside.exists():
-        number += 1
-        aside = target.with_name(f"{Path(name).stem}-{number}{target.suffix}")
-    target.rename(aside)
+        which = "unreadable"
+    names = (name_aside(which if number == 1 else f"{which}-{number}") for number in itertools.count(1))
+    target.rename(next(aside for aside in map(target.with_name, names) if not aside.exists()))

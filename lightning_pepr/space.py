@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 ArrayT = TypeVar("ArrayT")
 
-SCHEMA = "lightning-pepr/space/1"
-
 
 class ModelSpace:
     """Low and high of each resource, over which costs are normalised to R.
@@ -55,25 +53,7 @@ class ModelSpace:
         device: str = "",
         note: str = "",
     ) -> None:
-        if not isinstance(ranges, Mapping) or not ranges:
-            raise PePRError(
-                f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
-                'such as {"energy_kwh": (0.01, 0.25)}.'
-            )
-        found: dict[str, tuple[float, float]] = {}
-        for name, pair in ranges.items():
-            field = Resource.of(name).field
-            if field in found:
-                raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
-            try:
-                low, high = pair
-            except (TypeError, ValueError):
-                raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
-            try:
-                found[field] = functional.check_range(low, high)
-            except (TypeError, ValueError) as error:
-                raise PePRError(f"the range of {name}: {error}") from None
-        self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
+        self.ranges = functional.check_ranges(ranges)
         self.source = source
         self.models = models
         self.device = device
@@ -94,7 +74,7 @@ class ModelSpace:
             return space
         name, _, clean = str(space).partition(":")
         if name in SETTINGS and clean in ("", "clean") and not Path(space).is_file():
-            return _published(name, bool(clean), stacklevel=3)
+            return _published(name, bool(clean))
         if not Path(space).is_file():
             raise FileNotFoundError(
                 f"there is no file {os.fspath(space)!r} to read a space from, and no published space of that name; "
@@ -128,7 +108,7 @@ class ModelSpace:
         >>> ModelSpace.published("derma_small", clean=True).range("energy")
         (0.001902473153, 0.030136924003)
         """
-        return _published(name, clean, stacklevel=3)
+        return _published(name, clean)
 
     @classmethod
     def budget(cls, **amounts: float) -> ModelSpace:
@@ -171,11 +151,8 @@ class ModelSpace:
         table = load_runs(runs, columns=columns)
         check_runs(table, scored=False)
         warn_of_mixtures(table)
-        ranges: dict[str, tuple[float, float]] = {}
-        for resource in RESOURCES:
-            amounts = table[resource.field].drop_nulls()
-            if len(amounts):
-                ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
+        amounts = {r.field: table[r.field] for r in RESOURCES if table[r.field].count()}
+        ranges = {field: (float(each.min()), float(each.max())) for field, each in amounts.items()}  # type: ignore[arg-type]
         if not ranges:
             raise PePRError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
         devices = table["device"].unique()
@@ -238,7 +215,7 @@ class ModelSpace:
     def to_dict(self) -> dict[str, Any]:
         """The space as plain types, as a record and `save` hold it."""
         plain: dict[str, Any] = {
-            "schema": SCHEMA,
+            "schema": functional.SPACE_SCHEMA,
             "ranges": {field: list(pair) for field, pair in self.ranges.items()},
             "source": self.source,
             "models": self.models,
@@ -252,11 +229,9 @@ class ModelSpace:
         Raises:
             PePRError: If it is none, or of another schema.
         """
-        schema = data.get("schema") if isinstance(data, Mapping) else None
-        if schema != SCHEMA:
-            raise PePRError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+        ranges = functional.check_space(data)
         words = {key: str(data.get(key, "")) for key in ("source", "device", "note")}
-        return cls(data.get("ranges", {}), models=data.get("models"), **words)
+        return cls(ranges, models=data.get("models"), **words)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the space to a JSON file."""
@@ -275,8 +250,8 @@ class ModelSpace:
             raise PePRError(f"{os.fspath(path)} does not hold a model space: {error}") from error
 
 
-def _published(name: str, clean: bool, stacklevel: int) -> ModelSpace:
-    """The space of a setting of the paper; the warning is of the caller at that level."""
+def _published(name: str, clean: bool) -> ModelSpace:
+    """The space of a setting of the paper; the warning names the line that called this function's caller."""
     if name not in SETTINGS:
         raise PePRError(f"there is no published space {name!r}; expected one of {', '.join(SETTINGS)}.")
     setting = SETTINGS[name]
@@ -286,13 +261,10 @@ def _published(name: str, clean: bool, stacklevel: int) -> ModelSpace:
         source += f", without {setting.condemned} of its {MODELS} rows, which have the energy of another run"
         models -= setting.condemned
     elif setting.condemned:
-        moved = [
-            f"{field} ({high:.3g}, without them {kept[field][1]:.3g})"
-            for field, (_, high) in ranges.items()
-            if high != kept[field][1]
-        ]
+        highs = [(field, high, kept[field][1]) for field, (_, high) in ranges.items()]
+        moved = [f"{field} ({high:.3g}, without them {least:.3g})" for field, high, least in highs if high != least]
         warning = CONDEMNED.format(count=setting.condemned, models=MODELS, name=name, highs=" and ".join(moved))
         clean_one = f"ModelSpace.published({name!r}, clean=True)"
-        warnings.warn(f"{warning}. {clean_one} leaves these rows out.", stacklevel=stacklevel)
+        warnings.warn(f"{warning}. {clean_one} leaves these rows out.", stacklevel=3)
         note = f"{warning}. {NOTE}"
     return ModelSpace(ranges, source=source, models=models, device=DEVICE, note=note)
