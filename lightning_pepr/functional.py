@@ -25,7 +25,6 @@ PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
 PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
-"""The least and the largest number that is taken for a performance: `column.is_between(*PERFORMANCE_RANGE)`."""
 
 SPACE_SCHEMA = "lightning-pepr/space/1"
 
@@ -75,8 +74,8 @@ def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
             "A space needs at least two models that differ.",
             stacklevel=2,
         )
-        return _clip(cost * 0.0, 0.0, None)  # type: ignore[operator, no-any-return]
-    return _clip((cost - low) / (high - low), 0.0, None)  # type: ignore[operator, no-any-return]
+        return _clip(cost * 0.0)  # type: ignore[operator, no-any-return]
+    return _clip((cost - low) / (high - low))  # type: ignore[operator, no-any-return]
 
 
 def pepr(performance: ArrayT, resource: Any) -> ArrayT:
@@ -133,14 +132,14 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
             f"baseline is {baseline!r}; expected a performance in [0, 1), such as the share of the majority class."
         )
     gained = check_performance(performance) - baseline  # type: ignore[operator]
-    return _clip(gained / (1.0 - baseline), 0.0, None)  # type: ignore[no-any-return]
+    return _clip(gained / (1.0 - baseline))  # type: ignore[no-any-return]
 
 
 def check_performance(performance: ArrayT) -> ArrayT:
     """Return P clipped to [0, 1], or raise an error that names the first value outside or NaN."""
     expected = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
     performance = _check(performance, "performance", expected, *PERFORMANCE_RANGE)
-    return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
+    return _clip(performance, 1.0)  # type: ignore[no-any-return]
 
 
 def check_cost(cost: ArrayT) -> ArrayT:
@@ -180,18 +179,13 @@ def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
         raise PePRError(
             f"performance has shape {p.shape} and cost {c.shape}; expected two sequences of the same length."
         )
+    known = ~(np.isnan(p) | np.isnan(c))
+    costs, at = np.unique(c[known], return_inverse=True)
+    best = np.full(costs.shape, -np.inf)  # at each cost
+    np.maximum.at(best, at, p[known])
+    best_of_cheaper = np.concatenate(([-np.inf], np.maximum.accumulate(best)))
     front = np.zeros(p.shape, dtype=np.bool_)
-    known = np.flatnonzero(~(np.isnan(p) | np.isnan(c)))
-    if known.size == 0:
-        return front
-    order = known[np.lexsort((-p[known], c[known]))]  # cheapest first, of equals in cost the best first
-    p, c = p[order], c[order]
-    best_of_cheaper = np.concatenate(([-np.inf], np.maximum.accumulate(p)[:-1]))
-    first_of_equals = np.concatenate(([True], (p[1:] != p[:-1]) | (c[1:] != c[:-1])))
-    on_front = (p > best_of_cheaper) & first_of_equals
-    # Models that are equal in both are on the front together, or not at all.
-    leader = np.maximum.accumulate(np.where(first_of_equals, np.arange(p.size), 0))
-    front[order] = on_front[leader]
+    front[known] = (p[known] == best[at]) & (p[known] > best_of_cheaper[at])
     return front
 
 
@@ -274,8 +268,6 @@ def _widen(values: Any) -> Any:
     return values.cast(polars.Float32)
 
 
-def _clip(values: Any, low: float, high: float | None) -> Any:
-    """Clip a number or an array; numpy, torch, pandas and polars all take the bounds by position."""
-    if isinstance(values, (int, float)) and not hasattr(values, "clip"):
-        return max(values, low) if high is None else min(max(values, low), high)
-    return values.clip(low) if high is None else values.clip(low, high)
+def _clip(values: Any, high: float = math.inf) -> Any:
+    """Clip a number or an array at 0 and above; numpy, torch, pandas and polars all take the bounds by position."""
+    return values.clip(0.0, high) if hasattr(values, "clip") else min(max(values, 0.0), high)

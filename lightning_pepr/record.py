@@ -70,8 +70,7 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain types."""
-        plain: dict[str, Any] = to_builtins(self)
-        return plain
+        return to_builtins(self)
 
 
 class Stage(msgspec.Struct, forbid_unknown_fields=True):
@@ -194,8 +193,7 @@ class RunRecord(msgspec.Struct):
         """The run as a notebook shows it: what it reached, and each cost with how it was obtained."""
         rows = []
         for resource in RESOURCES:
-            entry = self.costs.get(resource.field)
-            if entry is None:
+            if (entry := self.costs.get(resource.field)) is None:
                 continue
             value = "not measured" if entry.value is None else in_words(resource, entry.value, entry.error)
             scores = [epoch.scores[resource.score_key] for epoch in self.epochs if resource.score_key in epoch.scores]
@@ -218,8 +216,7 @@ class RunRecord(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
-        plain: dict[str, Any] = finite(self._plain())
-        return plain
+        return finite(self._plain())  # type: ignore[no-any-return]
 
     def _plain(self) -> dict[str, Any]:
         """The record as plain types, among them numbers that are not finite."""

@@ -34,19 +34,12 @@ PARAMS = (1068440.0, 133047848.0)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Low and high of the costs of one setting, over ten epochs.
+    """Low and high of the costs of one setting, over ten epochs: in kWh, g CO2e, and GB of reserved GPU memory.
 
     Attributes:
         condemned: How many rows have the energy and CO2 of another run: they repeat those of the same model in another
-            setting to the last digit, and imply a mean power of 860 to 15,600 W. Only the highs are theirs.
-        energy_low: The least energy, in kWh.
-        energy_high: The most.
-        energy_high_clean: The most without these rows.
-        carbon_low: The least carbon dioxide equivalent, in g.
-        carbon_high: The most.
-        carbon_high_clean: The most without these rows.
-        memory_low: The least reserved GPU memory, in GB.
-        memory_high: The most.
+            setting to the last digit, and imply a mean power of 860 to 15,600 W. Only the highs are theirs, and those
+            that end in `clean` leave them out.
     """
 
     condemned: int

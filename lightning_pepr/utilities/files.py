@@ -44,11 +44,7 @@ def name_aside(which: str) -> str:
 
 
 def write_whole(target: Path, text: str) -> None:
-    """Write a file beside its place and rename it, so that it is never half written.
-
-    Raises:
-        OSError: If it cannot be written (disk full, read-only); an older file is still whole then.
-    """
+    """Write a file beside its place and rename it: if it cannot be written, an older file is still whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:

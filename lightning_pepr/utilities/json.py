@@ -43,21 +43,13 @@ def finite(value: Any) -> Any:
     return value
 
 
-def to_builtins(data: Any) -> Any:
-    """The same as plain types: dataclasses and structures become dictionaries."""
-    return msgspec.to_builtins(data, enc_hook=_plain)
+def to_builtins(data: Any) -> dict[str, Any]:
+    """A dataclass or structure as plain types, and so all in it."""
+    return msgspec.to_builtins(data, enc_hook=_plain)  # type: ignore[no-any-return]
 
 
 def convert(data: Any, kind: type[T], name: str = "it") -> T:
-    """Read plain types as a dataclass or structure.
-
-    Args:
-        data: What `json.loads` gives.
-        kind: What it is to become; its annotations say what is expected.
-        name: What the data is called in errors.
-
-    Raises:
-        PePRError: If the data does not fit; names the field, its value, and what was expected.
+    """Read plain types as a dataclass or structure; an error names the field, its value, and what was expected.
 
     >>> convert({"a": 1, "b": ["x"]}, dict[str, int])
     Traceback (most recent call last):
