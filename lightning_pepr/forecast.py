@@ -225,9 +225,12 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
     variance = noise**2 * (spread[:, None, None, None] - system[..., wide + 1, wide + 1])
     variance += (DRIFT_CHANGE * seen * to_come[-1]) ** 2
 
+    # How likely the last change is to be that long ago; one length stands for those that are skipped, too.
+    change = np.where(first <= WARM_UP, WARM_UP_PRIOR, np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs))
+    change[first == 0] = 1.0
     prior = (
         np.log(CORRELATION_PRIOR)[:, None, None, None]
-        + (_before(cost, first) + _change_prior(lengths, done, epochs))[:, None, :, None, None]
+        + (_before(cost, first) + np.log(change))[:, None, :, None, None]
         + np.log(NOISE_PRIOR)[:, None]
         + np.log(DRIFT_PRIOR)
     )
@@ -239,13 +242,6 @@ def _lengths(done: int) -> NDArray[np.int64]:
     spaced = {round(1.3**power) for power in range(int(math.log(done) / math.log(1.3)) + 1)}
     lengths = spaced | set(range(1, 9)) | set(range(done - WARM_UP, done + 1))
     return np.array(sorted(length for length in lengths if 1 <= length <= done), dtype=np.int64)
-
-
-def _change_prior(lengths: NDArray[np.int64], done: int, epochs: int) -> Array:
-    """The logarithm of how likely the last change is to be that long ago: one length stands for those skipped too."""
-    change = np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs)
-    change = np.where(done - lengths <= WARM_UP, WARM_UP_PRIOR, change)
-    return np.asarray(np.log(np.where(lengths == done, 1.0, change)))
 
 
 def _moments(rows: Array, first: NDArray[np.int64]) -> Array:

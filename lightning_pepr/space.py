@@ -73,9 +73,9 @@ class ModelSpace:
         if isinstance(space, ModelSpace):
             return space
         name, _, clean = str(space).partition(":")
-        if name in SETTINGS and clean in ("", "clean") and not Path(space).is_file():
-            return _published(name, bool(clean))
         if not Path(space).is_file():
+            if name in SETTINGS and clean in ("", "clean"):
+                return _published(name, bool(clean))
             raise FileNotFoundError(
                 f"there is no file {os.fspath(space)!r} to read a space from, and no published space of that name; "
                 f"those are {', '.join(SETTINGS)} (each also with ':clean')."
@@ -156,12 +156,8 @@ class ModelSpace:
         if not ranges:
             raise PePRError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
         devices = table["device"].unique()
-        return cls(
-            ranges,
-            source=f"{len(table)} runs",
-            models=table["model"].n_unique(),
-            device=(devices[0] or "") if len(devices) == 1 else "",
-        )
+        device = (devices[0] or "") if len(devices) == 1 else ""
+        return cls(ranges, source=f"{len(table)} runs", models=table["model"].n_unique(), device=device)
 
     def __contains__(self, resource: object) -> bool:
         return isinstance(resource, (str, Resource)) and Resource.of(resource).field in self.ranges
@@ -214,12 +210,8 @@ class ModelSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain types, as a record and `save` hold it."""
-        plain: dict[str, Any] = {
-            "schema": functional.SPACE_SCHEMA,
-            "ranges": {field: list(pair) for field, pair in self.ranges.items()},
-            "source": self.source,
-            "models": self.models,
-        }
+        ranges = {field: list(pair) for field, pair in self.ranges.items()}
+        plain = {"schema": functional.SPACE_SCHEMA, "ranges": ranges, "source": self.source, "models": self.models}
         return plain | {key: text for key, text in (("device", self.device), ("note", self.note)) if text}
 
     @classmethod
