@@ -227,7 +227,7 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
 
     # How likely the last change is to be that long ago; one length stands for those that are skipped, too.
     change = np.where(first <= WARM_UP, WARM_UP_PRIOR, np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs))
-    change[first == 0] = 1.0
+    change[-1] = 1.0  # none
     prior = (
         np.log(CORRELATION_PRIOR)[:, None, None, None]
         + (_before(cost, first) + np.log(change))[:, None, :, None, None]
@@ -265,9 +265,7 @@ def _moments(rows: Array, first: NDArray[np.int64]) -> Array:
 
 def _before(cost: Array, first: NDArray[np.int64]) -> Array:
     """The logarithm of how likely the costs before each change are, by a level and noise of their own: shape (s, c)."""
-    found = np.zeros((cost.shape[0], first.size))
-    some = first > 0
-    count = first[some]
+    count = first[:-1]  # the last is 0: no change
     mean = np.cumsum(cost, axis=1)[:, count - 1] / count
     squares = np.maximum(np.cumsum((cost - 1.0) ** 2, axis=1)[:, count - 1] - count * (mean - 1.0) ** 2, 0.0)
     noise = np.maximum(mean, SMALLEST_LEVEL)[..., None] * NOISE
@@ -275,8 +273,7 @@ def _before(cost: Array, first: NDArray[np.int64]) -> Array:
     top = each.max(axis=2)
     evidence = np.log(np.exp(each - top[..., None]) @ NOISE_PRIOR)
     # A level may be anything up to twice the mean, which is what one more parameter costs in likelihood.
-    found[:, some] = top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2)
-    return found
+    return np.pad(top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2), ((0, 0), (0, 1)))
 
 
 def _quantiles(weight: Array, mean: Array, deviation: Array, probability: Sequence[float]) -> list[list[float]]:

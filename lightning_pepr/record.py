@@ -26,8 +26,6 @@ SCHEMA = "lightning-pepr/run/1"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
-_COSTS = {resource.field for resource in RESOURCES}
-
 
 class CostEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One cost of a run, and how well it is known.
@@ -244,8 +242,8 @@ class RunRecord(msgspec.Struct):
         try:
             model = convert(data["model"], _Model, "model")
             record = convert({**data, "model": model.name, "params": model.params}, cls)
-            unknown = set[str]().union(*(epoch.get("cost", ()) for epoch in data["epochs"])) - _COSTS
-            if unknown:
+            found = set[str]().union(*(epoch.get("cost", ()) for epoch in data["epochs"]))
+            if unknown := found.difference(resource.field for resource in RESOURCES):
                 raise PePRError(f"a cost of epochs has an unknown field {min(unknown)!r}")
         except PePRError as error:
             raise PePRError(f"it is not a whole record: {error}.") from error

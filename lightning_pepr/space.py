@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
-from lightning_pepr.paper.spaces import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
+from lightning_pepr.paper.spaces import DEVICE, MODELS, NOTE, PAPER, REJECTED, SETTINGS, TABLE
 
 if TYPE_CHECKING:
     from lightning_pepr.runs.columns import Columns
@@ -249,13 +249,13 @@ def _published(name: str, clean: bool) -> ModelSpace:
     setting = SETTINGS[name]
     ranges, kept = setting.ranges(clean), setting.ranges(clean=True)
     source, models, note = f"{PAPER}; table of {TABLE}, setting {name}", MODELS, NOTE
-    if clean and setting.condemned:
-        source += f", without {setting.condemned} of its {MODELS} rows, which have the energy of another run"
-        models -= setting.condemned
-    elif setting.condemned:
+    if clean and setting.rejected:
+        source += f", without {setting.rejected} of its {MODELS} rows, which have the energy of another run"
+        models -= setting.rejected
+    elif setting.rejected:
         highs = [(field, high, kept[field][1]) for field, (_, high) in ranges.items()]
         moved = [f"{field} ({high:.3g}, without them {least:.3g})" for field, high, least in highs if high != least]
-        warning = CONDEMNED.format(count=setting.condemned, models=MODELS, name=name, highs=" and ".join(moved))
+        warning = REJECTED.format(count=setting.rejected, models=MODELS, name=name, highs=" and ".join(moved))
         clean_one = f"ModelSpace.published({name!r}, clean=True)"
         warnings.warn(f"{warning}. {clean_one} leaves these rows out.", stacklevel=3)
         note = f"{warning}. {NOTE}"

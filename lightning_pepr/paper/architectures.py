@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from lightning_pepr.paper.tables import read_table
+from lightning_pepr.paper import read_table
 
 Kind = Literal["CNN", "Other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

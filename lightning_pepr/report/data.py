@@ -335,13 +335,13 @@ def _spaces(given: ModelSpace | None, records: Sequence[RunRecord | None]) -> li
         runs = "a run" if count == 1 else f"{count} runs"
         spaces.append(_space(f"recorded-{index}", "Recorded", f"{space.source}, as {runs} had it", space))
     for name, setting in SETTINGS.items():
-        clean = bool(setting.condemned)
+        clean = bool(setting.rejected)
         space = ModelSpace.published(name, clean=clean)
         spaces.append(
             _space(
                 f"published-{name}",
                 "Published",
-                f"{name}, without {setting.condemned} rows of other runs' energy" if clean else name,
+                f"{name}, without {setting.rejected} rows of other runs' energy" if clean else name,
                 space,
             )
         )
