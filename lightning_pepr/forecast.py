@@ -19,17 +19,15 @@ import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import check_cost, check_never_falls
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 # Standard deviations of an epoch's cost, of the level; finer steps change nothing. An epoch is a sum over many steps:
 # more than a tenth is unusual.

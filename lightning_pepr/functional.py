@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 ArrayT = TypeVar("ArrayT")
 
