@@ -29,15 +29,10 @@ class Intensity:
     source: str = "given"
 
     def __post_init__(self) -> None:
-        g_per_kwh = _number(
-            "carbon_intensity",
-            self.g_per_kwh,
-            0.0,
-            'g CO2e per kWh, finite and not negative, such as 151.0, or a country\'s code, such as "DNK"',
-        )
-        pue = _number("pue", self.pue, 1.0, "a number of at least 1 (1.0 where only the computer counts)")
-        object.__setattr__(self, "g_per_kwh", g_per_kwh)
-        object.__setattr__(self, "pue", pue)
+        expected = 'g CO2e per kWh, finite and not negative, such as 151.0, or a country\'s code, such as "DNK"'
+        object.__setattr__(self, "g_per_kwh", _number("carbon_intensity", self.g_per_kwh, 0.0, expected))
+        expected = "a number of at least 1 (1.0 where only the computer counts)"
+        object.__setattr__(self, "pue", _number("pue", self.pue, 1.0, expected))
 
 
 def resolve_intensity(carbon_intensity: float | str | None, pue: float = 1.0) -> Intensity | None:
@@ -93,8 +88,8 @@ def _of_country(code: str) -> tuple[float, str]:
     wanted = code.strip().upper()
     if wanted not in table:
         names = {str(entry["country_name"]).upper(): iso for iso, entry in table.items()}
-        close = [names[name] for name in difflib.get_close_matches(wanted, names, n=3)]
-        close += [iso for iso in difflib.get_close_matches(wanted, table, n=3) if iso not in close]
+        close = [names[name] for name in difflib.get_close_matches(wanted, names)]
+        close = list(dict.fromkeys(close + difflib.get_close_matches(wanted, table)))
         hint = ", ".join(f"{iso} ({table[iso]['country_name']})" for iso in close[:3])
         raise PePRError(
             f"carbon_intensity is {code!r}, which is no country of the table; expected an ISO 3166 alpha-3 code "

@@ -117,15 +117,11 @@ class Cost:
 
     def amount(self, resource: str | Resource) -> float | None:
         """The amount of one resource, in its unit; None if it was not measured."""
-        value: float | None = getattr(self, Resource.of(resource).field)
-        return value
+        return getattr(self, Resource.of(resource).field)  # type: ignore[no-any-return]
 
     def items(self) -> Iterator[tuple[Resource, float]]:
         """The resources that were measured, with their amounts."""
-        for resource in RESOURCES:
-            value = self.amount(resource)
-            if value is not None:
-                yield resource, value
+        return ((resource, value) for resource in RESOURCES if (value := self.amount(resource)) is not None)
 
 
 J_PER_KWH = 3.6e6

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from lightning_pepr.cost import Cost, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import check_never_falls, pepr, to_numpy
 from lightning_pepr.space import ModelSpace
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from lightning_pepr.cost import Cost, Resource
 
 
 class PePRCurve(NamedTuple):

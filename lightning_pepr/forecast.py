@@ -19,48 +19,39 @@ import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import check_cost, check_never_falls
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Array: TypeAlias = NDArray[np.float64]
 
-    Array = NDArray[np.float64]
-
+# Standard deviations of an epoch's cost, of the level; finer steps change nothing. An epoch is a sum over many steps:
+# more than a tenth is unusual.
 NOISE = np.geomspace(0.001, 1.0, 8)
-"""Standard deviations of an epoch's cost, of the level. Finer steps change nothing."""
 NOISE_PRIOR = 1.0 / (1.0 + (NOISE / 0.1) ** 2)
-"""An epoch is a sum over many steps: more than a tenth is unusual."""
+NOISE_PRIOR /= NOISE_PRIOR.sum()
 
+# Of one epoch's noise with the next one's; the last is all but a random walk.
 CORRELATION = np.array([0.0, 0.6, 0.95])
-"""Of one epoch's noise with the next one's; the last is all but a random walk."""
 CORRELATION_PRIOR = np.array([0.4, 0.3, 0.3])
 
+# Standard deviations of the drift over the whole run, of the level: next to none, or some.
 DRIFT = np.array([0.03, 0.5])
-"""Standard deviations of the drift over the whole run, of the level: next to none, or some."""
 DRIFT_PRIOR = np.array([0.5, 0.5])
+DRIFT_CHANGE = 0.5  # by how much of itself the drift to come may differ from that seen, one standard deviation
 
-DRIFT_CHANGE = 0.5
-"""By how much of itself the drift to come may differ from that seen, one standard deviation."""
+CHANGE_PRIOR = 1.0  # how many changes at once there are in a whole run, relative to none
+WARM_UP = 3  # epochs that a warm-up may have
+WARM_UP_PRIOR = 0.15  # that it ends with any one of them, relative to none
 
-CHANGE_PRIOR = 1.0
-"""How many changes at once there are in a whole run, relative to none."""
-WARM_UP_PRIOR = 0.15
-"""That a warm-up ends with any one of the first `WARM_UP` epochs, relative to none."""
-WARM_UP = 3
+PERIOD_PRIOR = {1: 0.6, 2: 0.1, 3: 0.1, 4: 0.1, 5: 0.1}  # how often some epochs cost more, if not given; 1 is never
+VALIDATION = 0.25  # mean and standard deviation of what validation adds to an epoch before any is seen, of the level
 
-PERIOD_PRIOR = {1: 0.6, 2: 0.1, 3: 0.1, 4: 0.1, 5: 0.1}
-"""How often some epochs cost more, where that is not given; 1 is never."""
-
-VALIDATION = 0.25
-"""The mean, and the standard deviation, of what validation adds to an epoch before any is seen, of the level."""
-
-SMALLEST_LEVEL = 1e-3
-"""What everything above is relative to is no less than this share of the mean: epochs may cost nothing."""
+SMALLEST_LEVEL = 1e-3  # what all this is relative to is no less than this share of the mean: epochs may cost nothing
 
 
 class Forecast(NamedTuple):
@@ -130,23 +121,19 @@ def forecasts(
     checked = [_check(each, epochs, level, period) for each in spent]
     if len({costs.size for costs in checked}) > 1:
         raise PePRError(f"spent is of {[costs.size for costs in checked]} epochs; expected as many of each resource.")
-    found: list[Forecast | None] = [None] * len(checked)
-    ahead = []  # those whose rest is not known yet
-    for index, costs in enumerate(checked):
-        if 0 < costs.size == epochs or (costs.size > 1 and costs[-1] == 0.0):
-            found[index] = Forecast(float(costs[-1]), float(costs[-1]), float(costs[-1]), level)
-        elif costs.size > 1:
-            ahead.append(index)
-    if not ahead:
-        return found
-    total = np.stack([checked[index] for index in ahead])
-    done = total.shape[1]
-    share = np.diff(total / total[:, -1:], prepend=0.0)  # of all that was spent: no unit, whatever their size
-    tail = (1.0 - level) / 2.0
-    rest = _quantiles(*_mix(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
-    for index, last, values in zip(ahead, total[:, -1], rest, strict=True):
-        low, expected, high = (float(last * (1.0 + max(0.0, value) / done)) for value in values)
-        found[index] = Forecast(expected, low, high, level)
+    total = np.array(checked)
+    done = total.shape[-1]
+    if done < min(2, epochs):
+        return [None] * len(checked)
+    found: list[Forecast | None] = [Forecast(last, last, last, level) for last in total[:, -1].tolist()]
+    ahead = np.flatnonzero((total[:, -1] > 0.0) & (done < epochs))  # those whose rest is not known yet
+    if ahead.size:
+        share = np.diff(total[ahead] / total[ahead, -1:], prepend=0.0)  # of all that was spent: without a unit
+        tail = (1.0 - level) / 2.0
+        rest = _quantiles(*_mix(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
+        for index, values in zip(ahead, rest, strict=True):
+            low, expected, high = (float(total[index, -1] * (1.0 + max(0.0, value) / done)) for value in values)
+            found[index] = Forecast(expected, low, high, level)
     return found
 
 
@@ -167,15 +154,9 @@ def _check(spent: Sequence[float], epochs: int, level: float, period: int | None
 
 
 def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Array]:
-    """Mix the predictions of all models: weight, mean and standard deviation of a normal distribution of each.
+    """Mix the predictions of all m models: weight, mean and standard deviation of a normal distribution of each.
 
-    Args:
-        cost: Of each epoch so far, shape (s, n), in units of their mean.
-        epochs: Of the whole run, more than n.
-        period: Of validation; None tries some.
-
-    Returns:
-        Each of shape (s, m).
+    They are of shape (s, m); the cost of each epoch so far is of shape (s, n), in units of their mean.
     """
     prior = PERIOD_PRIOR if period is None else {period: 1.0}
     parts = [_predict(cost, epochs, each) for each in prior]
@@ -188,21 +169,15 @@ def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Ar
 
 
 def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array]:
-    """Fit every model to the epochs so far, and predict what the remaining ones cost together by each.
-
-    Returns:
-        The logarithm of how likely each model is, and the mean and variance of its prediction, each of shape (s, m).
-    """
+    """The logarithm of how likely each model is, and mean and variance of its prediction of the rest; shapes (s, m)."""
     series, done = cost.shape
     left = epochs - done
     # The regression's columns at the epochs so far, and their sums over the epochs to come. Drift is 0 now, and 1
     # after as many epochs as the run has: then its size needs no unit.
-    columns, to_come = [np.ones(done)], [float(left)]
+    columns, to_come = [np.ones(done), np.arange(1.0 - done, 1.0) / epochs], [left, left * (left + 1) / 2 / epochs]
     if period > 1:
-        columns.append((np.arange(1, done + 1) % period == 0).astype(np.float64))
-        to_come.append(float(epochs // period - done // period))
-    columns.append(np.arange(1.0 - done, 1.0) / epochs)
-    to_come.append(left * (left + 1) / 2 / epochs)
+        columns.insert(1, np.arange(1, done + 1) % period == 0)
+        to_come.insert(1, epochs // period - done // period)
     wide = len(columns)
     rows = np.empty((series, done, wide + 1))
     rows[:, :, :wide] = np.column_stack(columns)
@@ -214,17 +189,20 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
 
     # From here on, axes are: series, correlation, change, noise, drift. Least squares on x(t) - r x(t - 1), and on the
     # first epoch × √(1 - r²), is what autocorrelated noise asks for; `_moments` are its sums of products.
-    correlation = CORRELATION[:, None, None, None]
     noise = (NOISE * level[..., None])[:, None, :, :, None]
     drift = DRIFT * level[:, None, :, None, None]
-    ahead, spread = _ahead(left)
+    # What is left of the last epoch's noise, summed, and the variance of what the epochs to come add to it: relative to
+    # that noise, and to the variance of one step of it.
+    r = CORRELATION
+    ahead = r * (1 - r**left) / (1 - r)
+    spread = (left - 2 * ahead + r**2 * (1 - r ** (2 * left)) / (1 - r**2)) / (1 - r) ** 2
     sums = np.array(to_come) - ahead[:, None] * rows[0, -1, :wide]  # the columns are those of all series
 
     # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner.
     system = np.zeros((series, len(CORRELATION), len(lengths), len(NOISE), len(DRIFT), wide + 2, wide + 2))
     system[..., : wide + 1, : wide + 1] = _moments(rows, first)[:, :, :, None, None]
     system[..., wide + 1, :wide] = system[..., :wide, wide + 1] = sums[:, None, None, None]
-    likelihood = 0.5 * np.log(1.0 - correlation**2) - (lengths[:, None, None] - 1) * np.log(noise)
+    likelihood = 0.5 * np.log(1.0 - r**2)[:, None, None, None] - (lengths[:, None, None] - 1) * np.log(noise)
     if wide == 3:  # validation adds something; drift may go either way
         known, guess = (NOISE[:, None] / VALIDATION) ** 2, VALIDATION * level[:, None, :, None, None]
         system[..., 1, 1] += known
@@ -245,10 +223,13 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
     variance = noise**2 * (spread[:, None, None, None] - system[..., wide + 1, wide + 1])
     variance += (DRIFT_CHANGE * seen * to_come[-1]) ** 2
 
+    # How likely the last change is to be that long ago; one length stands for those that are skipped, too.
+    change = np.where(first <= WARM_UP, WARM_UP_PRIOR, np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs))
+    change[-1] = 1.0  # none
     prior = (
         np.log(CORRELATION_PRIOR)[:, None, None, None]
-        + (_before(cost, first) + _change_prior(lengths, done, epochs))[:, None, :, None, None]
-        + np.log(NOISE_PRIOR / NOISE_PRIOR.sum())[:, None]
+        + (_before(cost, first) + np.log(change))[:, None, :, None, None]
+        + np.log(NOISE_PRIOR)[:, None]
         + np.log(DRIFT_PRIOR)
     )
     return (likelihood + prior).reshape(series, -1), mean.reshape(series, -1), variance.reshape(series, -1)
@@ -261,14 +242,6 @@ def _lengths(done: int) -> NDArray[np.int64]:
     return np.array(sorted(length for length in lengths if 1 <= length <= done), dtype=np.int64)
 
 
-def _change_prior(lengths: NDArray[np.int64], done: int, epochs: int) -> Array:
-    """The logarithm of how likely the last change is to be that long ago: one length stands for those skipped too."""
-    change = np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs)
-    change = np.where(done - lengths <= WARM_UP, WARM_UP_PRIOR, change)
-    prior: Array = np.log(np.where(lengths == done, 1.0, change))
-    return prior
-
-
 def _moments(rows: Array, first: NDArray[np.int64]) -> Array:
     """Sums of products of the whitened rows from each of `first` on, for each correlation: shape (s, r, c, w, w)."""
     edges = [*first[::-1].tolist(), rows.shape[1]]
@@ -278,48 +251,27 @@ def _moments(rows: Array, first: NDArray[np.int64]) -> Array:
         between = [across[:, :, begin:end] @ other[:, begin:end] for begin, end in itertools.pairwise(edges)]
         return np.cumsum(np.stack(between[::-1], axis=1), axis=1)
 
-    def outer(left: Array, right: Array) -> Array:
-        return left[..., :, None] * right[..., None, :]
-
     previous = np.zeros_like(rows)
     previous[:, 1:] = rows[:, :-1]
     begin, end = rows[:, first], rows[:, -1:]
-    cross = from_each(previous) - outer(begin, previous[:, first])
-    ends = outer(begin, begin) + outer(end, end)
+    cross = from_each(previous) - begin[..., :, None] * previous[:, first, None]
+    ends = begin[..., :, None] * begin[..., None, :] + end[..., :, None] * end[..., None, :]
     r = CORRELATION[:, None, None, None]
     both = cross + cross.swapaxes(2, 3)
-    moments: Array = (1 + r**2) * from_each(rows)[:, None] - r**2 * ends[:, None] - r * both[:, None]
-    return moments
-
-
-def _ahead(left: int) -> tuple[Array, Array]:
-    """The sum of what is left of the last epoch's noise, and the variance of what the epochs to come add to it.
-
-    Relative to that noise, and to the variance of one step of it; each of shape (r,).
-    """
-    r = CORRELATION
-    ahead = r * (1 - r**left) / (1 - r)
-    variance = left - 2 * ahead + r**2 * (1 - r ** (2 * left)) / (1 - r**2)
-    return ahead, variance / (1 - r) ** 2
+    return np.asarray((1 + r**2) * from_each(rows)[:, None] - r**2 * ends[:, None] - r * both[:, None])
 
 
 def _before(cost: Array, first: NDArray[np.int64]) -> Array:
-    """The logarithm of how likely the costs before each change are, with a level and a noise of their own.
-
-    Of shape (s, c).
-    """
-    found = np.zeros((cost.shape[0], first.size))
-    some = first > 0
-    count = first[some]
+    """The logarithm of how likely the costs before each change are, by a level and noise of their own: shape (s, c)."""
+    count = first[:-1]  # the last is 0: no change
     mean = np.cumsum(cost, axis=1)[:, count - 1] / count
     squares = np.maximum(np.cumsum((cost - 1.0) ** 2, axis=1)[:, count - 1] - count * (mean - 1.0) ** 2, 0.0)
     noise = np.maximum(mean, SMALLEST_LEVEL)[..., None] * NOISE
     each = (1 - count[:, None]) * np.log(noise) - squares[..., None] / (2 * noise**2)
     top = each.max(axis=2)
-    evidence = np.log(np.exp(each - top[..., None]) @ (NOISE_PRIOR / NOISE_PRIOR.sum()))
+    evidence = np.log(np.exp(each - top[..., None]) @ NOISE_PRIOR)
     # A level may be anything up to twice the mean, which is what one more parameter costs in likelihood.
-    found[:, some] = top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2)
-    return found
+    return np.pad(top + evidence - 0.5 * np.log(count) + math.log(math.sqrt(2 * math.pi) / 2), ((0, 0), (0, 1)))
 
 
 def _quantiles(weight: Array, mean: Array, deviation: Array, probability: Sequence[float]) -> list[list[float]]:

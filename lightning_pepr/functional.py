@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 ArrayT = TypeVar("ArrayT")
 
@@ -23,10 +23,8 @@ PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
 PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
-"""The least and the largest number that is taken for a performance: `column.is_between(*PERFORMANCE_RANGE)`."""
 
-PERFORMANCE_WORDS = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
-"""What a performance is, for messages that say what was expected."""
+SPACE_SCHEMA = "lightning-pepr/space/1"
 
 
 def is_performance(value: float) -> bool:
@@ -35,8 +33,7 @@ def is_performance(value: float) -> bool:
     >>> [is_performance(value) for value in (0.0, 1.0 + 1e-7, 87.5, math.nan)]
     [True, True, False, False]
     """
-    low, high = PERFORMANCE_RANGE
-    return low <= value <= high
+    return PERFORMANCE_RANGE[0] <= value <= PERFORMANCE_RANGE[1]
 
 
 def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
@@ -75,8 +72,8 @@ def normalize(cost: ArrayT, low: float, high: float) -> ArrayT:
             "A space needs at least two models that differ.",
             stacklevel=2,
         )
-        return _clip(cost * 0.0, 0.0, None)  # type: ignore[operator, no-any-return]
-    return _clip((cost - low) / (high - low), 0.0, None)  # type: ignore[operator, no-any-return]
+        return _clip(cost * 0.0)  # type: ignore[operator, no-any-return]
+    return _clip((cost - low) / (high - low))  # type: ignore[operator, no-any-return]
 
 
 def pepr(performance: ArrayT, resource: Any) -> ArrayT:
@@ -133,13 +130,14 @@ def above_baseline(performance: ArrayT, baseline: float) -> ArrayT:
             f"baseline is {baseline!r}; expected a performance in [0, 1), such as the share of the majority class."
         )
     gained = check_performance(performance) - baseline  # type: ignore[operator]
-    return _clip(gained / (1.0 - baseline), 0.0, None)  # type: ignore[no-any-return]
+    return _clip(gained / (1.0 - baseline))  # type: ignore[no-any-return]
 
 
 def check_performance(performance: ArrayT) -> ArrayT:
     """Return P clipped to [0, 1], or raise an error that names the first value outside or NaN."""
-    performance = _check(performance, "performance", PERFORMANCE_WORDS, *PERFORMANCE_RANGE)
-    return _clip(performance, 0.0, 1.0)  # type: ignore[no-any-return]
+    expected = "a number in [0, 1] where higher is better (accuracy, AUROC, Dice, …; divide percentages by 100)"
+    performance = _check(performance, "performance", expected, *PERFORMANCE_RANGE)
+    return _clip(performance, 1.0)  # type: ignore[no-any-return]
 
 
 def check_cost(cost: ArrayT) -> ArrayT:
@@ -179,18 +177,13 @@ def pareto_front(performance: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
         raise PePRError(
             f"performance has shape {p.shape} and cost {c.shape}; expected two sequences of the same length."
         )
+    known = ~(np.isnan(p) | np.isnan(c))
+    costs, at = np.unique(c[known], return_inverse=True)
+    best = np.full(costs.shape, -np.inf)  # at each cost
+    np.maximum.at(best, at, p[known])
+    best_of_cheaper = np.concatenate(([-np.inf], np.maximum.accumulate(best)))
     front = np.zeros(p.shape, dtype=np.bool_)
-    known = np.flatnonzero(~(np.isnan(p) | np.isnan(c)))
-    if known.size == 0:
-        return front
-    order = known[np.lexsort((-p[known], c[known]))]  # cheapest first, of equals in cost the best first
-    p, c = p[order], c[order]
-    best_of_cheaper = np.concatenate(([-np.inf], np.maximum.accumulate(p)[:-1]))
-    first_of_equals = np.concatenate(([True], (p[1:] != p[:-1]) | (c[1:] != c[:-1])))
-    on_front = (p > best_of_cheaper) & first_of_equals
-    # Models that are equal in both are on the front together, or not at all.
-    leader = np.maximum.accumulate(np.where(first_of_equals, np.arange(p.size), 0))
-    front[order] = on_front[leader]
+    front[known] = (p[known] == best[at]) & (p[known] > best_of_cheaper[at])
     return front
 
 
@@ -204,14 +197,41 @@ def check_range(low: float, high: float) -> tuple[float, float]:
     return low, high
 
 
+def check_ranges(ranges: Any) -> dict[str, tuple[float, float]]:
+    """Return the low and high of each resource by its field, in order, or raise an error that says what is wrong."""
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise PePRError(
+            f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
+            'such as {"energy_kwh": (0.01, 0.25)}.'
+        )
+    found: dict[str, tuple[float, float]] = {}
+    for name, pair in ranges.items():
+        field = Resource.of(name).field
+        if field in found:
+            raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
+        try:
+            low, high = pair
+        except (TypeError, ValueError):
+            raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
+        try:
+            found[field] = check_range(low, high)
+        except (TypeError, ValueError) as error:
+            raise PePRError(f"the range of {name}: {error}") from None
+    return {r.field: found[r.field] for r in RESOURCES if r.field in found}
+
+
+def check_space(plain: Any) -> dict[str, tuple[float, float]]:
+    """Return the ranges of what `ModelSpace.to_dict` gives, or raise an error that says why it is no such thing."""
+    schema = plain.get("schema") if isinstance(plain, Mapping) else None
+    if schema != SPACE_SCHEMA:
+        raise PePRError(f"schema is {schema!r}; expected {SPACE_SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+    return check_ranges(plain.get("ranges", {}))
+
+
 def _check(values: Any, name: str, expected: str, low: float, high: float) -> Any:
     """Return the values, fit for arithmetic, or raise an error that names the first that is not."""
     if isinstance(values, (list, tuple)):
         values = to_numpy(values)
-    if isinstance(values, (int, float)):
-        if not (low <= values <= high and math.isfinite(values)):
-            raise PePRError(f"{name} is {float(values)!r}; expected {expected}.")
-        return values
     if values is None or isinstance(values, (str, bytes)):  # which numpy would read as numbers
         raise PePRError(f"{name} is {values!r}; expected {expected}.")
     try:
@@ -246,8 +266,6 @@ def _widen(values: Any) -> Any:
     return values.cast(polars.Float32)
 
 
-def _clip(values: Any, low: float, high: float | None) -> Any:
-    """Clip a number or an array; numpy, torch, pandas and polars all take the bounds by position."""
-    if isinstance(values, (int, float)) and not hasattr(values, "clip"):
-        return max(values, low) if high is None else min(max(values, low), high)
-    return values.clip(low) if high is None else values.clip(low, high)
+def _clip(values: Any, high: float = math.inf) -> Any:
+    """Clip a number or an array at 0 and above; numpy, torch, pandas and polars all take the bounds by position."""
+    return values.clip(0.0, high) if hasattr(values, "clip") else min(max(values, 0.0), high)

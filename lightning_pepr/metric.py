@@ -66,11 +66,7 @@ class PePR(Metric):
     plot_upper_bound = 1.0
 
     def __init__(
-        self,
-        space: ModelSpace,
-        resource: str | Resource = "energy",
-        baseline: float | None = None,
-        **kwargs: Any,
+        self, space: ModelSpace, resource: str | Resource = "energy", baseline: float | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         if not isinstance(space, ModelSpace):
@@ -83,11 +79,12 @@ class PePR(Metric):
         self.baseline = baseline
         # A MetricCollection lets metrics with equal states share one, unless the states' names differ.
         self._p, self._c = f"performance_{self.resource.field}", f"cost_{self.resource.field}"
-        unknown = torch.tensor(
-            torch.nan, dtype=torch.promote_types(torch.get_default_dtype(), torch.float32), device=self.device
-        )
-        self.add_state(self._p, unknown, dist_reduce_fx=_mean)
-        self.add_state(self._c, unknown.clone(), dist_reduce_fx=_sum if self.resource.merge == "sum" else _max)
+        kind = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        unknown = torch.tensor(torch.nan, dtype=kind, device=self.device)
+        # A rank that has not been updated holds NaN, which these leave out.
+        self.add_state(self._p, unknown, dist_reduce_fx=torch.nanmean)
+        merge = torch.nansum if self.resource.merge == "sum" else _max
+        self.add_state(self._c, unknown.clone(), dist_reduce_fx=merge)
 
     def update(self, performance: float | Tensor, cost: float | Tensor | Cost) -> None:
         """Say how good the model is now, and what it has cost so far.
@@ -112,7 +109,7 @@ class PePR(Metric):
         p: Tensor = getattr(self, self._p)
         c: Tensor = getattr(self, self._c)
         if torch.isnan(p):
-            return torch.full_like(p, torch.nan)
+            return p.clone()
         if self.baseline is not None:
             p = functional.above_baseline(p, self.baseline)
         return functional.pepr(p, self.space.normalize(c, self.resource))
@@ -164,17 +161,6 @@ def _number(value: Any, name: str) -> float:
         with contextlib.suppress(TypeError, ValueError):
             return float(value)
     raise PePRError(f"{name} is {value!r}; expected a number.")
-
-
-# A rank that has not been updated holds NaN, which these leave out.
-
-
-def _mean(ranks: Tensor) -> Tensor:
-    return torch.nanmean(ranks)
-
-
-def _sum(ranks: Tensor) -> Tensor:
-    return torch.nansum(ranks)
 
 
 def _max(ranks: Tensor) -> Tensor:

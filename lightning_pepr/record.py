@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from msgspec import field
 
 from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, in_words
 from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import check_space
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
@@ -23,8 +25,6 @@ from lightning_pepr.utilities.json import convert, finite, to_builtins, to_json
 SCHEMA = "lightning-pepr/run/1"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
-
-_COSTS = {resource.field for resource in RESOURCES}
 
 
 class CostEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,8 +68,7 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain types."""
-        plain: dict[str, Any] = to_builtins(self)
-        return plain
+        return to_builtins(self)
 
 
 class Stage(msgspec.Struct, forbid_unknown_fields=True):
@@ -192,8 +191,7 @@ class RunRecord(msgspec.Struct):
         """The run as a notebook shows it: what it reached, and each cost with how it was obtained."""
         rows = []
         for resource in RESOURCES:
-            entry = self.costs.get(resource.field)
-            if entry is None:
+            if (entry := self.costs.get(resource.field)) is None:
                 continue
             value = "not measured" if entry.value is None else in_words(resource, entry.value, entry.error)
             scores = [epoch.scores[resource.score_key] for epoch in self.epochs if resource.score_key in epoch.scores]
@@ -216,8 +214,7 @@ class RunRecord(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain types, as `save` writes it. What is not a finite number becomes None."""
-        plain: dict[str, Any] = finite(self._plain())
-        return plain
+        return finite(self._plain())  # type: ignore[no-any-return]
 
     def _plain(self) -> dict[str, Any]:
         """The record as plain types, among them numbers that are not finite."""
@@ -245,12 +242,14 @@ class RunRecord(msgspec.Struct):
         try:
             model = convert(data["model"], _Model, "model")
             record = convert({**data, "model": model.name, "params": model.params}, cls)
-            unknown = set[str]().union(*(epoch.get("cost", ()) for epoch in data["epochs"])) - _COSTS
-            if unknown:
+            found = set[str]().union(*(epoch.get("cost", ()) for epoch in data["epochs"]))
+            if unknown := found.difference(resource.field for resource in RESOURCES):
                 raise PePRError(f"a cost of epochs has an unknown field {min(unknown)!r}")
-            return record
         except PePRError as error:
             raise PePRError(f"it is not a whole record: {error}.") from error
+        if record.space:
+            check_space(record.space)
+        return record
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the record as JSON: to a temporary file beside it, then renamed, so that it is never half written.
@@ -258,13 +257,12 @@ class RunRecord(msgspec.Struct):
         Raises:
             OSError: If it cannot be written (disk full, read-only); an older record is still whole then.
         """
-        target = Path(path)
         plain = self._plain()
         try:
             text = to_json(plain)
         except ValueError:  # something is not finite, which is rare, and slow to look for
             text = to_json(finite(plain))
-        write_whole(target, text)
+        write_whole(Path(path), text)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RunRecord:
@@ -298,11 +296,8 @@ def move_aside(target: Path, run_id: str) -> None:
         other = RunRecord.load(target).run_id
         if other == run_id:
             return
-        name = name_aside(other[:8])
+        which = other[:8]
     except ValueError:
-        name = name_aside("unreadable")
-    aside, number = target.with_name(name), 1
-    while aside.exists():
-        number += 1
-        aside = target.with_name(f"{Path(name).stem}-{number}{target.suffix}")
-    target.rename(aside)
+        which = "unreadable"
+    names = (name_aside(which if number == 1 else f"{which}-{number}") for number in itertools.count(1))
+    target.rename(next(aside for aside in map(target.with_name, names) if not aside.exists()))

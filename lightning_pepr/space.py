@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
-from lightning_pepr.paper.spaces import CONDEMNED, DEVICE, MODELS, NOTE, PAPER, SETTINGS, TABLE
+from lightning_pepr.paper.spaces import DEVICE, MODELS, NOTE, PAPER, REJECTED, SETTINGS, TABLE
 
 if TYPE_CHECKING:
     from lightning_pepr.runs.columns import Columns
     from lightning_pepr.runs.load import Source
 
 ArrayT = TypeVar("ArrayT")
-
-SCHEMA = "lightning-pepr/space/1"
 
 
 class ModelSpace:
@@ -55,25 +53,7 @@ class ModelSpace:
         device: str = "",
         note: str = "",
     ) -> None:
-        if not isinstance(ranges, Mapping) or not ranges:
-            raise PePRError(
-                f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
-                'such as {"energy_kwh": (0.01, 0.25)}.'
-            )
-        found: dict[str, tuple[float, float]] = {}
-        for name, pair in ranges.items():
-            field = Resource.of(name).field
-            if field in found:
-                raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
-            try:
-                low, high = pair
-            except (TypeError, ValueError):
-                raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
-            try:
-                found[field] = functional.check_range(low, high)
-            except (TypeError, ValueError) as error:
-                raise PePRError(f"the range of {name}: {error}") from None
-        self.ranges: dict[str, tuple[float, float]] = {r.field: found[r.field] for r in RESOURCES if r.field in found}
+        self.ranges = functional.check_ranges(ranges)
         self.source = source
         self.models = models
         self.device = device
@@ -93,9 +73,9 @@ class ModelSpace:
         if isinstance(space, ModelSpace):
             return space
         name, _, clean = str(space).partition(":")
-        if name in SETTINGS and clean in ("", "clean") and not Path(space).is_file():
-            return _published(name, bool(clean), stacklevel=3)
         if not Path(space).is_file():
+            if name in SETTINGS and clean in ("", "clean"):
+                return _published(name, bool(clean))
             raise FileNotFoundError(
                 f"there is no file {os.fspath(space)!r} to read a space from, and no published space of that name; "
                 f"those are {', '.join(SETTINGS)} (each also with ':clean')."
@@ -128,7 +108,7 @@ class ModelSpace:
         >>> ModelSpace.published("derma_small", clean=True).range("energy")
         (0.001902473153, 0.030136924003)
         """
-        return _published(name, clean, stacklevel=3)
+        return _published(name, clean)
 
     @classmethod
     def budget(cls, **amounts: float) -> ModelSpace:
@@ -171,20 +151,13 @@ class ModelSpace:
         table = load_runs(runs, columns=columns)
         check_runs(table, scored=False)
         warn_of_mixtures(table)
-        ranges: dict[str, tuple[float, float]] = {}
-        for resource in RESOURCES:
-            amounts = table[resource.field].drop_nulls()
-            if len(amounts):
-                ranges[resource.field] = (float(amounts.min()), float(amounts.max()))  # type: ignore[arg-type]
+        amounts = {r.field: table[r.field] for r in RESOURCES if table[r.field].count()}
+        ranges = {field: (float(each.min()), float(each.max())) for field, each in amounts.items()}  # type: ignore[arg-type]
         if not ranges:
             raise PePRError(f"none of the {len(table)} runs has a cost; expected at least one measured resource.")
         devices = table["device"].unique()
-        return cls(
-            ranges,
-            source=f"{len(table)} runs",
-            models=table["model"].n_unique(),
-            device=(devices[0] or "") if len(devices) == 1 else "",
-        )
+        device = (devices[0] or "") if len(devices) == 1 else ""
+        return cls(ranges, source=f"{len(table)} runs", models=table["model"].n_unique(), device=device)
 
     def __contains__(self, resource: object) -> bool:
         return isinstance(resource, (str, Resource)) and Resource.of(resource).field in self.ranges
@@ -237,12 +210,8 @@ class ModelSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain types, as a record and `save` hold it."""
-        plain: dict[str, Any] = {
-            "schema": SCHEMA,
-            "ranges": {field: list(pair) for field, pair in self.ranges.items()},
-            "source": self.source,
-            "models": self.models,
-        }
+        ranges = {field: list(pair) for field, pair in self.ranges.items()}
+        plain = {"schema": functional.SPACE_SCHEMA, "ranges": ranges, "source": self.source, "models": self.models}
         return plain | {key: text for key, text in (("device", self.device), ("note", self.note)) if text}
 
     @classmethod
@@ -252,11 +221,9 @@ class ModelSpace:
         Raises:
             PePRError: If it is none, or of another schema.
         """
-        schema = data.get("schema") if isinstance(data, Mapping) else None
-        if schema != SCHEMA:
-            raise PePRError(f"schema is {schema!r}; expected {SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+        ranges = functional.check_space(data)
         words = {key: str(data.get(key, "")) for key in ("source", "device", "note")}
-        return cls(data.get("ranges", {}), models=data.get("models"), **words)
+        return cls(ranges, models=data.get("models"), **words)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the space to a JSON file."""
@@ -275,24 +242,21 @@ class ModelSpace:
             raise PePRError(f"{os.fspath(path)} does not hold a model space: {error}") from error
 
 
-def _published(name: str, clean: bool, stacklevel: int) -> ModelSpace:
-    """The space of a setting of the paper; the warning is of the caller at that level."""
+def _published(name: str, clean: bool) -> ModelSpace:
+    """The space of a setting of the paper; the warning names the line that called this function's caller."""
     if name not in SETTINGS:
         raise PePRError(f"there is no published space {name!r}; expected one of {', '.join(SETTINGS)}.")
     setting = SETTINGS[name]
     ranges, kept = setting.ranges(clean), setting.ranges(clean=True)
     source, models, note = f"{PAPER}; table of {TABLE}, setting {name}", MODELS, NOTE
-    if clean and setting.condemned:
-        source += f", without {setting.condemned} of its {MODELS} rows, which have the energy of another run"
-        models -= setting.condemned
-    elif setting.condemned:
-        moved = [
-            f"{field} ({high:.3g}, without them {kept[field][1]:.3g})"
-            for field, (_, high) in ranges.items()
-            if high != kept[field][1]
-        ]
-        warning = CONDEMNED.format(count=setting.condemned, models=MODELS, name=name, highs=" and ".join(moved))
+    if clean and setting.rejected:
+        source += f", without {setting.rejected} of its {MODELS} rows, which have the energy of another run"
+        models -= setting.rejected
+    elif setting.rejected:
+        highs = [(field, high, kept[field][1]) for field, (_, high) in ranges.items()]
+        moved = [f"{field} ({high:.3g}, without them {least:.3g})" for field, high, least in highs if high != least]
+        warning = REJECTED.format(count=setting.rejected, models=MODELS, name=name, highs=" and ".join(moved))
         clean_one = f"ModelSpace.published({name!r}, clean=True)"
-        warnings.warn(f"{warning}. {clean_one} leaves these rows out.", stacklevel=stacklevel)
+        warnings.warn(f"{warning}. {clean_one} leaves these rows out.", stacklevel=3)
         note = f"{warning}. {NOTE}"
     return ModelSpace(ranges, source=source, models=models, device=DEVICE, note=note)

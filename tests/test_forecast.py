@@ -264,10 +264,12 @@ def reference(cost: np.ndarray, epochs: int, period: int) -> list[tuple[float, f
     done, found = cost.size, []
     number = np.arange(1, epochs + 1)
     noise_prior = module.NOISE_PRIOR / module.NOISE_PRIOR.sum()
-    models = itertools.product(range(3), module._lengths(done).tolist(), range(8), range(2))
-    changes = dict(
-        zip(module._lengths(done).tolist(), module._change_prior(module._lengths(done), done, epochs), strict=True)
-    )
+    lengths = module._lengths(done).tolist()
+    models = itertools.product(range(3), lengths, range(8), range(2))
+    changes = {
+        length: module.CHANGE_PRIOR * (length - last) / epochs for last, length in itertools.pairwise([0, *lengths])
+    }
+    changes |= {length: module.WARM_UP_PRIOR for length in lengths if done - length <= module.WARM_UP} | {done: 1.0}
     for r, length, s, d in models:
         past, ahead = np.arange(done - length, done), np.arange(done, epochs)
         level = cost[past].mean()
@@ -296,7 +298,7 @@ def reference(cost: np.ndarray, epochs: int, period: int) -> list[tuple[float, f
             each = spread ** (1.0 - count) / math.sqrt(count) * np.exp(-squares / (2 * spread**2))
             evidence += math.log(noise_prior @ each * math.sqrt(2 * math.pi) / 2)
         prior = module.CORRELATION_PRIOR[r] * noise_prior[s] * module.DRIFT_PRIOR[d]
-        found.append((evidence + math.log(prior) + changes[length], mean, variance))
+        found.append((evidence + math.log(prior * changes[length]), mean, variance))
     return found
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from lightning_pepr import Cost, ModelSpace, RunRecord
+from lightning_pepr.cost import ENERGY, in_words
 from lightning_pepr.forecast import Forecast
 from lightning_pepr.record import SCHEMA, CostEntry, DeviceEntry, Epoch, Stage, move_aside
+from tests.helpers.records import make_run
 
 
 def example() -> RunRecord:
@@ -147,6 +152,29 @@ def test_a_wrong_type_is_named(place: Any, value: Any, message: str, expected: s
         RunRecord.from_dict(data)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "lightning-pepr/space/99"}, r"schema is 'lightning-pepr/space/99'; .*newer lightning-pepr"),
+        ({"ranges": None}, "ranges is None; expected a low and a high"),
+        ({"ranges": {"energy_kwh": 0.5}}, r"the range of energy_kwh is 0\.5; expected a pair"),
+        ({"ranges": {"energy_kwh": [2.0, 1.0]}}, r"the range of energy_kwh: low \(2\.0\) is larger than high"),
+        ({"ranges": {"energy_kwh": [0.0, "much"]}}, "the range of energy_kwh: .*'much'"),
+        ({"ranges": {"joules": [0.0, 1.0]}}, "unknown resource 'joules'"),
+    ],
+)
+def test_a_broken_space_is_named(change: dict[str, Any], message: str) -> None:
+    data = example().to_dict()
+    data["space"] |= change
+    with pytest.raises(ValueError, match=message):
+        RunRecord.from_dict(data)
+
+
+@pytest.mark.parametrize("none", [None, {}])
+def test_a_record_without_a_space(none: dict[str, Any] | None) -> None:
+    assert not RunRecord.from_dict({**example().to_dict(), "space": none}).space
+
+
 def test_what_a_newer_version_adds_to_a_record_is_ignored() -> None:
     data = example().to_dict()
     data["status"], data["inference"] = "evaluated", []
@@ -208,3 +236,45 @@ def test_others_may_read_it(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert (tmp_path / "pepr.json").stat().st_mode & 0o777 == 0o644 & ~mask
+
+
+def test_a_run_shows_its_costs_and_how_they_were_measured() -> None:
+    run = make_run("net", 4e6)
+    run.epochs[1].scores["pepr_e"], run.epochs[-1].scores["pepr_e"] = 0.75, 0.5
+    run.costs["memory_gb"] = CostEntry(reason="no memory could be read")
+    html = run._repr_html_()
+    cells = [[cell.text or "" for cell in row] for row in ElementTree.fromstring(html).iter("tr")]
+    rows = {row[0]: row for row in cells}
+    energy = run.costs["energy_kwh"]
+    assert rows["energy"][1:4] == [in_words(ENERGY, energy.value or 0, energy.error), "counter", "0.500 (best 0.750)"]
+    assert rows["memory"][1] == "not measured"
+    assert rows["memory"][4] == "no memory could be read"
+    assert "net" in html
+    assert "val_acc" in html
+    assert "test_acc 0.83" in html
+    assert "NVIDIA A100" in html
+
+
+def test_a_run_that_has_just_begun_shows_as_well() -> None:
+    assert "running" in RunRecord("net")._repr_html_()
+
+
+def test_the_names_of_a_run_that_is_shown_are_text() -> None:
+    name = "<script>alert(1)</script>"
+    run = make_run(name, 1e6)
+    run.monitor = run.error = run.costs["energy_kwh"].quality = name
+    for device in run.devices.values():
+        device.name = name
+    known = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
+    assert {each.tag for each in ElementTree.fromstring(run._repr_html_()).iter()} == known
+
+
+def test_a_record_needs_nothing_to_be_shown() -> None:
+    script = """
+import sys
+from lightning_pepr import RunRecord
+RunRecord("net")._repr_html_()
+print(sorted({"polars", "rich", "jinja2", "torch", "matplotlib"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -12,9 +12,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from lightning_pepr.paper.tables import read_table
-
-TABLE = "architectures.csv"
+from lightning_pepr.paper import read_table
 
 Kind = Literal["CNN", "Other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -23,13 +21,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One of the paper's architectures.
+    """One of the paper's architectures, by the paper's name and by today's in timm.
 
     Attributes:
-        name: The paper's name.
-        timm: Today's name in timm.
-        kind: "CNN" or "Other", as in the paper.
-        efficient: Whether the paper counts it to those that were designed to be efficient.
+        efficient: Whether the paper counts it among those that were designed to be efficient.
         params: Trainable parameters with 1000 classes and 3 channels.
         image_size: The smallest multiple of 32 that it accepts as the side of an image, in pixels.
         step: From there on, it accepts multiples of this.
@@ -66,7 +61,10 @@ def architectures() -> dict[str, Architecture]:
     >>> len(architectures()), architectures()["gluon_xception65"].timm
     (131, 'xception65')
     """
-    found = [msgspec.convert({**row, "kind": row["type"]}, Architecture, strict=False) for row in read_table(TABLE)]
+    found = [
+        msgspec.convert({**row, "kind": row["type"]}, Architecture, strict=False)
+        for row in read_table("architectures.csv")
+    ]
     return {each.name: each for each in sorted(found, key=lambda each: (each.params, each.name))}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from lightning_pepr.paper.tables import read_table
+from lightning_pepr.paper import read_table
 
 PAPER = "Selvan et al., PePR, NLDL 2025, https://doi.org/10.48550/arXiv.2403.12562"
 TABLE = "https://github.com/saintslab/PePR"
@@ -22,7 +22,7 @@ NOTE = (
     "had reserved; parameters are those of the models with 1000 classes."
 )
 
-CONDEMNED = (
+REJECTED = (
     "{count} of the {models} models in the paper's {name} share their energy and CO2, to the last digit, with the same "
     "model in another setting, though their training times differ; the mean power that follows is 860 W or more, where "
     "500–590 W is normal. They set the high of {highs}"
@@ -34,22 +34,15 @@ PARAMS = (1068440.0, 133047848.0)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Low and high of the costs of one setting, over ten epochs.
+    """Low and high of the costs of one setting, over ten epochs: in kWh, g CO2e, and GB of reserved GPU memory.
 
     Attributes:
-        condemned: How many rows have the energy and CO2 of another run: they repeat those of the same model in another
-            setting to the last digit, and imply a mean power of 860 to 15,600 W. Only the highs are theirs.
-        energy_low: The least energy, in kWh.
-        energy_high: The most.
-        energy_high_clean: The most without these rows.
-        carbon_low: The least carbon dioxide equivalent, in g.
-        carbon_high: The most.
-        carbon_high_clean: The most without these rows.
-        memory_low: The least reserved GPU memory, in GB.
-        memory_high: The most.
+        rejected: How many rows have the energy and CO2 of another run: they repeat those of the same model in another
+            setting to the last digit, and imply a mean power of 860 to 15,600 W. Only the highs are theirs, and those
+            that end in `clean` leave them out.
     """
 
-    condemned: int
+    rejected: int
     energy_low: float
     energy_high: float
     energy_high_clean: float
@@ -60,7 +53,7 @@ class Setting:
     memory_high: float
 
     def ranges(self, clean: bool = False) -> dict[str, tuple[float, float]]:
-        """The ranges of a `ModelSpace`; without the condemned rows if `clean`."""
+        """The ranges of a `ModelSpace`; without the rejected rows if `clean`."""
         return {
             "energy_kwh": (self.energy_low, self.energy_high_clean if clean else self.energy_high),
             "carbon_g": (self.carbon_low, self.carbon_high_clean if clean else self.carbon_high),

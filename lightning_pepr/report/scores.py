@@ -43,8 +43,8 @@ def offer_spaces(
         runs = "a run" if count == 1 else f"{count} runs"
         offered.append((f"recorded-{index}", "Recorded", f"{space.source}, as {runs} used it", space))
     for name, setting in SETTINGS.items():
-        label = f"{name}, without {setting.condemned} rows of other runs' energy" if setting.condemned else name
-        space = ModelSpace.published(name, clean=bool(setting.condemned))
+        label = f"{name}, without {setting.rejected} rows of other runs' energy" if setting.rejected else name
+        space = ModelSpace.published(name, clean=bool(setting.rejected))
         offered.append((f"published-{name}", "Published", label, space))
     shown = [
         {

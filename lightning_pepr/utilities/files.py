@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,27 +45,14 @@ def name_aside(which: str) -> str:
 
 
 def write_whole(target: Path, text: str) -> None:
-    """Write a file beside its place and rename it, so that it is never half written.
-
-    Raises:
-        OSError: If it cannot be written (disk full, read-only); an older file is still whole then.
-    """
+    """Write a file beside its place and rename it: if it cannot be written, an older file is still whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with open(temporary, "x", encoding="utf-8", opener=functools.partial(os.open, mode=0o644)) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644 & ~_umask())  # mkstemp makes it 0600, which a team could not read
         os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    # There is no way to read it without setting it.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -9,12 +9,7 @@ _STYLE = "text-align:{};vertical-align:top;white-space:nowrap"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int]) -> str:
-    """A table of text.
-
-    Args:
-        heads: The heads of the columns.
-        rows: The cells, row by row.
-        left: The columns that are aligned to the left, by index; the others are to the right.
+    """A table of text; columns are aligned to the right, but for those in `left`, by index.
 
     >>> table(["n"], [["<b>"]], left=[]).partition("<tbody>")[2]
     '<tr><td style="text-align:right;vertical-align:top;white-space:nowrap">&lt;b&gt;</td></tr></tbody></table>'

@@ -9,18 +9,7 @@ from typing import Any
 
 
 def require(package: str, extra: str, purpose: str) -> Any:
-    """Import a package that comes with an extra.
-
-    Args:
-        package: The module to import: "polars".
-        extra: The extra of lightning-pepr that installs it: "cli".
-        purpose: What needs it, as the subject of a sentence: "reading runs".
-
-    Returns:
-        The module.
-
-    Raises:
-        ModuleNotFoundError: If it is not installed; names the line that installs it.
+    """Import a module that comes with an extra; the error says what needs it, and the line that installs it.
 
     >>> require("nowhere", "cli", "reading runs")
     Traceback (most recent call last):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any, TypeVar
 
@@ -34,30 +33,16 @@ def to_json(plain: dict[str, Any]) -> str:
 
 def finite(value: Any) -> Any:
     """The same with None for NaN and infinities, which JSON does not have."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
 
 
-def to_builtins(data: Any) -> Any:
-    """The same as plain types: dataclasses and structures become dictionaries."""
-    return msgspec.to_builtins(data, enc_hook=_plain)
+def to_builtins(data: Any) -> dict[str, Any]:
+    """A dataclass or structure as plain types, and so all in it."""
+    return msgspec.to_builtins(data, enc_hook=_plain)  # type: ignore[no-any-return]
 
 
 def convert(data: Any, kind: type[T], name: str = "it") -> T:
-    """Read plain types as a dataclass or structure.
-
-    Args:
-        data: What `json.loads` gives.
-        kind: What it is to become; its annotations say what is expected.
-        name: What the data is called in errors.
-
-    Raises:
-        PePRError: If the data does not fit; names the field, its value, and what was expected.
+    """Read plain types as a dataclass or structure; an error names the field, its value, and what was expected.
 
     >>> convert({"a": 1, "b": ["x"]}, dict[str, int])
     Traceback (most recent call last):

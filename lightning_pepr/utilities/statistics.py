@@ -18,14 +18,7 @@ def wilson(performance: pl.Expr, samples: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """The limits of a share that was found in so many samples: Wilson's, at 95 %.
 
     They are not 0 and 1 where all or none were right. For what is no share of samples, such as AUROC or Dice, they
-    are an approximation.
-
-    Args:
-        performance: The share, in [0, 1].
-        samples: In how many samples; where null, the limits are the share itself.
-
-    Returns:
-        The lower and the upper limit.
+    are an approximation. Where the number of samples is null, they are the share itself.
 
     Source:
         E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209–212.

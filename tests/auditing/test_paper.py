@@ -28,7 +28,7 @@ class TestPaper:
         assert set(high["rule"]) == {"repeated-reading"}
         assert len(high) == high["row"].n_unique() == 306
         counts = dict(high.group_by("group").len().rows())
-        assert counts == {name: setting.condemned for name, setting in SETTINGS.items() if setting.condemned}
+        assert counts == {name: setting.rejected for name, setting in SETTINGS.items() if setting.rejected}
 
     @pytest.mark.parametrize("setting", SETTINGS)
     def test_without_them_the_spaces_are_the_clean_ones(self, setting: str) -> None:

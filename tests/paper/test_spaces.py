@@ -11,31 +11,31 @@ from tests.helpers.paths import PAPER
 
 pytestmark = pytest.mark.skipif(not PAPER.is_dir(), reason="the published measurements are not part of the project")
 
-CONDEMNED = {"derma_small": 78, "derma_smallest": 72, "lidc_small": 70, "pneumonia": 51, "pneumonia_small": 35}
+REJECTED = {"derma_small": 78, "derma_smallest": 72, "lidc_small": 70, "pneumonia": 51, "pneumonia_small": 35}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_number_is_that_of_the_table(name: str) -> None:
-    """The condemned rows by what they are: a reading repeated in another setting, at a power that cannot be."""
+    """The rejected rows by what they are: a reading that is also in another setting, at a power that cannot be."""
     table = pl.read_csv(PAPER / "results_131x8.csv").with_columns(
         shared=pl.struct("model", "energy", "co2").is_duplicated(),
         watts=pl.col("energy") * 3.6e6 / (pl.col("train_time") * 10),
     )
-    assert table.filter("shared")["watts"].is_between(600, 860).sum() == 0  # nothing between normal and condemned
-    condemned = pl.col("shared") & (pl.col("watts") > 860)
+    assert table.filter("shared")["watts"].is_between(600, 860).sum() == 0  # nothing between normal and rejected
+    rejected = pl.col("shared") & (pl.col("watts") > 860)
     rows = table.filter(dataset=name)
     columns = {"energy_kwh": "energy", "carbon_g": "co2", "memory_gb": "memR", "params": "num_param"}
-    for clean, kept in ((False, rows), (True, rows.filter(~condemned))):
+    for clean, kept in ((False, rows), (True, rows.filter(~rejected))):
         expected = {field: (kept[column].min(), kept[column].max()) for field, column in columns.items()}
         assert SETTINGS[name].ranges(clean) == expected
-        assert len(kept) == MODELS - clean * CONDEMNED.get(name, 0)
+        assert len(kept) == MODELS - clean * REJECTED.get(name, 0)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_clean_is_what_the_audit_keeps(name: str) -> None:
     runs = load_runs(PAPER / "results_131x8.csv")
     found = audit(runs)
-    condemned = found.filter(confidence="high", rule="repeated-reading").select("row").unique()
-    kept = runs.filter(group=name).join(condemned, on="row", how="anti")
+    rejected = found.filter(confidence="high", rule="repeated-reading").select("row").unique()
+    kept = runs.filter(group=name).join(rejected, on="row", how="anti")
     space = ModelSpace.from_runs(kept)
     assert {field: space.ranges[field] for field in SETTINGS[name].ranges()} == SETTINGS[name].ranges(clean=True)

@@ -94,6 +94,18 @@ class TestFolders:
         assert caught[0].filename == __file__
         assert set(runs["model"]) == {f"model{i}" for i in range(20) if i not in (3, 7, 9)}
 
+    def test_a_record_whose_space_is_broken_is_left_out(self, tmp_path: Path) -> None:
+        """Else the report and the figures, which score the runs in it, would fail because of it."""
+        for name in ("good", "bad"):
+            record = make_record(name)
+            record.space = ModelSpace.budget(energy_kwh=1.0).to_dict()
+            if name == "bad":
+                record.space["ranges"]["energy_kwh"] = [2.0, 1.0]
+            record.save(tmp_path / name / "pepr.json")
+        with pytest.warns(UserWarning, match=r"1 of 2 records in .* cannot be read and are left out:\n.*low \(2\.0\)"):
+            runs = load_runs(tmp_path)
+        assert runs["model"].to_list() == ["good"]
+
     @pytest.mark.slow
     def test_a_folder_may_be_called_anything(self, tmp_path: Path) -> None:
         folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")  # Latin-1, which is no UTF-8
