@@ -29,10 +29,7 @@ def resources_of(by: By) -> list[Resource]:
 
 
 def read_scorable(runs: Source, group: str | None, at: str) -> Runs:
-    """Read runs that can be scored, with `_model` and `_space`, which tell their models and their spaces apart.
-
-    `_model` is the first row of a model, and `_space` the value of `group`, null where there is one space of all.
-    """
+    """Read runs that can be scored, with `_model`, the first row of the model, and `_space`, null if there is one."""
     table = read_runs(runs, group, at)
     check_runs(table)
     row = pl.col("_row")

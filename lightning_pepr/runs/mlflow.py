@@ -27,19 +27,7 @@ MLFLOW = "mlflow:"
 
 
 def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
-    """Read the runs of an MLflow experiment, which `MLFlowLogger` and `PePRCallback` have logged.
-
-    Args:
-        experiment: The name of the experiment, or its id. It is looked up where MLflow looks: `MLFLOW_TRACKING_URI`.
-
-    Returns:
-        For each run its record, and `mlflow:EXPERIMENT/RUN_ID`. Runs without a cost are named in a warning.
-
-    Raises:
-        ModuleNotFoundError: If mlflow is not installed.
-        ConnectionError: If the tracking server does not answer.
-        PePRError: If there is no such experiment, or no run of ours in it.
-    """
+    """Read the runs of an MLflow experiment by its name or id, each with its place: `mlflow:EXPERIMENT/RUN_ID`."""
     mlflow = require("mlflow", "mlflow", "reading an MLflow experiment")
     uri = mlflow.get_tracking_uri()
     with _environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"), _connection_errors(uri):
