@@ -45,9 +45,12 @@ def place_models(runs: Runs, resource: Resource, score: Score) -> pl.DataFrame:
     above, reach = _above("low", "high", suffixes), _above("high", "low", suffixes)
     # Each model whose interval has a width reaches above its own lower end.
     own = (pl.col("high") > pl.col("low")).cast(pl.Int64)
+    several = pl.when(pl.col("runs") > 1).then(pl.format("{} runs", "runs"))
+    known_by = pl.concat_str(several, pl.format("{} samples", "samples"), separator=", ", ignore_nulls=True)
+    replication = pl.when(known_by == "").then(pl.lit(NOT_REPLICATED)).otherwise(known_by)
     limits = {end: f"{end}{suffixes[-1]}" for end in ("low", "high")}
     ranks = {"rank": 1 + above, "worst": 1 + reach - own}
-    return models.select("_model", "_space", "model", "mean", **limits, **ranks, replication=_replication())
+    return models.select("_model", "_space", "model", "mean", **limits, **ranks, replication=replication)
 
 
 def _ends(runs: Runs, resource: Resource, score: Score) -> dict[str, pl.Expr]:
@@ -106,10 +109,3 @@ def _above(ends: str, limits: str, suffixes: tuple[str, ...]) -> pl.Expr:
     if len(suffixes) == 1:
         return count("")
     return count("_apart") - count("_apart", "boards") + count("", "boards")
-
-
-def _replication() -> pl.Expr:
-    runs, samples = pl.col("runs"), pl.col("samples")
-    known = [pl.when(runs > 1).then(pl.format("{} runs", runs)), pl.format("{} samples", samples)]
-    parts = pl.concat_str(known, separator=", ", ignore_nulls=True)
-    return pl.when(parts == "").then(pl.lit(NOT_REPLICATED)).otherwise(parts)

@@ -143,13 +143,14 @@ def _numbers(frame: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFr
 
 def complete(frame: pl.DataFrame) -> Runs:
     """Give a table all columns of `COLUMNS`, in their order and type, before its others."""
-    known = [pl.col(name) if name in frame.columns else pl.lit(None).alias(name) for name in COLUMNS]
-    return frame.select(*known, pl.exclude(list(COLUMNS))).cast(COLUMNS)
+    missing = {name: pl.lit(None) for name in COLUMNS if name not in frame.columns}
+    known = [pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()]
+    return frame.with_columns(**missing).select(*known, pl.exclude(list(COLUMNS)))
 
 
 def concat(frames: list[Runs]) -> Runs:
     """Put tables below each other; a column that is text in one of them becomes text in all."""
     types = {(name, dtype) for frame in frames for name, dtype in frame.schema.items()}
     mixed = {name for name, count in Counter(name for name, _ in types).items() if count > 1}
-    alike = [frame.cast(dict.fromkeys(mixed.intersection(frame.columns), pl.String)) for frame in frames]
+    alike = [frame.cast({name: pl.String for name in frame.columns if name in mixed}) for frame in frames]
     return pl.concat(alike, how="diagonal")
