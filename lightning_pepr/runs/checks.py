@@ -11,16 +11,11 @@ from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import PERFORMANCE_RANGE
 from lightning_pepr.runs.table import COSTS, ERRORS, PERFORMANCES, SAMPLES, Runs
 
-_COST = "a finite amount that is not negative, or an empty cell where it was not measured"
-_PERFORMANCE = "a number in [0, 1] where higher is better (divide percentages by 100)"
-_BOUND = "a finite bound, 0 or more, or an empty cell where it is not known"
-_SAMPLES = "a number of samples, 1 or more, or an empty cell where it is not known"
-
 _EXPECTED = {
-    **dict.fromkeys(COSTS, _COST),
-    **dict.fromkeys(PERFORMANCES, _PERFORMANCE),
-    **dict.fromkeys([*ERRORS, "gain"], _BOUND),
-    **dict.fromkeys(SAMPLES, _SAMPLES),
+    **dict.fromkeys(COSTS, "a finite amount that is not negative, or an empty cell where it was not measured"),
+    **dict.fromkeys(PERFORMANCES, "a number in [0, 1] where higher is better (divide percentages by 100)"),
+    **dict.fromkeys([*ERRORS, "gain"], "a finite bound, 0 or more, or an empty cell where it is not known"),
+    **dict.fromkeys(SAMPLES, "a number of samples, 1 or more, or an empty cell where it is not known"),
 }
 
 
