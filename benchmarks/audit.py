@@ -34,7 +34,7 @@ SPOILT: dict[str, Spoil] = {
 
 
 def found(spoil: Spoil, tables: int) -> list[float]:
-    """The share of tables in which the spoilt row is found, in which it is condemned, and in which another row is.
+    """The share of tables in which the spoilt row is found, in which it is rejected, and in which another row is.
 
     Where nothing is spoilt, every row counts.
     """
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and smaller tables")
     tables, size, times = (5, 20_000, 1) if parser.parse_args().quick else (200, 1_000_000, 3)
     rows = [[name, *(f"{share:.1%}" for share in found(spoil, tables))] for name, spoil in SPOILT.items()]
-    head = ["what is wrong", "found", "condemned", "another run condemned"]
+    head = ["what is wrong", "found", "rejected", "another run rejected"]
     print(f"### Of {tables} tables of 60 runs\n\n{table(head, rows)}\n")
     print("### Time\n")
     median, largest = ratio(size, times)

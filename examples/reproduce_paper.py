@@ -107,13 +107,13 @@ on_pretraining = compare(f"With pretraining ({PRETRAINED}) against without ({FRO
 on_size = compare(f"All training data ({', '.join(SIZES)}) against 10 % of them", *size.values())
 
 
-# 4. What the audit condemns, and what changes in the ranking by PePR-E when these rows go.
+# 4. What the audit rejects, and what changes in the ranking by PePR-E when these rows go.
 
 # A check that needs no audit: the power of one board differs little between models, so that PePR-E and PePR-T, whose
 # times were measured apart, should put the models of a setting in nearly the same order.
 
 clean = rank(drop_rejected(arguments.table, group="dataset"), group="dataset")
-print(f"\nThe audit condemns {len(ranking) - len(clean)} of {len(ranking)} runs. What changes without them:")
+print(f"\nThe audit rejects {len(ranking) - len(clean)} of {len(ranking)} runs. What changes without them:")
 line = "{:16} {:>7} {:>4}  {:>8} {:>7}  {:>7} {:>8} {:>7}  {:>5} {:>5}  {:>5} {:>5}  {:17} {:17} {}"
 print("(changed, Spearman, Kendall: of the ranks of those left; E~T, N~E: Spearman's of PePR-E with PePR-T and with")
 print("parameters; was / is: the place that the first one then had, and that which the first one has then)")

@@ -153,15 +153,15 @@ def test_the_t_tests(reproduced: tuple[Path, Path, str], words: str, one: list[s
         assert float(re.findall(r"p = (\S+),", row[1])[0]) < 0.001  # which is what the paper says
 
 
-def test_what_changes_without_the_condemned_rows(reproduced: tuple[Path, Path, str]) -> None:
+def test_what_changes_without_the_rejected_rows(reproduced: tuple[Path, Path, str]) -> None:
     table, _, printed = reproduced
     rows = pl.read_csv(table).sort("dataset", "model")
     # By hand: whoever shares energy and CO2 with another row, at more than 850 W over ten epochs, has another's.
     power = pl.col("energy") * 3.6e6 / (10 * pl.col("train_time"))
     rows = rows.with_columns(bad=(pl.len().over("energy", "co2") > 1) & (power > 850))
-    assert f"The audit condemns {rows['bad'].sum()} of {len(rows)} runs." in printed
+    assert f"The audit rejects {rows['bad'].sum()} of {len(rows)} runs." in printed
     lines = {
-        line.split()[0]: line.split()[1:] for line in printed.partition("The audit condemns")[2].splitlines() if line
+        line.split()[0]: line.split()[1:] for line in printed.partition("The audit rejects")[2].splitlines() if line
     }
     for setting in SETTINGS:
         there = rows.filter(dataset=setting)

@@ -40,15 +40,9 @@ _GPU = re.compile(r"NVIDIA|Tesla|Quadro|GeForce|Radeon|Instinct|\bMI\d{2,3}|Gaud
 
 
 def power_limit(device: str | None, boards: str | None) -> float | None:
-    """Find the mean power in watts above which a run cannot have been, with a generous margin.
+    """Find the mean power in watts above which a run cannot have been, with a margin; None for an unknown device.
 
-    Without `boards` (as in "cpu:host, host/gpu:GPU-5f…"), that is for other tables than of records, there may be a PUE,
-    and as many boards as a host holds. None is returned if a device is not known.
-
-    >>> power_limit("NVIDIA A100-SXM4-80GB", "host/gpu:GPU-1")
-    650.0
-    >>> power_limit("An abacus", None) is None
-    True
+    The boards, which only records name, look like "cpu:host, host/gpu:GPU-5f…".
     """
     if boards is None:
         counted = _COUNT.search(device or "")

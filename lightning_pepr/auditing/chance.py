@@ -21,30 +21,13 @@ _COARSE = 1e5  # a number whose own step is so many times the column's was writt
 
 
 def repeated(values: pl.Series, within: pl.Series | None = None, units: Sequence[float] = (1.0,)) -> pl.Series:
-    """Find the numbers that stand more than once in a column, if these are too many to be so by chance.
+    """Mark the numbers that stand more than once in a column, if these are too many to be so by chance.
 
     Neighbours that are almost equal tell how dense the numbers are, and their digits in what steps they come: 0.05 has
     steps of 0.01. Both together tell how many would be equal by chance. A number such as 0.05 kWh that was computed
     from 180,000 J has many digits, and a coarse step all the same, so steps are looked for in several units.
-
-    Args:
-        values: Positive finite numbers.
-        within: Only numbers that are alike in this are compared, such as those of one model.
-        units: How many of each unit one of the column's is.
-
-    Returns:
-        For each number whether it is a repeat. None is, unless fewer than 1 in 20 of the equal ones are expected by
-        chance, and as many as there are would be found by chance in fewer than 1 of 10,000 such columns.
-
-    >>> repeated(pl.Series([0.123456789012, 0.345678901234, 0.123456789012])).to_list()
-    [True, False, True]
-    >>> repeated(pl.Series([0.1, 0.3, 0.1])).to_list()
-    [False, False, False]
     """
-    frame = pl.DataFrame(
-        {"value": values, "within": pl.repeat(0, len(values), eager=True) if within is None else within}
-    )
-    frame = frame.with_row_index("at").sort("within", "value")
+    frame = pl.select(value=values, within=0 if within is None else within).with_row_index("at").sort("within", "value")
     x = frame["value"].to_numpy()
     same = (frame["within"].shift(1) == frame["within"]).fill_null(False).to_numpy()[1:]
     with np.errstate(over="ignore"):  # between the last of one and the first of the next

@@ -27,11 +27,7 @@ def spread(amount: pl.Expr) -> list[pl.Expr]:
 
 
 def normal_power(own: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """Find what power is normal for each run: of its cohort, else of all on its device, else of all.
-
-    The runs in `own` tell, whose reading is their own. Returns `at` and the four of `spread`; null if fewer than `FEW`
-    tell.
-    """
+    """Find the `spread` of the powers in `own` that is normal for each run: of its cohort, its device, else of all."""
     frame = runs
     for i, level in enumerate((COHORT, COHORT[1:])):
         known = own.group_by(level).agg(spread(pl.col("_power")))
@@ -45,10 +41,9 @@ def normal_power(own: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def far(amount: pl.Expr, within: Sequence[str], up: float, down: float, least: int = MANY) -> tuple[pl.Expr, pl.Expr]:
-    """Whether an amount is far from the others of its cohort, and their median.
+    """Whether an amount is far from the others of its cohort of at least so many, and their median.
 
-    Far is eight standard deviations above, or ten below, where tails are longer: small models leave a device idle. It
-    is also a factor of at least `up` or `down`; among fewer than 20 a larger one. A cohort takes `least` runs.
+    That is by a factor, and by standard deviations: more of them below, where small models leave a device idle.
     """
     n, middle, above, below = (each.over(within) for each in spread(amount))
     few = pl.when(n < 20).then(math.log(5 / 3)).otherwise(0.0)

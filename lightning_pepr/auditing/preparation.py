@@ -19,10 +19,9 @@ def prepare(table: Runs) -> pl.DataFrame:
     hardware = table.select("device", "boards").unique()
     limits = hardware.with_columns(_limit=pl.Series([power_limit(*each) for each in hardware.rows()], dtype=pl.Float64))
     energy, carbon, time = (positive(pl.col(each.field)) for each in (ENERGY, CARBON, TIME))
-    others = [name for name in table.columns if name not in COLUMNS]
+    rest = pl.struct(pl.exclude(list(COLUMNS))) if table.width > len(COLUMNS) else pl.lit(0)
     return (
-        table.select(*COLUMNS, _rest=pl.struct(others) if others else pl.lit(0))
-        .with_columns(at=pl.int_range(pl.len(), dtype=pl.Int64))
+        table.select(*COLUMNS, _rest=rest, at=pl.int_range(pl.len(), dtype=pl.Int64))
         .with_columns(
             _place=pl.coalesce(row, "source", pl.format("run {}", at)),
             _where=pl.format(" in {}", pl.col("group")).fill_null(""),

@@ -17,18 +17,14 @@ from lightning_pepr.space import ModelSpace
 
 _CHANGES = {
     **dict.fromkeys(["group", "by"], pl.String),
-    **dict.fromkeys(["dropped", "models", "changed"], pl.Int64),
+    **dict.fromkeys(["dropped", "models", "changed"], pl.Int64),  # those that go, have a rank, have another rank
     **dict.fromkeys(["first", "first_after"], pl.String),
     **dict.fromkeys(["high", "high_after"], pl.Float64),
 }
 
 
 def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -> None:
-    """Write the runs that are kept as a CSV table.
-
-    Where they were read from a single CSV table, all its own columns are written, as they are in the file; else those
-    of `load_runs`.
-    """
+    """Write the runs that are kept as a CSV table: the lines of the one that they are from, else as `load_runs` has."""
     single = Path(paths[0])
     if len(paths) == 1 and single.is_file() and single.suffix.lower() != ".json":
         # As text, so that no number changes its digits.
@@ -40,27 +36,8 @@ def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -
 
 
 def ranking_changes(before: Runs, after: Runs) -> pl.DataFrame:
-    """Find what changes in the ranking of each group once some runs are gone.
-
-    Args:
-        before: What `read_runs` returned. Runs that `rank` refuses are left out.
-        after: Those of them that stay.
-
-    Returns:
-        One row for each group that loses a run: `group`, `by` (the field of the resource by which to rank, the first
-        in the order E, C, T, M, D, N, that a run has), `dropped` (runs that go), `models` (that stay and have a rank),
-        `changed` (how many of these have another rank among themselves than they had in the space of all), `first` and
-        `first_after` (which comes first before, and after), `high` and `high_after` of the resource.
-
-    >>> runs = pl.DataFrame(
-    ...     {"model": ["a", "b", "c"], "performance": [0.5, 0.6, 0.9], "energy_kwh": [1.0, 1.1, 3.0]}
-    ... )
-    >>> from lightning_pepr.runs import load_runs
-    >>> table = load_runs(runs)
-    >>> ranking_changes(table, table.head(2)).drop("group", "by", "dropped").rows()
-    [(2, 2, 'b', 'a', 3.0, 1.1)]
-    """
-    resource = next(r for r in RESOURCES if before[r.field].count())
+    """Find what changes in each group that loses a run; those that `rank` refuses are left out before and after."""
+    resource = next(r for r in RESOURCES if before[r.field].count())  # by which to rank
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what `rank` has to say of the runs it says when they are ranked

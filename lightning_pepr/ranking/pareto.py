@@ -11,24 +11,7 @@ from lightning_pepr.runs.table import Runs
 
 
 def add_pareto(runs: Runs, costs: list[str], within: str) -> Runs:
-    """Mark the Pareto front of each group.
-
-    Args:
-        runs: What `load_runs` returned.
-        costs: The columns of the costs that count, beside `performance`.
-        within: The column whose values are groups.
-
-    Returns:
-        The runs, with the column `pareto`: whether no other run is as good for as much or less of each cost, and
-        better in one of them. Runs that are equal in all share the front; one with something unknown is not on it.
-
-    >>> runs = pl.DataFrame({"performance": [0.5, 0.9, 0.9], "time_s": [1.0, 2.0, 3.0], "memory_gb": [3.0, 2.0, 1.0]})
-    >>> runs = runs.with_columns(data=pl.lit("derma"))
-    >>> add_pareto(runs, ["time_s"], "data")["pareto"].to_list()
-    [True, True, False]
-    >>> add_pareto(runs, ["time_s", "memory_gb"], "data")["pareto"].to_list()
-    [True, True, True]
-    """
+    """Mark in `pareto` the front of each group over `performance` and some costs; what is not known is not on it."""
     runs = runs.with_row_index("_at")
     known = runs.drop_nulls(["performance", *costs])
     ordered = known.sort(within, *costs, "performance", descending=[False] * (1 + len(costs)) + [True])

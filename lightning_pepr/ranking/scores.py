@@ -29,10 +29,7 @@ def resources_of(by: By) -> list[Resource]:
 
 
 def read_scorable(runs: Source, group: str | None, at: str) -> Runs:
-    """Read runs that can be scored, with `_model` and `_space`, which tell their models and their spaces apart.
-
-    `_model` is the first row of a model, and `_space` the value of `group`, null where there is one space of all.
-    """
+    """Read runs that can be scored, with `_model`, the first row of the model, and `_space`, null if there is one."""
     table = read_runs(runs, group, at)
     check_runs(table)
     row = pl.col("_row")
@@ -62,29 +59,24 @@ def bounds(resource: Resource) -> tuple[str, str]:
 
 def add_ranges(table: Runs, resources: list[Resource], space: ModelSpace | None = None) -> Runs:
     """Put low and high of each resource beside each run: those of a space, else of the runs in its `_space`."""
-    ends: list[pl.Expr | pl.Series] = []
+    new: dict[str, pl.Expr | pl.Series] = {}
     for resource in resources:
-        low, high = bounds(resource)
-        if space is None:
-            cost = pl.col(resource.field)
-            ends += [cost.min().over("_space").alias(low), cost.max().over("_space").alias(high)]
-        else:  # written out: polars divides by a constant by its inverse, which need not be finite
-            pair = zip((low, high), space.range(resource), strict=True)
-            ends += [pl.repeat(end, len(table), dtype=pl.Float64, eager=True).alias(name) for name, end in pair]
-    return table.with_columns(ends)
+        cost = pl.col(resource.field)
+        ends: list[pl.Expr] | list[pl.Series] = [cost.min().over("_space"), cost.max().over("_space")]
+        if space is not None:  # written out: polars divides by a constant by its inverse, which need not be finite
+            ends = [pl.repeat(end, len(table), dtype=pl.Float64, eager=True) for end in space.range(resource)]
+        new.update(zip(bounds(resource), ends, strict=True))
+    return table.with_columns(**new)
 
 
 def add_scores(table: Runs, resources: list[Resource], baseline: float | None) -> Runs:
     """Add R and PePR of each resource, whose low and high are there."""
-    p = pl.col("performance")
-    return table.with_columns(
-        column
-        for resource in resources
-        for column in (
-            _normalized(resource, pl.col(resource.field)).alias(resource.r_key),
-            scorer(resource, baseline)(pl.col(resource.field), p).alias(resource.score_key),
-        )
-    )
+    new = {}
+    for resource in resources:
+        cost = pl.col(resource.field)
+        new[resource.r_key] = _normalized(resource, cost)
+        new[resource.score_key] = scorer(resource, baseline)(cost, pl.col("performance"))
+    return table.with_columns(**new)
 
 
 def scorer(resource: Resource, baseline: float | None) -> Score:

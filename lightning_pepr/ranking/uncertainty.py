@@ -19,20 +19,12 @@ NO_RUN = "baseline"
 def place_models(runs: Runs, resource: Resource, score: Score) -> pl.DataFrame:
     """Give each model an interval for its score, and the ranks that the intervals leave open.
 
-    The limits of a run's cost are hard; those of its performance hold in 95 % of cases. Its score is then, in at least
-    95 %, between that of the worse performance at the higher cost and that of the better one at the lower. The
-    score of a model of several runs is their mean, and the limits are the means of the runs' limits. To the part
-    of them that is due to the performance, the spread over the runs (Student's t) is added as independent errors are,
-    by the root of the sum of squares: the runs share their test data, so that their number makes that part no smaller.
+    The limits of a run's cost are hard; those of its performance hold in 95 % of cases. A model of several runs has the
+    means of their scores and of their limits, and their spread (Student's t) is added to the part of the performance by
+    the root of the sum of squares: the runs share their test data, so that their number makes that part no smaller.
 
     The gain of a board's sensor multiplies all energies that it measured, which changes no order among them. So models
     whose runs are all on the same boards are compared without it, and others with it.
-
-    Returns:
-        One row for each `_model` that has a score: its `model` and `_space`, `mean`, `low` and `high` of the score,
-        `rank` (1 + the number of models of its space whose intervals lie wholly above, which is the first place that
-        it can have if each score is anywhere in its interval; equals share the better place), `worst` (the last such
-        place), and `replication`, which says what the interval comes from.
     """
     known = runs.filter(pl.col(resource.score_key).is_not_null())
     ends = _ends(known, resource, score)
@@ -53,17 +45,12 @@ def place_models(runs: Runs, resource: Resource, score: Score) -> pl.DataFrame:
     above, reach = _above("low", "high", suffixes), _above("high", "low", suffixes)
     # Each model whose interval has a width reaches above its own lower end.
     own = (pl.col("high") > pl.col("low")).cast(pl.Int64)
-    return models.select(
-        "_model",
-        "_space",
-        "model",
-        "mean",
-        low=f"low{suffixes[-1]}",
-        high=f"high{suffixes[-1]}",
-        rank=1 + above,
-        worst=1 + reach - own,
-        replication=_replication(),
-    )
+    several = pl.when(pl.col("runs") > 1).then(pl.format("{} runs", "runs"))
+    known_by = pl.concat_str(several, pl.format("{} samples", "samples"), separator=", ", ignore_nulls=True)
+    replication = pl.when(known_by == "").then(pl.lit(NOT_REPLICATED)).otherwise(known_by)
+    limits = {end: f"{end}{suffixes[-1]}" for end in ("low", "high")}
+    ranks = {"rank": 1 + above, "worst": 1 + reach - own}
+    return models.select("_model", "_space", "model", "mean", **limits, **ranks, replication=replication)
 
 
 def _ends(runs: Runs, resource: Resource, score: Score) -> dict[str, pl.Expr]:
@@ -122,10 +109,3 @@ def _above(ends: str, limits: str, suffixes: tuple[str, ...]) -> pl.Expr:
     if len(suffixes) == 1:
         return count("")
     return count("_apart") - count("_apart", "boards") + count("", "boards")
-
-
-def _replication() -> pl.Expr:
-    runs, samples = pl.col("runs"), pl.col("samples")
-    known = [pl.when(runs > 1).then(pl.format("{} runs", runs)), pl.format("{} samples", samples)]
-    parts = pl.concat_str(known, separator=", ", ignore_nulls=True)
-    return pl.when(parts == "").then(pl.lit(NOT_REPLICATED)).otherwise(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
@@ -12,16 +11,11 @@ from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import PERFORMANCE_RANGE
 from lightning_pepr.runs.table import COSTS, ERRORS, PERFORMANCES, SAMPLES, Runs
 
-_COST = "a finite amount that is not negative, or an empty cell where it was not measured"
-_PERFORMANCE = "a number in [0, 1] where higher is better (divide percentages by 100)"
-_BOUND = "a finite bound, 0 or more, or an empty cell where it is not known"
-_SAMPLES = "a number of samples, 1 or more, or an empty cell where it is not known"
-
 _EXPECTED = {
-    **dict.fromkeys(COSTS, _COST),
-    **dict.fromkeys(PERFORMANCES, _PERFORMANCE),
-    **dict.fromkeys([*ERRORS, "gain"], _BOUND),
-    **dict.fromkeys(SAMPLES, _SAMPLES),
+    **dict.fromkeys(COSTS, "a finite amount that is not negative, or an empty cell where it was not measured"),
+    **dict.fromkeys(PERFORMANCES, "a number in [0, 1] where higher is better (divide percentages by 100)"),
+    **dict.fromkeys([*ERRORS, "gain"], "a finite bound, 0 or more, or an empty cell where it is not known"),
+    **dict.fromkeys(SAMPLES, "a number of samples, 1 or more, or an empty cell where it is not known"),
 }
 
 
@@ -46,21 +40,14 @@ def energy_kind() -> pl.Expr:
 
 
 def check_runs(runs: Runs, scored: bool = True) -> None:
-    """Refuse a table with values that cannot be scored.
-
-    Args:
-        runs: What `load_runs` returned.
-        scored: Whether they are to be scored, which takes a performance, or only to span a space.
-
-    Raises:
-        PePRError: If a cost is negative, NaN or infinite, or a performance NaN or outside [0, 1]; names the first. If
-            the runs are to be scored, and none has a performance, or an error or a number of samples cannot be.
-    """
+    """Refuse a table with values that cannot be true, or with nothing to score if its runs are to be scored."""
     for name in _EXPECTED if scored else (*COSTS, *PERFORMANCES):
         bad = runs.select((~can_be(name)).fill_null(False)).to_series()
         if bad.any():
             run = runs.row(int(bad.arg_max() or 0), named=True)
-            raise PePRError(f"{name} of {_describe(run)} is {run[name]!r}; expected {_EXPECTED[name]}.")
+            row = "" if run["row"] is None else f"row {run['row']} of "
+            place = f" ({row}{run['source'] or 'the table'})" if row or run["source"] else ""
+            raise PePRError(f"{name} of {run['model']}{place} is {run[name]!r}; expected {_EXPECTED[name]}.")
     if scored and len(runs) and runs["performance"].null_count() == len(runs):
         where = ", ".join(runs["source"].drop_nulls().unique(maintain_order=True).head(3)) or "the table"
         raise PePRError(
@@ -70,22 +57,10 @@ def check_runs(runs: Runs, scored: bool = True) -> None:
         )
 
 
-def _describe(run: dict[str, Any]) -> str:
-    """A run in words: its model, and where it was read."""
-    row = "" if run["row"] is None else f"row {run['row']} of "
-    place = f" ({row}{run['source'] or 'the table'})" if row or run["source"] else ""
-    return f"{run['model']}{place}"
-
-
 def warn_of_mixtures(runs: Runs, within: Sequence[str] = ()) -> None:
-    """Warn if costs that do not compare are put into one space.
+    """Warn if costs that do not compare are put into one space; runs that differ `within` columns are in several.
 
-    That is energy that was measured beside energy that was estimated, which may be off by half, and runs on different
-    devices, whose costs tell of the devices as well as of the models. What is not known mixes with nothing.
-
-    Args:
-        runs: What `load_runs` returned.
-        within: Columns, such as "group"; runs that differ in them are in different spaces.
+    What is not known mixes with nothing.
     """
     space = pl.struct(within) if within else pl.lit(0)
     kinds = runs.select("model", "device", _space=space, energy=energy_kind())

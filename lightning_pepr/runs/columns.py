@@ -22,7 +22,7 @@ UNITS["performance"] = {"%": 0.01}
 _TEXT = ("group", "model", "quality", "run_id", "device", "boards", "status")
 _AMOUNTS = ("performance", *(resource.field for resource in RESOURCES), "energy_kwh_error", "carbon_g_error", "samples")
 _HEADER_UNIT = re.compile(r".*\[(?P<square>[^\]]+)\]\s*|.*\((?P<round>[^)]+)\)\s*")
-_CELL_UNIT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*(?P<unit>[^\d\s.,].*)")
+_CELL_UNIT = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*([^\d\s.,].*)"
 
 
 def parse_columns(assignments: Iterable[str]) -> dict[str, str | tuple[str, float]]:
@@ -50,11 +50,7 @@ def parse_columns(assignments: Iterable[str]) -> dict[str, str | tuple[str, floa
 
 
 def check_columns(columns: Columns) -> None:
-    """Refuse a mapping to columns that we do not have, or by a factor that is no positive number.
-
-    Raises:
-        PePRError: Names the entry, and the columns that can be mapped.
-    """
+    """Refuse a mapping to columns that we do not have, or by a factor that is no positive number."""
     for ours, theirs in columns.items():
         if ours not in (*_TEXT, *_AMOUNTS):
             raise PePRError(f"{ours!r} cannot be mapped; expected one of {', '.join((*_TEXT, *_AMOUNTS))}.")
@@ -74,13 +70,7 @@ def amounts_of(columns: Columns) -> list[str]:
 
 
 def apply_columns(frame: pl.DataFrame, columns: Columns, where: str) -> pl.DataFrame:
-    """Add our columns to a table, from its own by the mapping; its numbers are no text any more.
-
-    Where no factor is given, a unit in the header, "energy [Wh]" or "energy (Wh)", is converted.
-
-    Raises:
-        PePRError: If a column that is mapped is missing, lists those found; or the header names an unknown unit.
-    """
+    """Add our columns to a table of numbers; without a factor, a unit in the header, "energy [Wh]", is converted."""
     missing = [_name(theirs) for theirs in columns.values() if _name(theirs) not in frame.columns]
     if missing:
         raise PePRError(
@@ -91,15 +81,15 @@ def apply_columns(frame: pl.DataFrame, columns: Columns, where: str) -> pl.DataF
     for ours, theirs in columns.items():
         if ours in _TEXT:
             new[ours] = pl.col(_name(theirs)).cast(pl.String)
-            continue
-        factor = _header_factor(ours, theirs) if isinstance(theirs, str) else float(theirs[1])
-        new[ours] = pl.col(_name(theirs)) if factor == 1.0 else pl.col(_name(theirs)) * factor
+        else:
+            factor = _header_factor(ours, theirs) if isinstance(theirs, str) else float(theirs[1])
+            new[ours] = pl.col(_name(theirs)) if factor == 1.0 else pl.col(_name(theirs)) * factor
     return frame.with_columns(**new)
 
 
 def units_in(text: pl.Series) -> str:
     """Describe the units that stand in the cells of a column; empty if none does."""
-    units = text.drop_nulls().str.extract(_CELL_UNIT.pattern.replace("?P<unit>", ""), 1)
+    units = text.drop_nulls().str.extract(_CELL_UNIT, 1)
     found = units.value_counts().sort("count", descending=True).rows()
     if all(unit is None for unit, _ in found):
         return ""

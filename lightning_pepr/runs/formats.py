@@ -34,11 +34,7 @@ def is_test(name: str) -> bool:
 
 
 def paper_columns(header: Sequence[str]) -> Columns:
-    """The mapping of a table in the paper's columns, whose last `test_` is the performance; empty for another table.
-
-    >>> paper_columns(["model", "energy", "train_time", "test_00", "test_01"])
-    {'performance': 'test_01', 'energy_kwh': 'energy', 'time_s': ('train_time', 2.0)}
-    """
+    """The mapping of a table in the paper's columns, whose last `test_` is the performance; empty for another table."""
     tests = sorted(filter(is_test, header), key=lambda name: int(name.removeprefix("test_")))
     if "performance" in header or not tests:
         return {}
@@ -52,22 +48,12 @@ def codecarbon_columns(header: Sequence[str]) -> Columns:
 
 
 def from_codecarbon(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
-    """Complete a table of CodeCarbon's whose costs are mapped: the devices, the quality, one row a run.
-
-    Of several rows of one run, which it writes while it measures, the last counts: its amounts are all so far.
-    CodeCarbon estimates the power of the memory, and of most processors, so that the sum is an estimate.
-
-    Args:
-        frame: The table, with our columns of costs.
-        columns: What is mapped, and left as it is.
-    """
+    """Complete a table of CodeCarbon's whose costs are mapped: the devices, the quality, one row a run."""
     devices = [pl.col(name).cast(pl.String) for name in ("gpu_model", "cpu_model") if name in frame.columns]
-    unknown = pl.lit(None, dtype=pl.String)
-    new = {
-        "quality": pl.lit("estimated"),
-        "device": pl.concat_str(devices, separator=", ", ignore_nulls=True) if devices else unknown,
-    }
+    new = {"quality": pl.lit("estimated")}  # its power of the memory is, and that of most processors
+    new["device"] = pl.concat_str(devices, separator=", ", ignore_nulls=True) if devices else pl.lit(None, pl.String)
     if "performance" not in frame.columns:
-        new["performance"] = pl.lit(None, dtype=pl.Float64)
+        new["performance"] = pl.lit(None, pl.Float64)
     frame = frame.with_columns(column.alias(name) for name, column in new.items() if name not in columns)
+    # It writes a run several times while it measures: in its last row the amounts are all so far.
     return frame.filter(pl.col("run_id").is_null() | pl.col("run_id").is_last_distinct())

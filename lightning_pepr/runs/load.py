@@ -99,17 +99,7 @@ def _flatten(sources: Iterable[Any]) -> Iterator[Any]:
 
 
 def read_runs(source: Source, group: str | None = None, at: str = "best", columns: Columns | None = None) -> Runs:
-    """Read runs with the P and the group by which they are looked at, as `rank`, `audit` and the report do.
-
-    Args:
-        source: What `load_runs` reads.
-        group: The column that becomes `group`; None leaves that as it is.
-        at: "best" or "last": of which epoch P is, where a record has both.
-        columns: Same as for `load_runs`.
-
-    Raises:
-        PePRError: If there is no such column, `at` is something else, or what `load_runs` refuses.
-    """
+    """Read runs with P of the "best" or the "last" epoch, and with the column that is to be `group`."""
     runs = load_runs(source, columns=columns)
     if at not in ("best", "last"):
         raise PePRError(f"at is {at!r}; expected 'best' or 'last'.")

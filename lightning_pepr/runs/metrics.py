@@ -10,42 +10,27 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TypeAlias
 
 from lightning_pepr.cost import RESOURCES, Cost
 from lightning_pepr.functional import is_performance
 from lightning_pepr.record import CostEntry, Epoch, RunRecord, Status
+from lightning_pepr.runs.table import COSTS
 
-Series: TypeAlias = "Mapping[str, Mapping[int, float]]"
-"""For each metric its values by step."""
-
-_COSTS = [resource.field for resource in RESOURCES]
 _SCORES = [resource.score_key for resource in RESOURCES]
 
 
 def from_metrics(
-    series: Series, facts: Mapping[str, str], *, name: str, run_id: str, status: Status, started: str
+    series: Mapping[str, Mapping[int, float]],
+    facts: Mapping[str, str],
+    *,
+    name: str,
+    run_id: str,
+    status: Status,
+    started: str,
 ) -> RunRecord | None:
-    """Make the record of a run from its metrics.
+    """Make the record of a run from the values of its metrics by step; None if no cost was ever logged.
 
-    What they do not tell is left open: there are no errors, no qualities and no devices, and no performance if the
-    `facts` do not name the `monitor`.
-
-    Args:
-        series: The metrics, under the names that they were logged by.
-        facts: What `PePRCallback` wrote to the tracker when the run began; may be empty.
-        name: What to call the model if the facts do not tell.
-        run_id: What to take for the `run_id`, likewise.
-        status: What became of it.
-        started: When it began, ISO 8601.
-
-    Returns:
-        The record; None if no cost was ever logged, so that it is no run of ours.
-
-    >>> series = {"energy_kwh": {9: 0.1, 19: 0.2}, "val_acc": {9: 0.5, 19: 0.75}}
-    >>> run = from_metrics(series, {"monitor": "val_acc"}, name="m", run_id="1", status="running", started="")
-    >>> run.cost.energy_kwh, run.performance, run.costs["energy_kwh"].error
-    (0.2, 0.75, None)
+    The `facts` are what `PePRCallback` wrote to the tracker when the run began; `name` and `run_id` stand in for them.
     """
     prefix = facts.get("prefix", "")
 
@@ -53,7 +38,7 @@ def from_metrics(
         names = (prefix + key, mlflow_name(prefix + key)) if key else ()
         return next((series[name] for name in names if name in series), {})
 
-    costs = {field: of(field) for field in _COSTS if of(field)}
+    costs = {field: of(field) for field in COSTS if of(field)}
     if not costs:
         return None
     monitored, scores = of(facts.get("monitor")), {key: of(key) for key in _SCORES}
@@ -92,7 +77,7 @@ def _performance(value: float | None) -> float | None:
 
 def names_of(facts: Mapping[str, str]) -> set[str]:
     """List the names under which a run may have logged what `from_metrics` reads, as MLflow has them."""
-    names = [*_COSTS, *_SCORES, "epoch", facts.get("monitor", ""), facts.get("test_monitor", "")]
+    names = [*COSTS, *_SCORES, "epoch", facts.get("monitor", ""), facts.get("test_monitor", "")]
     return {mlflow_name(facts.get("prefix", "") + name) for name in names}
 
 

@@ -25,21 +25,11 @@ if TYPE_CHECKING:
 MLFLOW = "mlflow:"
 """What a source begins with that is an MLflow experiment."""
 
+_STATUS: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
+
 
 def read_mlflow(experiment: str) -> list[tuple[RunRecord, str]]:
-    """Read the runs of an MLflow experiment, which `MLFlowLogger` and `PePRCallback` have logged.
-
-    Args:
-        experiment: The name of the experiment, or its id. It is looked up where MLflow looks: `MLFLOW_TRACKING_URI`.
-
-    Returns:
-        For each run its record, and `mlflow:EXPERIMENT/RUN_ID`. Runs without a cost are named in a warning.
-
-    Raises:
-        ModuleNotFoundError: If mlflow is not installed.
-        ConnectionError: If the tracking server does not answer.
-        PePRError: If there is no such experiment, or no run of ours in it.
-    """
+    """Read the runs of an MLflow experiment by its name or id, each with its place: `mlflow:EXPERIMENT/RUN_ID`."""
     mlflow = require("mlflow", "mlflow", "reading an MLflow experiment")
     uri = mlflow.get_tracking_uri()
     with _environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"), _connection_errors(uri):
@@ -110,19 +100,11 @@ def _read_run(client: MlflowClient, run: Run, folder: Path) -> tuple[RunRecord |
             return RunRecord.load(client.download_artifacts(run_id, facts["record"], str(place))), ""
         except Exception as error:  # whatever a store of artifacts can raise; or it is no record
             trouble = f"the record of the MLflow run {run_id} cannot be read ({str(error).splitlines()[0]})"
-    status: dict[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
-    record = from_metrics(
-        {
-            name: {m.step: m.value for m in client.get_metric_history(run_id, name)}
-            for name in names_of(facts) & set(run.data.metrics)
-        },
-        facts,
-        name=run.info.run_name or run_id,
-        run_id=run_id,
-        status=status.get(run.info.status, "running"),
-        started=iso_time(run.info.start_time),
-    )
-    return record, trouble
+    logged = names_of(facts) & set(run.data.metrics)
+    series = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in logged}
+    name, status = run.info.run_name or run_id, _STATUS.get(run.info.status, "running")
+    started = iso_time(run.info.start_time)
+    return from_metrics(series, facts, name=name, run_id=run_id, status=status, started=started), trouble
 
 
 @contextlib.contextmanager

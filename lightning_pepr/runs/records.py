@@ -20,11 +20,7 @@ Found: TypeAlias = "tuple[RunRecord, str | None]"
 
 
 def search(folder: Path) -> list[Found]:
-    """Read the records below a folder; broken ones are named in a warning and left out.
-
-    Raises:
-        PePRError: If there is none, or none that can be read.
-    """
+    """Read the records below a folder; broken ones are named in a warning and left out."""
     found: list[Found] = []
     broken: list[str] = []
     files = list(files_below(folder))
@@ -48,11 +44,7 @@ def search(folder: Path) -> list[Found]:
 
 
 def from_records(records: Sequence[Found]) -> Runs:
-    """Make a table of records, a row for each run.
-
-    Of several records of one run that counts which was written last: a run that was resumed elsewhere goes on in a new
-    folder.
-    """
+    """Make a table of records, a row for each run: its latest record, since a resumed run may leave several."""
     latest: dict[str, Found] = {}
     for record, path in records:
         other = latest.setdefault(record.run_id, (record, path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -58,19 +59,13 @@ def path_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_csv(path: Path) -> pl.DataFrame:
-    """Read a table; the columns that we know become numbers or text, whatever their first rows look like.
-
-    Raises:
-        PePRError: If the file is empty or no CSV table.
-    """
+    """Read a table; the columns that we know become numbers or text, whatever their first rows look like."""
     known = {**COLUMNS, **dict.fromkeys(PAPER.values(), pl.Float64), "dataset": pl.String}
     # polars takes no name that is not text.
     file = path if path_text(path) == os.fspath(path) else path.read_bytes()
     try:
         header = pl.read_csv(file, n_rows=0).columns
-        types = {
-            name: pl.Float64 if is_test(name) else known[name] for name in header if is_test(name) or name in known
-        }
+        types = {name: known.get(name, pl.Float64) for name in header if is_test(name) or name in known}
         try:
             frame = pl.read_csv(file, schema_overrides=types, infer_schema_length=10_000)
         except pl.exceptions.ComputeError:  # there is text among the numbers; `_numbers` says where
@@ -99,16 +94,7 @@ def _ragged(path: Path) -> str:
 
 
 def to_runs(frame: pl.DataFrame, source: str | None, columns: Columns) -> Runs:
-    """Bring a table, in the paper's columns, CodeCarbon's, the user's or ours, into the columns of `COLUMNS`.
-
-    Args:
-        frame: The table.
-        source: The file that it was read from; None for a table in memory.
-        columns: The user's mapping, which comes before what is known of other tables.
-
-    Raises:
-        PePRError: If a column is missing, or holds text where a number belongs.
-    """
+    """Bring a table, in the paper's columns, CodeCarbon's, the user's or ours, into the columns of `COLUMNS`."""
     where, found = source or "the table", ", ".join(frame.columns) or "none"
     of_paper, of_codecarbon = paper_columns(frame.columns), codecarbon_columns(frame.columns)
     if source is not None:
@@ -131,9 +117,7 @@ def to_runs(frame: pl.DataFrame, source: str | None, columns: Columns) -> Runs:
     frame = frame.drop(name for name in frame.columns if _DERIVED.fullmatch(name))
     if "row" not in frame.columns:
         frame = frame.with_row_index("row")
-    no_run = frame["model"].cast(pl.String) == BASELINE
-    if no_run.any():
-        frame = frame.filter(~no_run.fill_null(False))
+    frame = frame.filter(pl.col("model").cast(pl.String).ne_missing(BASELINE))
     return complete(_numbers(frame, [*COSTS, *PERFORMANCES, *ERRORS, "gain", *SAMPLES], where))
 
 
@@ -159,23 +143,14 @@ def _numbers(frame: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFr
 
 def complete(frame: pl.DataFrame) -> Runs:
     """Give a table all columns of `COLUMNS`, in their order and type, before its others."""
-    known = [
-        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in COLUMNS.items()
-    ]
-    return frame.select(*known, pl.exclude(list(COLUMNS)))
+    missing = {name: pl.lit(None) for name in COLUMNS if name not in frame.columns}
+    known = [pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()]
+    return frame.with_columns(**missing).select(*known, pl.exclude(list(COLUMNS)))
 
 
 def concat(frames: list[Runs]) -> Runs:
     """Put tables below each other; a column that is text in one of them becomes text in all."""
-    if len(frames) == 1:
-        return frames[0]
-    types: dict[str, set[Any]] = {}
-    for frame in frames:
-        for name, dtype in frame.schema.items():
-            types.setdefault(name, set()).add(dtype)
-    mixed = [name for name, seen in types.items() if len(seen) > 1]
-    alike = [
-        frame.with_columns(pl.col(name).cast(pl.String) for name in mixed if name in frame.columns) for frame in frames
-    ]
+    types = {(name, dtype) for frame in frames for name, dtype in frame.schema.items()}
+    mixed = {name for name, count in Counter(name for name, _ in types).items() if count > 1}
+    alike = [frame.cast({name: pl.String for name in frame.columns if name in mixed}) for frame in frames]
     return pl.concat(alike, how="diagonal")

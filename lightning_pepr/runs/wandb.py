@@ -26,14 +26,7 @@ def find_wandb(files: Iterable[Path]) -> list[Path]:
 
 
 def read_wandb(path: Path) -> RunRecord:
-    """Read the record of a W&B run from its log, `run-ID.wandb`.
-
-    A log that ends in the middle, as that of a run that was killed, is read up to there.
-
-    Raises:
-        ModuleNotFoundError: If wandb is not installed.
-        PePRError: If the file is not a log of W&B, is damaged, or has no cost in it.
-    """
+    """Read the record of a W&B run from its log, `run-ID.wandb`, as far as it was written."""
     wandb = require("wandb.proto.wandb_internal_pb2", "wandb", "reading W&B runs")
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 
@@ -80,9 +73,7 @@ _BLOCK, _HEADER = 32768, struct.Struct("<IHB")
 def read_entries(path: Path) -> Iterator[bytes]:
     """Read the entries of a W&B log, which is one of LevelDB: fragments in blocks of 32 KiB, each with a checksum.
 
-    Source:
-        https://github.com/google/leveldb/blob/main/doc/log_format.md; W&B puts seven bytes in front, and has the
-        plain CRC-32.
+    W&B puts seven bytes in front, and has the plain CRC-32: https://github.com/google/leveldb/blob/main/doc/log_format.md
     """
     data = path.read_bytes()
     if data[:4] != b":W&B":

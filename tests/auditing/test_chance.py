@@ -1,4 +1,4 @@
-"""Repeats are told from numbers that are equal because they have few digits."""
+"""Repeats are distinguished from numbers that are equal because they have few digits."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_columns_are_filled_into_a_template() -> None:
     ]
 
 
-def test_each_run_that_fails_a_check_is_told_with_all_that_it_fails() -> None:
+def test_each_run_that_fails_a_check_is_found_with_all_that_it_fails() -> None:
     x = pl.col("x")
     findings = tell(
         RUNS.with_columns(third=x / 3),

@@ -127,7 +127,7 @@ class TestAnyTable:
         if kept["performance"].count() and kept["energy_kwh"].count():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                rank(kept)  # what it refuses is condemned
+                rank(kept)  # what it refuses is rejected
 
     @few
     @given(seed=st.integers(0, 1000), order=st.randoms(use_true_random=False))
@@ -165,14 +165,14 @@ class TestRecords:
 
     def test_what_eight_boards_can_draw(self) -> None:
         """Eight boards of 700 W at 5 kW are no wonder; on one board they would be."""
-        for boards, condemned in ((8, 0), (1, 3)):
+        for boards, rejected in ((8, 0), (1, 3)):
             keys = ["cpu:host", *(device_key("host", f"gpu:GPU-{i}") for i in range(boards))]
             names = ["AMD EPYC 9654"] + ["NVIDIA H100 80GB HBM3"] * boards
             devices = {
                 key: DeviceEntry(name, "host", 10**9, 1.0, "counter") for key, name in zip(keys, names, strict=True)
             }
             records = [make_metered(f"m{i}", 5000, 100 * 1.3**i, i, devices=devices) for i in range(3)]
-            assert len(audit(records).filter(rule="implausible-power")) == condemned
+            assert len(audit(records).filter(rule="implausible-power")) == rejected
 
     def test_two_records_with_one_reading(self, tmp_path: Path) -> None:
         records = [make_metered(f"m{i}", 60, 100 * 1.3**i, i) for i in range(6)]

@@ -40,7 +40,7 @@ class TestPaper:
         assert clean.models == len(kept)
 
     def test_rejected_rows_by_arithmetic(self, findings: pl.DataFrame) -> None:
-        """Told apart by plain arithmetic, without the audit."""
+        """Distinguished by plain arithmetic, without the audit."""
         table = pl.read_csv(TABLE).with_row_index("row")
         watts = pl.col("energy") * 3.6e6 / (10 * pl.col("train_time"))
         shared = table.filter(pl.struct("energy", "co2").is_duplicated()).with_columns(watts=watts)

@@ -43,7 +43,7 @@ def test_it_is_what_ranking_before_and_after_gives(rows: list[tuple[float, float
     }
 
 
-def test_only_groups_that_lose_a_run_are_told_and_what_rank_refuses_is_left_out() -> None:
+def test_only_groups_that_lose_a_run_are_listed_and_what_rank_refuses_is_left_out() -> None:
     table = toy(energy_kwh=[1.0, 2.0, -1.0, 1.0, 2.0], group=["x", "x", "x", "y", "y"])
     runs = load_runs(table)
     with pytest.raises(ValueError, match="energy_kwh of m2"):

@@ -57,4 +57,6 @@ def test_a_large_group_is_no_trouble(costs: list[str]) -> None:
             "group": ["a"] * size,
         }
     )
-    assert add_pareto(table, costs, "group")["pareto"].all()  # each is better, and dearer, than the one before it
+    assert add_pareto(table, costs, "group")[
+        "pareto"
+    ].all()  # each is better, and more expensive, than the one before it

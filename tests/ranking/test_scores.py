@@ -18,7 +18,7 @@ def test_each_resource_counts_once_under_all_its_names() -> None:
         resources_of([])
 
 
-def test_models_are_told_apart_within_a_group_and_without_a_name() -> None:
+def test_models_are_kept_apart_within_a_group_and_without_a_name() -> None:
     table = toy(energy_kwh=[1.0] * 5, group=["x", "x", "y", None, None])
     table = table.with_columns(model=pl.Series(["a", "a", "a", None, None]))
     for group in (None, "group"):

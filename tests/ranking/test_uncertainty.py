@@ -116,8 +116,8 @@ class TestRepeats:
             samples=[100, 100, 100, None, None, None],
         )
         ranked = rank(runs)
-        told = dict(zip(ranked["model"], ranked["replication"], strict=True))
-        assert told == {"a": "2 runs, 100 samples", "b": "100 samples", "c": "not replicated", "d": "2 runs"}
+        found = dict(zip(ranked["model"], ranked["replication"], strict=True))
+        assert found == {"a": "2 runs, 100 samples", "b": "100 samples", "c": "not replicated", "d": "2 runs"}
 
     def test_the_truth_is_in_the_interval_as_often_as_it_says(self) -> None:
         """Accuracy on a test set of 200, of three seeds that differ: the mean of the score at the true accuracy."""
@@ -156,7 +156,7 @@ class TestBoards:
         assert (ranked["pepr_e_high"] > ranked["pepr_e_low"]).all()
         assert self.ranked(["x", "y", "y"], gain=0.01)["rank"].to_list() == [1, 2, 3]
 
-    def test_two_on_one_board_are_told_apart_beside_a_third_on_another(self) -> None:
+    def test_two_on_one_board_are_kept_apart_beside_a_third_on_another(self) -> None:
         ranked = self.ranked(["x", "x", "y"])
         assert ranked["rank"].to_list() == [1, 2, 3]
         assert ranked["rank_worst"].to_list() == [1, 2, 3]

@@ -29,7 +29,7 @@ def offline(stop_wandb: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, str(tmp_path / "home"))
     for name, value in servers.QUIET.items():
         monkeypatch.setenv(name, value)
-    if "mlflow" in sys.modules:  # what another test told it
+    if "mlflow" in sys.modules:  # what another test set
         importlib.import_module("mlflow").set_tracking_uri(None)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -83,7 +83,7 @@ def test_without_polars_the_pip_line_is_named() -> None:
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
-def test_a_missing_extra_is_told_with_its_pip_line(package: str, tmp_path: Path) -> None:
+def test_a_missing_extra_is_named_with_its_pip_line(package: str, tmp_path: Path) -> None:
     (tmp_path / "wandb").mkdir()
     (tmp_path / "wandb" / "run-x.wandb").write_bytes(b":W&B\xe1\xbe\x00")
     source = "mlflow:nodules" if package == "mlflow" else str(tmp_path)

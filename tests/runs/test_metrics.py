@@ -1,4 +1,4 @@
-"""A run of which only metrics are left is told by them."""
+"""A run of which only metrics are left is read from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("offline")
 
 
 class TestFromMetrics:
-    TOLD: ClassVar = {
+    KNOWN: ClassVar = {
         "name": "lyrical-sky-1",
         "run_id": "abc",
         "status": "running",
@@ -38,7 +38,7 @@ class TestFromMetrics:
             "test_acc": {30: 0.7},
         }
         facts = {"monitor": "val_acc", "test_monitor": "test_acc", "model": "resnet18", "run_id": "r1"}
-        run = from_metrics(series, facts, **self.TOLD)  # type: ignore[arg-type]
+        run = from_metrics(series, facts, **self.KNOWN)  # type: ignore[arg-type]
         assert run is not None
         assert [(e.epoch, e.step, e.performance) for e in run.epochs] == [(0, 9, 0.5), (1, 19, None), (2, 29, 0.75)]
         assert [e.scores for e in run.epochs] == [{"pepr_e": 0.4}, {}, {"pepr_e": 0.3}]
@@ -47,24 +47,24 @@ class TestFromMetrics:
         assert run.costs["energy_kwh"].error is None
 
     def test_without_facts_there_is_no_performance(self) -> None:
-        run = from_metrics({"time_s": {0: 5.0}, "val_acc": {0: 0.5}}, {}, **self.TOLD)  # type: ignore[arg-type]
+        run = from_metrics({"time_s": {0: 5.0}, "val_acc": {0: 0.5}}, {}, **self.KNOWN)  # type: ignore[arg-type]
         assert run is not None
         assert (run.model, run.run_id, run.performance) == ("lyrical-sky-1", "abc", None)
         assert run.cost.energy_kwh is None
 
     def test_without_a_cost_there_is_no_run(self) -> None:
-        assert from_metrics({"val_acc": {0: 0.5}}, {"monitor": "val_acc"}, **self.TOLD) is None  # type: ignore[arg-type]
+        assert from_metrics({"val_acc": {0: 0.5}}, {"monitor": "val_acc"}, **self.KNOWN) is None  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("value", [87.5, -0.1, float("nan")])
     def test_what_is_no_performance_is_none(self, value: float) -> None:
         series = {"time_s": {0: 5.0, 1: 6.0}, "val_acc": {0: 0.5, 1: value}}
-        run = from_metrics(series, {"monitor": "val_acc"}, **self.TOLD)  # type: ignore[arg-type]
+        run = from_metrics(series, {"monitor": "val_acc"}, **self.KNOWN)  # type: ignore[arg-type]
         assert run is not None
         assert [e.performance for e in run.epochs] == [0.5, None]
 
     def test_names_with_a_prefix_and_characters_that_mlflow_leaves_out(self) -> None:
         series = {"a-time_s": {0: 5.0}, "a-valacc": {0: 0.5}, "time_s": {0: 9.0}}
-        run = from_metrics(series, {"monitor": "val:acc", "prefix": "a-"}, **self.TOLD)  # type: ignore[arg-type]
+        run = from_metrics(series, {"monitor": "val:acc", "prefix": "a-"}, **self.KNOWN)  # type: ignore[arg-type]
         assert run is not None
         assert (run.cost.time_s, run.performance) == (5.0, 0.5)
 
@@ -95,7 +95,7 @@ trainer(callback, root=root, logger=loggers, log_every_n_steps=1).fit(module)
 
 @pytest.mark.slow
 def test_a_killed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that was killed is told by what it had logged."""
+    """A run that was killed is read from what it had logged."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

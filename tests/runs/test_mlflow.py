@@ -58,7 +58,7 @@ def test_an_experiment_on_a_server_is_loaded_and_ranked(
 
 
 @pytest.mark.slow
-def test_a_run_that_left_no_record_is_told_by_its_metrics(server: str, tmp_path: Path) -> None:
+def test_a_run_that_left_no_record_is_read_from_its_metrics(server: str, tmp_path: Path) -> None:
     logger = MLFlowLogger("metrics", tracking_uri=server, prefix="a")
     record = run_of(Named("bare"), tmp_path, logger, test=True, record=False)
     with warnings.catch_warnings():
@@ -163,7 +163,7 @@ def test_a_store_that_mlflow_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_runs("mlflow:nodules")
 
 
-def test_a_server_that_cannot_be_reached_is_told_at_once_without_its_password(
+def test_a_server_that_cannot_be_reached_is_named_at_once_without_its_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = servers.free_port()

@@ -124,17 +124,17 @@ class TestOwnTable:
         assert runs.select("row", "model", "energy_kwh").rows() == [(0, "a", 1.0), (1, "b", None)]
 
     @pytest.mark.parametrize(
-        ("cells", "told"),
+        ("cells", "said"),
         [
             (("1 Wh", "2 Wh"), r"Units stand in the cells \(2 in Wh\): bring it to one"),
             (("1", "0.2 kWh", "3 Wh", "4 Wh"), r"The column mixes units \(2 in Wh, 1 .*, 1 .*\): bring it to one"),
         ],
     )
-    def test_units_in_cells(self, tmp_path: Path, cells: tuple[str, ...], told: str) -> None:
+    def test_units_in_cells(self, tmp_path: Path, cells: tuple[str, ...], said: str) -> None:
         """The error counts the units that stand in cells."""
         rows = "".join(f"m,0.5,{cell}\n" for cell in cells)
         path = write_table(tmp_path / "t.csv", f"model,performance,energy_kwh\n{rows}")
-        with pytest.raises(ValueError, match=rf"energy_kwh in row [01] of .*; expected a number, .* {told}"):
+        with pytest.raises(ValueError, match=rf"energy_kwh in row [01] of .*; expected a number, .* {said}"):
             load_runs(path)
 
 
@@ -176,7 +176,7 @@ class TestMappedTable:
             ({"performance": "site"}, r"site in row 0 of .*own\.csv.* is 'A'; expected a number"),
         ],
     )
-    def test_what_cannot_be_mapped(self, tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    def test_bad_mappings(self, tmp_path: Path, columns: dict[str, Any], message: str) -> None:
         """The error names it."""
         path = write_table(tmp_path / "own.csv", self.OWN)
         with pytest.raises(ValueError, match=message):

@@ -52,7 +52,7 @@ def test_a_folder_of_offline_runs_is_loaded_and_ranked(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_offline_run_that_left_no_record_is_told_by_its_log(tmp_path: Path) -> None:
+def test_an_offline_run_that_left_no_record_is_read_from_its_log(tmp_path: Path) -> None:
     logger = make_wandb(tmp_path, prefix="a")
     record = run_of(Named("bare"), tmp_path / "elsewhere", logger, test=True, record=False)
     folder = finished(logger)

@@ -1,5 +1,1 @@
-"""The rules of the audit, one a module.
-
-Each takes the runs as `lightning_pepr.auditing.preparation` has them, and returns its findings: `at`, the place of the
-run, `evidence` and `confidence`.
-"""
+"""The rules of the audit: each takes runs as `prepare` has them, and returns `at`, `evidence` and `confidence`."""

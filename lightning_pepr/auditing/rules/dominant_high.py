@@ -19,40 +19,28 @@ _MEASURED = (ENERGY, CARBON, TIME, MEMORY)
 
 
 def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
-    """Find the model that sets the high of its space alone, and rank the `table` of the runs without it.
-
-    A model is not `doubted` if its costs fit each other: one that takes as long as its cost is high may well be so.
-    """
-    dominant = (
-        pl.concat([_largest(runs, resource) for resource in _MEASURED])
-        .group_by("group", "_model", maintain_order=True)
-        .agg(pl.first("at"), pl.col("_text", "_field"))
-    )
-    without = [
-        _without(runs, table, group, Resource.of(fields[0]))
-        for group, fields in dominant.select("group", "_field").iter_rows()
-    ]
+    """Find the model that sets the high of its space alone, and rank the `table` of the runs without it."""
+    dominant = pl.concat([_largest(runs, resource) for resource in _MEASURED])
+    dominant = dominant.group_by("group", "_model", maintain_order=True).agg(pl.first("at", "_field"), "_text")
+    groups = dominant.select("group", "_field").rows()
+    without = pl.Series([_without(runs, table, group, Resource.of(field)) for group, field in groups], dtype=pl.String)
+    # A model whose costs fit each other, such as one that takes as long as its cost is high, may well be so.
     fits = pl.col("_power").is_not_null() & ~pl.col("at").is_in(doubted["at"].implode())
     return dominant.join(runs.select("at", "_power"), on="at", maintain_order="left").select(
         "at",
-        evidence=pl.lit("it alone sets the high of ")
-        + pl.col("_text").list.join(", ")
-        + pl.Series(without, dtype=pl.String),
+        evidence=pl.format("it alone sets the high of {}{}", pl.col("_text").list.join(", "), without),
         confidence=pl.when(fits).then(pl.lit("low")).otherwise(pl.lit("medium")),
     )
 
 
 def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
     """Find in each group the run that has the largest cost, if that is three times what any other model costs."""
-    models = (
-        runs.with_columns(_amount=positive(pl.col(resource.field)))
-        .drop_nulls("_amount")
-        .group_by("group", "_model")
-        .agg(
-            pl.col("_amount", "_energy", "_intensity").max(), pl.col("at").sort_by("_amount").last(), pl.first("model")
-        )
-        .sort("_amount")
+    amounts = pl.col("_amount", "_energy", "_intensity")
+    models = runs.with_columns(_amount=positive(pl.col(resource.field))).drop_nulls("_amount")
+    models = models.group_by("group", "_model").agg(
+        amounts.max(), pl.col("at").sort_by("_amount").last(), pl.first("model")
     )
+    models = models.sort("_amount")
     largest = models.group_by("group", maintain_order=True).agg(
         pl.last("at", "_model"),
         _models=pl.len(),

@@ -27,12 +27,9 @@ def duplicate_run(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _copies(runs: pl.DataFrame, same: list[str], text: str, confidence: str) -> pl.DataFrame:
-    first = [pl.col(name).first().over(same).alias(f"_{name}_first") for name in ("at", "_place")]
-    return (
-        runs.with_columns(first)
-        .filter(pl.col("_at_first") != pl.col("at"))
-        .select("at", evidence=pl.format(text, "__place_first"), confidence=pl.lit(confidence))
-    )
+    first = pl.first("at", "_place").over(same).name.suffix("_first")
+    copies = runs.with_columns(first).filter(pl.col("at_first") != pl.col("at"))
+    return copies.select("at", evidence=pl.format(text, "_place_first"), confidence=pl.lit(confidence))
 
 
 def _have_repeats(runs: pl.DataFrame) -> bool:

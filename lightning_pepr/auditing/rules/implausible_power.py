@@ -17,13 +17,9 @@ def implausible_power(runs: pl.DataFrame) -> pl.DataFrame:
     start = "{~_energy} kWh over {~_time} s make a mean power of {~_power} W, where "
     too_much = sentence(start + "{device} can draw {~_limit} W at most")
     too_far = sentence(start + "the median of its cohort{_where} is {~_usual} W")
-    return (
-        runs.drop_nulls("_power")
-        .with_columns(_far=unlike, _usual=usual, _above=(power > limit).fill_null(False))
-        .filter(pl.col("_far") | pl.col("_above"))
-        .select(
-            "at",
-            evidence=pl.when("_above").then(too_much).otherwise(too_far),
-            confidence=sure_if(pl.col("_above") | (power > _NO_HOST * pl.col("_usual"))),
-        )
+    known = runs.drop_nulls("_power").with_columns(_far=unlike, _usual=usual, _above=(power > limit).fill_null(False))
+    return known.filter(pl.col("_far") | pl.col("_above")).select(
+        "at",
+        evidence=pl.when("_above").then(too_much).otherwise(too_far),
+        confidence=sure_if(pl.col("_above") | (power > _NO_HOST * pl.col("_usual"))),
     )

@@ -10,17 +10,10 @@ from lightning_pepr.runs.checks import energy_kind
 
 def mixed_quality(runs: pl.DataFrame) -> pl.DataFrame:
     """Find groups in which some energy was measured and some estimated, at the first run of the rarer kind."""
-    kinds = (
-        runs.with_columns(_kind=energy_kind())
-        .drop_nulls("_kind")
-        .group_by("group", "_kind")
-        .agg(pl.len().alias("_count"), pl.col("at").min())
-        .sort("_count", "_kind")
-    )
+    known = runs.with_columns(_kind=energy_kind()).drop_nulls("_kind")
+    kinds = known.group_by("group", "_kind").agg(pl.col("at").min(), _count=pl.len()).sort("_count", "_kind")
     mixed = kinds.group_by("group", maintain_order=True).agg(
-        pl.col("at", "_kind", "_count").first(),
-        pl.col("_kind", "_count").last().name.suffix("_else"),
-        _kinds=pl.len(),
+        pl.first("at", "_kind", "_count"), pl.last("_kind", "_count").name.suffix("_else"), _kinds=pl.len()
     )
     text = (
         "energy is {_kind} in {_count} runs, this the first of them, and {_kind_else} in {_count_else}; an estimate "

@@ -18,10 +18,8 @@ def repeated_reading(runs: pl.DataFrame) -> pl.DataFrame:
     Of the runs that share one, those of implausible power are rejected. A single one that remains has it by right;
     of several it is not known which.
     """
-    only_carbon = runs.filter(pl.col("_energy").is_null()).drop_nulls("_carbon")
-    shared = pl.concat(
-        [_shared(runs.drop_nulls("_energy"), "_energy", JOULES), _shared(only_carbon, "_carbon", (1.0,))]
-    )
+    energies, carbons = runs.drop_nulls("_energy"), runs.filter(pl.col("_energy").is_null()).drop_nulls("_carbon")
+    shared = pl.concat([_shared(energies, "_energy", JOULES), _shared(carbons, "_carbon", (1.0,))])
     own = runs.join(shared, on="at", how="anti").drop_nulls("_power")
     normal = normal_power(own, runs.select("at", *COHORT))
     tied = _judge(runs.join(shared, on="at", maintain_order="left").join(normal, on="at", maintain_order="left"))
@@ -55,12 +53,8 @@ def _judge(tied: pl.DataFrame) -> pl.DataFrame:
     floor = pl.when(pl.col("_n") >= MANY).then(math.log(1.4)).otherwise(math.log(2.0))
     low = pl.col("_mid") - pl.max_horizontal(floor, 6 * pl.col("_down"))
     high = pl.min_horizontal(pl.col("_mid") + pl.max_horizontal(floor, 6 * pl.col("_up")), pl.col("_limit").log())
-    tied = tied.with_columns(
-        _plausible=pl.col("_power").log().is_between(low, high),
-        _lowest=low.exp(),
-        _highest=high.exp(),
-        _usual=pl.col("_mid").exp(),
-    )
+    plausible = pl.col("_power").log().is_between(low, high)
+    tied = tied.with_columns(_plausible=plausible, _lowest=low.exp(), _highest=high.exp(), _usual=pl.col("_mid").exp())
     wrong, at = pl.col("_plausible").not_().fill_null(False), pl.col("at")
     tied = tied.with_columns(
         _wrong=wrong,
@@ -71,13 +65,8 @@ def _judge(tied: pl.DataFrame) -> pl.DataFrame:
         _second=at.sort_by(wrong, at).get(1).over("_tie"),
     )
     other = pl.when(pl.col("_first") == at).then("_second").otherwise("_first")
-    others = tied.select(
-        _other="at",
-        _other_place=pl.col("_place") + pl.col("_where"),
-        _other_model="model",
-        _other_power="_power",
-        _other_time="_time",
-    )
+    same = {f"_other{name}": name for name in ("_power", "_time")}
+    others = tied.select(_other="at", _other_model="model", _other_place=pl.col("_place") + pl.col("_where"), **same)
     return tied.with_columns(_other=other).join(others, on="_other", how="left", maintain_order="left")
 
 

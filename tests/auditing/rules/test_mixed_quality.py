@@ -9,7 +9,7 @@ from tests.helpers.findings import found
 from tests.helpers.tables import make_clean
 
 
-def test_mixed_quality_is_told_once_for_each_group() -> None:
+def test_mixed_quality_is_found_once_for_each_group() -> None:
     quality = pl.when(pl.int_range(pl.len()) % 20 < 3).then(pl.lit("estimated")).otherwise(pl.lit("counter"))
     table = make_clean(0).with_columns(quality=quality)
     assert found(table) == [(row, "mixed-quality", "medium") for row in (0, 20, 40)]

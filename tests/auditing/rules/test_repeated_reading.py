@@ -16,8 +16,8 @@ from tests.helpers.tables import copy_reading, make_clean, put, scale
 class TestRepeatedReadings:
     @few
     @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.02, 0.15]), factor=st.sampled_from([0.02, 30.0]))
-    def test_a_copy_is_rejected_and_the_original_is_not(self, seed: int, spread: float, factor: float) -> None:
-        """A copy whose power is implausible."""
+    def test_a_copy_is_rejected(self, seed: int, spread: float, factor: float) -> None:
+        """A copy whose power is implausible; the original is not."""
         table = make_clean(seed, spread=spread)
         table = scale(table, 25, time_s=table["time_s"][5] / table["time_s"][25] / factor)
         table = copy_reading(table, 5, 25)
@@ -77,7 +77,7 @@ class TestRepeatedReadings:
         assert findings["row"].to_list() == [5, 6]
         assert "is, to the last digit, that of model5, row 5 in data0" in findings["evidence"][1]
 
-    def test_without_times_it_cannot_be_told_whose_it_is(self) -> None:
+    def test_without_times_it_is_not_known_whose_it_is(self) -> None:
         table = copy_reading(make_clean(3), 5, 25).drop("time_s")
         findings = audit(table)
         assert findings.select("row", "confidence").rows() == [(5, "low"), (25, "low")]

@@ -1,4 +1,4 @@
-"""The audit on the command line."""
+"""`lightning-pepr audit`, its findings and its table of what is kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestCommand:
         table.write_csv(tmp_path / "t.csv")
         assert main(["audit", str(tmp_path / "t.csv")]) == 1
         out = capsys.readouterr().out
-        assert out.startswith("2 findings in 60 runs; 2 of the runs are condemned.\n")
+        assert out.startswith("2 findings in 60 runs; 2 of the runs are rejected.\n")
         assert "energy_kwh is -1.0" in out
         assert "performance is 93.0 (a percentage?)" in out
 
@@ -69,11 +69,11 @@ class TestCommand:
         assert main(["audit", str(tmp_path / "kept.csv"), "--group", "site"]) == 0
         assert len(rank(tmp_path / "kept.csv", group="site")) == 59
 
-    def test_drop_says_what_changes(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_what_drop_changes(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """In the ranking of each group."""
         table = make_clean(0, groups=2)
-        dear = scale(table, 4, energy_kwh=1e3, carbon_g=1e3, time_s=0.1)
-        table = dear.with_columns(device=pl.lit("1 x NVIDIA L4"))
+        costly = scale(table, 4, energy_kwh=1e3, carbon_g=1e3, time_s=0.1)
+        table = costly.with_columns(device=pl.lit("1 x NVIDIA L4"))
         table = table.with_columns(pl.col("energy_kwh", "carbon_g") / 10)
         table.write_csv(tmp_path / "t.csv")
         assert main(["audit", str(tmp_path / "t.csv"), "--drop", str(tmp_path / "kept.csv")]) == 1
@@ -129,7 +129,7 @@ class TestCommand:
     def test_the_papers_table(self, tmp_path: Path) -> None:
         done = run("audit", TABLE, "--group", "dataset", "--drop", tmp_path / "kept.csv")
         assert (done.returncode, done.stderr) == (1, "")
-        assert "306 of the runs are condemned" in done.stdout
+        assert "306 of the runs are rejected" in done.stdout
         kept = (tmp_path / "kept.csv").read_text().splitlines()
         lines = TABLE.read_text().splitlines()
         assert len(kept) == 1 + 742
@@ -137,4 +137,4 @@ class TestCommand:
         assert kept == [line for line in lines if line in set(kept)], "in their order"
         again = run("audit", tmp_path / "kept.csv")
         assert again.returncode == 1
-        assert "0 of the runs are condemned" in again.stdout
+        assert "0 of the runs are rejected" in again.stdout
