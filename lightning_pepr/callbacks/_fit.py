@@ -60,8 +60,11 @@ class Fit:
         """Describe the run, announce what will be logged, and begin to count."""
         record = self.run.record
         record.params = trainable_parameters(pl_module)
-        ranks = {"ranks": trainer.world_size, "device": str(trainer.strategy.root_device)}
-        record.hardware = describe_hardware() | ranks
+        record.hardware = {
+            **describe_hardware(),
+            "ranks": trainer.world_size,
+            "device": str(trainer.strategy.root_device),
+        }
         record.software = describe_software()
         missing = self.run.missing()
         costs = [resource.field for resource in self.scorer.resources if resource.field not in missing]
@@ -71,10 +74,7 @@ class Fit:
         self.run.tracker.switch_stage("other")
 
     def evaluate(self, trainer: Trainer, after_validation: bool, samples: int | None = None) -> None:
-        """Log the cost and, where the monitored value is fresh, the score. A collective.
-
-        `samples` is how many the monitored value is of.
-        """
+        """Log the cost and, where the monitored value, of so many samples, is fresh, the score. A collective."""
         merged = self._gather(trainer.callback_metrics, after_validation, samples)
         if (merged.performance is None) == after_validation:  # it comes with the end of the training epoch, if at all
             _checks.check_in_time(trainer, self.run.record.monitor, merged.keys)

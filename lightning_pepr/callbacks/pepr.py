@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -178,13 +177,11 @@ class PePRCallback(Callback):
         """Begin to count."""
         run = self._fitting.run
         if self.write_record:
-            run.writer.target = record_path(trainer, run.record.run_id, beside=self._is_beside_another(trainer))
+            # Each puts itself first in the list, so the user's first is the last.
+            ours = [each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback)]
+            first = next(each for each in reversed(ours) if each.write_record)
+            run.writer.target = record_path(trainer, run.record.run_id, beside=first is not self)
         self._fitting.start(trainer, pl_module)
-
-    def _is_beside_another(self, trainer: Trainer) -> bool:
-        """Whether another callback writes `pepr.json`: each puts itself first, so the user's first is the last."""
-        before = itertools.takewhile(lambda each: each is not self, reversed(_lightning.callbacks_of(trainer)))
-        return any(isinstance(each, PePRCallback) and each.write_record for each in before)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the sanity check out."""
@@ -234,10 +231,6 @@ class PePRCallback(Callback):
 
     # Stages ---------------------------------------------------------------------------------------------------------
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count for training: a fit that resumes within an epoch has no other hook here."""
-        self.on_train_epoch_start(trainer, pl_module)
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for training."""
         fit = self._fitting
@@ -245,6 +238,8 @@ class PePRCallback(Callback):
             fit.run.tracker.switch_stage("train")
         fit.at_epoch_start = trainer.callback_metrics.get(self.performance_key)
         fit.served = False
+
+    on_train_start = on_train_epoch_start  # where a fit resumes within an epoch, no other hook comes before its batches
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -260,13 +255,7 @@ class PePRCallback(Callback):
             self._fit.at_validation_start = trainer.callback_metrics.get(self.performance_key)
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Count the samples that the performance is of."""
         self._evaluated.add(batch, dataloader_idx)

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_pepr import PePRCallback
-from lightning_pepr.callbacks._loggers import CURVE
+from lightning_pepr.callbacks._loggers import CURVE, score_curve
 from tests.helpers import servers
 from tests.helpers.loggers import (
     COSTS,
@@ -110,6 +110,19 @@ def test_a_users_own_table_of_hyperparameters_stays(tmp_path: Path) -> None:
     content = events.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
     columns = metadata.parse_experiment_plugin_data(content)
     assert [column.name.tag for column in columns.metric_infos] == ["hp/own"]
+
+
+def test_the_curve_has_p_and_scores_and_marks_the_first_scores_maximum(tmp_path: Path) -> None:
+    run = fit(Worker((0.25, 0.875, 0.5)), tmp_path, val_check_interval=0.5).run
+    assert run is not None
+    axes: Any = score_curve(run).axes[0]
+    performance, energy, seconds, mark = axes.get_lines()
+    assert list(performance.get_xdata()) == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    assert list(performance.get_ydata()) == [0.25, 0.875, 0.5, 0.5, 0.5, 0.5]
+    assert list(energy.get_ydata()) == [epoch.scores["pepr_e"] for epoch in run.epochs]
+    assert list(seconds.get_ydata()) == [epoch.scores["pepr_t"] for epoch in run.epochs]
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (1.0, max(energy.get_ydata()))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["P (val_acc)", "PePR-E", "PePR-T"]
 
 
 @pytest.mark.parametrize("missing", ["matplotlib", "space", "scores"])
