@@ -62,8 +62,8 @@ def check_watchers(trainer: Trainer, monitor: str, scorer: Scorer, missing: Mapp
     for callback, key, resource in watchers(trainer):
         watches = f"{type(callback).__name__} monitors {key!r}"
         if resource not in scorer.resources:
-            left = listing(r.name for r in scorer.resources)
-            raise PePRError(f"{watches}, but PePRCallback(resources=…) leaves {resource.name} out; it has {left}.")
+            kept = listing(r.name for r in scorer.resources)
+            raise PePRError(f"{watches}, but PePRCallback(resources=…) leaves {resource.name} out; it has {kept}.")
         if key == resource.score_key:
             if scorer.space is None:
                 example = f"ModelSpace.budget({resource.field}={EXAMPLES[resource.field]})"

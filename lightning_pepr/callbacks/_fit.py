@@ -32,7 +32,6 @@ class Fit:
     requested: Sequence[Resource]  # by the user
     prog_bar: bool
     warn_once: WarnOnce
-    failed: bool = False  # whether an exception has ended it
     validated: bool = False  # whether a validation has run
     served: bool = False  # whether the running epoch has been evaluated
     at_epoch_start: Any = None  # the monitored value then,
@@ -140,8 +139,7 @@ class Fit:
         run.ends[epoch] = {STEPS: float(trainer.global_step), **costs_of(run.record.cost)}
         if trainer.should_stop:
             return  # the epoch may be cut short, and there are no more
-        forecasts = forecast_run(trainer, run.ends, epoch)
-        if forecasts:
+        if forecasts := forecast_run(trainer, run.ends, epoch):
             run.record.epochs[-1].forecasts = {field: each._asdict() for field, each in forecasts.items()}
             logged = {resource.field for resource in self.scorer.resources}
             values = {_checks.FORECAST + field: each.expected for field, each in forecasts.items() if field in logged}

@@ -33,17 +33,14 @@ def begin(trainer: Trainer, run: RunRecord, costs: Sequence[str], scores: Sequen
     """Announce the costs and scores that will be logged. Like the others, it does nothing on ranks other than 0."""
     # What `load_runs` makes a row of, beside the metrics.
     facts = {"run_id": run.run_id, "model": run.model, "monitor": run.monitor, "test_monitor": run.test_monitor}
-    _notify(
-        trainer,
-        TensorBoardLogger=lambda logger: _list_columns(logger, trainer, (run.monitor, *scores, *costs, "hp_metric")),
-        WandbLogger=lambda logger: _define_metrics(logger, facts, costs, scores),
-        MLFlowLogger=lambda logger: _tag(logger, {**facts, "prefix": _lightning.metric_name(logger, "")}),
-    )
+    _notify(trainer, trainer, (run.monitor, *scores, *costs, "hp_metric"), TensorBoardLogger=_list_columns)
+    _notify(trainer, facts, costs, scores, WandbLogger=_define_metrics)
+    _notify(trainer, facts, MLFlowLogger=_tag_begin)
 
 
 def end(trainer: Trainer, run: RunRecord, keep: bool) -> None:
     """Leave what the run is found by, in TensorBoard the curve, and with `keep` the record itself."""
-    _notify(trainer, TensorBoardLogger=lambda logger: _draw(logger, run))
+    _notify(trainer, run, TensorBoardLogger=_draw)
     update(trainer, run, keep)
 
 
@@ -55,27 +52,18 @@ def update(trainer: Trainer, run: RunRecord, keep: bool) -> None:
         "quality": energy.quality if energy else None,
         "device": ", ".join(dict.fromkeys(device.name for device in run.devices.values() if device.name)),
     }
-    summary = {"pepr": {**findings, "performance": run.performance}}
-    _notify(
-        trainer,
-        WandbLogger=lambda logger: logger.experiment.summary.update(summary),
-        MLFlowLogger=lambda logger: _tag_end(logger, run, findings),
-    )
+    _notify(trainer, run, findings, WandbLogger=_write_summary, MLFlowLogger=_tag_end)
     if keep:
-        _notify(
-            trainer,
-            WandbLogger=lambda logger: _save_to_wandb(logger, run),
-            MLFlowLogger=lambda logger: _save_to_mlflow(logger, run),
-        )
+        _notify(trainer, run, WandbLogger=_save_file, MLFlowLogger=_save_artifact)
 
 
-def _notify(trainer: Trainer, **kinds: Callable[[Any], None]) -> None:
-    """Call the function for each logger's kind. A tracker's trouble is a warning: no training ends by it."""
+def _notify(trainer: Trainer, *args: Any, **kinds: Callable[..., None]) -> None:
+    """Call the function for each logger's kind with it. A tracker's trouble is a warning: no training ends by it."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
         notify = next((kinds[kind.__name__] for kind in type(logger).__mro__ if kind.__name__ in kinds), None)
         try:
             if notify is not None:
-                notify(logger)
+                notify(logger, *args)
         except Exception as error:  # whatever a server, a store or an installation can raise
             rank_zero_warn(
                 f"PePRCallback: {type(logger).__name__} did not take what a run leaves beside its metrics: "
@@ -111,18 +99,17 @@ def score_curve(run: RunRecord) -> Figure:
     for epoch, group in itertools.groupby(each.epoch for each in evaluations):
         count = len(list(group))
         x += [epoch + (index + 1) / count for index in range(count)]
+    names = {key: f"PePR-{Resource.of(key).letter}" for each in evaluations for key in each.scores}
     lines = {f"P ({run.monitor})": [each.performance or 0.0 for each in evaluations]}
-    keys = list(dict.fromkeys(key for each in evaluations for key in each.scores))
-    for key in keys:
-        lines[f"PePR-{Resource.of(key).letter}"] = [each.scores.get(key, math.nan) for each in evaluations]
+    lines |= {name: [each.scores.get(key, math.nan) for each in evaluations] for key, name in names.items()}
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor=LIGHT.background)
     axes = figure.add_subplot()
     for (label, values), colour in zip(lines.items(), (LIGHT.ink, *LIGHT.series), strict=False):
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=label)
-    scores = {at: each.scores[keys[0]] for at, each in zip(x, evaluations, strict=True) if keys[0] in each.scores}
+    key, name = next(iter(names.items()))
+    scores = {at: each.scores[key] for at, each in zip(x, evaluations, strict=True) if key in each.scores}
     best = max(scores, key=lambda at: scores[at])
     axes.plot(best, scores[best], "o", ms=10, mfc="none", mec=LIGHT.series[0], mew=1.5)
-    name = f"PePR-{Resource.of(keys[0]).letter}"
     title = f"{run.model}: {name} is highest, {scores[best]:.3f}, after {best:g} epochs"
     axes.set_title(title, loc="left", fontsize=10)
     axes.set(xlabel="epochs done", ylim=(0.0, 1.02))
@@ -143,7 +130,12 @@ def _define_metrics(logger: Any, facts: Mapping[str, str], costs: Sequence[str],
     logger.experiment.config.update({"pepr": config}, allow_val_change=True)
 
 
-def _save_to_wandb(logger: Any, run: RunRecord) -> None:
+def _write_summary(logger: Any, run: RunRecord, findings: Mapping[str, Any]) -> None:
+    logger.experiment.summary["pepr"] = {**findings, "performance": run.performance}
+
+
+def _save_file(logger: Any, run: RunRecord) -> None:
+    """Save the record as a file in Weights & Biases."""
     if getattr(logger.experiment, "disabled", False):  # its folder is one that nobody looks into
         return
     target = Path(logger.experiment.dir) / FILE_NAME
@@ -159,6 +151,10 @@ def _tag(logger: Any, facts: Mapping[str, Any], metrics: Sequence[Any] = ()) -> 
     logger.experiment.log_batch(logger.run_id, metrics=metrics, tags=tags)
 
 
+def _tag_begin(logger: Any, facts: Mapping[str, str]) -> None:
+    _tag(logger, {**facts, "prefix": _lightning.metric_name(logger, "")})
+
+
 def _tag_end(logger: Any, run: RunRecord, findings: Mapping[str, Any]) -> None:
     """Tag the run with what was found, and log P as a metric."""
     from mlflow.entities import Metric
@@ -168,6 +164,7 @@ def _tag_end(logger: Any, run: RunRecord, findings: Mapping[str, Any]) -> None:
     _tag(logger, findings, [Metric("pepr.performance", value, int(time.time() * 1000), step) for value in values])
 
 
-def _save_to_mlflow(logger: Any, run: RunRecord) -> None:
+def _save_artifact(logger: Any, run: RunRecord) -> None:
+    """Save the record as an artifact in MLflow."""
     logger.experiment.log_dict(logger.run_id, run.to_dict(), FILE_NAME)
     _tag(logger, {"record": FILE_NAME})  # so that nobody looks for one in vain

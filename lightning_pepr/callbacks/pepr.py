@@ -162,15 +162,10 @@ class PePRCallback(Callback):
     def _new_run(self, pl_module: LightningModule) -> Run:
         if self._run is not None:
             self._run.tracker.close()
-        record = RunRecord(
-            model=model_name(pl_module),
-            monitor=self.performance_key,
-            test_monitor=self.test_key,
-            baseline=self.baseline,
-            space=self.space.to_dict() if self.space else None,
-            carbon={} if self.intensity is None else asdict(self.intensity),
-            status="finished",  # until a fit begins
-        )
+        record = RunRecord(model_name(pl_module), monitor=self.performance_key, test_monitor=self.test_key)
+        record.status, record.baseline = "finished", self.baseline  # until a fit begins
+        record.space = self.space.to_dict() if self.space else None
+        record.carbon = {} if self.intensity is None else asdict(self.intensity)
         return Run(record, CostTracker(self._meter, self._devices), RecordWriter(self._warn_once), self.intensity)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -209,7 +204,6 @@ class PePRCallback(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""
         if self._fit is not None and self._fit.run.tracker.is_open:
-            self._fit.failed = True
             self._fit.run.cut_off(exception, trainer.global_rank, trainer.world_size)
             self._save(trainer, self._fit.run)
             self._fit.run.tracker.close()
@@ -322,11 +316,9 @@ class PePRCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The run so far, as plain types. On several ranks a collective, as saving a checkpoint is."""
-        if self._run is None:
-            return {}
-        if self._fit is not None and not self._fit.failed and self._run.tracker.is_open:
-            self._run.gather()
-        return self._run.to_dict()
+        if self._fit is not None and self._fit.run.tracker.is_open:
+            self._fit.run.gather()
+        return {} if self._run is None else self._run.to_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the run of a checkpoint, when a fit resumes from it: testing a checkpoint restores it, too."""
