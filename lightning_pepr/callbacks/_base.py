@@ -17,18 +17,13 @@ if not TYPE_CHECKING:
 
 
 class WarnOnce:
-    """Warns on rank 0, about each topic once.
-
-    Args:
-        prefix: What every warning begins with.
-    """
+    """Warns on rank 0, about each topic once; every warning begins with `prefix`."""
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self._topics: set[str] = set()
 
     def __call__(self, topic: str, message: str) -> None:
-        """Warn, unless there was a warning about the topic before."""
         if topic not in self._topics:
             self._topics.add(topic)
             rank_zero_warn(f"{self._prefix}{message}")

@@ -12,14 +12,9 @@ from lightning_pepr.callbacks._lightning import acts_after_validation, callbacks
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
-from lightning_pepr.space import ModelSpace
 
-BUDGET_USED = "budget_used"
-"""The key under which the used share of a budget is logged."""
-
-FORECAST = "forecast_"
-"""The prefix of a cost's field where the whole run's is forecast."""
-
+BUDGET_USED = "budget_used"  # the key of the used share of a budget
+FORECAST = "forecast_"  # the prefix of a cost's field where the whole run's is forecast
 OWN_KEYS = frozenset([BUDGET_USED, *(k for r in RESOURCES for k in (r.field, r.score_key, FORECAST + r.field))])
 
 LOWER_IS_BETTER = re.compile(
@@ -27,8 +22,6 @@ LOWER_IS_BETTER = re.compile(
     r"(?![a-z0-9])",
     re.IGNORECASE,
 )
-"""Words in a key that say that it is better the lower it is."""
-
 EXAMPLES = {"energy_kwh": 0.5, "carbon_g": 100, "time_s": 3600, "memory_gb": 16, "data_samples": 10**6, "params": 10**7}
 
 
@@ -67,42 +60,34 @@ def watchers(trainer: Trainer) -> Iterator[tuple[Callback, str, Resource]]:
 def check_watchers(trainer: Trainer, monitor: str, scorer: Scorer, missing: Mapping[str, str]) -> None:
     """Raise a `PePRError` if a callback monitors what will not be there; `missing` are fields and the reasons."""
     for callback, key, resource in watchers(trainer):
-        name = type(callback).__name__
+        watches = f"{type(callback).__name__} monitors {key!r}"
         if resource not in scorer.resources:
-            raise PePRError(
-                f"{name} monitors {key!r}, but PePRCallback(resources=…) leaves {resource.name} out; it has "
-                f"{listing(r.name for r in scorer.resources)}."
-            )
+            kept = listing(r.name for r in scorer.resources)
+            raise PePRError(f"{watches}, but PePRCallback(resources=…) leaves {resource.name} out; it has {kept}.")
         if key == resource.score_key:
-            _check_score_is_possible(name, key, resource, monitor, scorer.space)
-            if getattr(callback, "mode", "max") == "min":
-                rank_zero_warn(
-                    f'{name} monitors {key!r} with mode="min", but a higher score is better: pass mode="max".'
+            if scorer.space is None:
+                example = f"ModelSpace.budget({resource.field}={EXAMPLES[resource.field]})"
+                raise PePRError(
+                    f"{watches}, but a score needs a space, and PePRCallback has none. Give it one, such as "
+                    f"PePRCallback({monitor!r}, space={example})."
                 )
+            try:
+                scorer.space.range(resource)
+            except ValueError as error:
+                raise PePRError(f"{watches}, but {error}") from None
+            if getattr(callback, "mode", "max") == "min":
+                rank_zero_warn(f'{watches} with mode="min", but a higher score is better: pass mode="max".')
         if resource.field in missing:
-            raise PePRError(f"{name} monitors {key!r}, but {not_measured(resource.field, missing[resource.field])}")
+            raise PePRError(f"{watches}, but {not_measured(resource.field, missing[resource.field])}")
     for callback in callbacks_of(trainer):
-        name = type(callback).__name__
         for field in getattr(callback, "cost_limits", ()):  # of a CostBudget
             if field in missing:
-                raise PePRError(f"{name} limits {field}, but {not_measured(field, missing[field])}")
+                raise PePRError(f"{type(callback).__name__} limits {field}, but {not_measured(field, missing[field])}")
         if getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
             raise PePRError(
-                f'{name} monitors {monitor!r} with mode="min", as if lower were better; PePRCallback needs a '
-                "performance in [0, 1] where higher is better. Change the mode, or monitor another key."
+                f'{type(callback).__name__} monitors {monitor!r} with mode="min", as if lower were better; PePRCallback'
+                " needs a performance in [0, 1] where higher is better. Change the mode, or monitor another key."
             )
-
-
-def _check_score_is_possible(name: str, key: str, resource: Resource, monitor: str, space: ModelSpace | None) -> None:
-    if space is None:
-        raise PePRError(
-            f"{name} monitors {key!r}, but a score needs a space, and PePRCallback has none. Give it one, such as "
-            f"PePRCallback({monitor!r}, space=ModelSpace.budget({resource.field}={EXAMPLES[resource.field]}))."
-        )
-    try:
-        space.range(resource)
-    except ValueError as error:
-        raise PePRError(f"{name} monitors {key!r}, but {error}") from None
 
 
 def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
@@ -119,7 +104,6 @@ def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
 
 
 def not_logged(monitor: str, keys: Iterable[str]) -> str:
-    """The error where the performance was not logged in the first epoch."""
     return (
         f"PePRCallback monitors {monitor!r}, which was not logged by the end of the first epoch. Logged are "
         f"{listing(keys)}. Log it with self.log in validation_step or on_validation_epoch_end, or in training_step "
@@ -128,7 +112,6 @@ def not_logged(monitor: str, keys: Iterable[str]) -> str:
 
 
 def not_a_performance(monitor: str, value: float) -> str:
-    """The error where a value is outside [0, 1]."""
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
         "…). Divide percentages by 100, and monitor no loss."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -10,11 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning_pepr.accounting.ranks import RankReport
 from lightning_pepr.callbacks import _checks, _loggers
 from lightning_pepr.callbacks._base import WarnOnce
-from lightning_pepr.callbacks._batches import SampleCount
 from lightning_pepr.callbacks._lightning import logged_step
-from lightning_pepr.callbacks._model import trainable_parameters
 from lightning_pepr.callbacks._publish import publish
-from lightning_pepr.callbacks._run import Run
+from lightning_pepr.callbacks._run import Run, trainable_parameters
 from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import Resource
@@ -24,24 +23,25 @@ from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.environment import describe_hardware, describe_software
 
 
+@dataclass
 class Fit:
-    """A fit of a run, from its setup on; `requested` are the resources that the user named."""
+    """A fit of a run, from its setup on."""
 
-    def __init__(
-        self, run: Run, scorer: Scorer, requested: Sequence[Resource], prog_bar: bool, warn_once: WarnOnce
-    ) -> None:
-        self.run, self.scorer, self.requested = run, scorer, requested
-        self.prog_bar, self.warn_once = prog_bar, warn_once
-        self.failed = False  # whether an exception has ended it
-        self.validated = False  # whether a validation has run
-        self.served = False  # whether the running epoch has been evaluated
-        self.samples = SampleCount()  # of the validation that runs or ran last
-        self.at_epoch_start: Any = None  # the monitored value then,
-        self.at_validation_start: Any = None  # and then
-        record = run.record
-        self._before: tuple[str, str, str] = record.status, record.error, record.stopped
+    run: Run
+    scorer: Scorer
+    requested: Sequence[Resource]  # by the user
+    prog_bar: bool
+    warn_once: WarnOnce
+    validated: bool = False  # whether a validation has run
+    served: bool = False  # whether the running epoch has been evaluated
+    at_epoch_start: Any = None  # the monitored value then,
+    at_validation_start: Any = None  # and then
+
+    def __post_init__(self) -> None:
+        record = self.run.record
+        self._before = record.status, record.error, record.stopped
         record.status, record.error, record.stopped = "running", "", ""
-        run.tracker.reset_fit()
+        self.run.tracker.reset_fit()
 
     def undo(self) -> None:
         """Leave the record as it was before this fit."""
@@ -59,8 +59,11 @@ class Fit:
         """Describe the run, announce what will be logged, and begin to count."""
         record = self.run.record
         record.params = trainable_parameters(pl_module)
-        record.hardware = describe_hardware()
-        record.hardware |= {"ranks": trainer.world_size, "device": str(trainer.strategy.root_device)}
+        record.hardware = {
+            **describe_hardware(),
+            "ranks": trainer.world_size,
+            "device": str(trainer.strategy.root_device),
+        }
         record.software = describe_software()
         missing = self.run.missing()
         costs = [resource.field for resource in self.scorer.resources if resource.field not in missing]
@@ -69,9 +72,9 @@ class Fit:
         self.run.tracker.start()
         self.run.tracker.switch_stage("other")
 
-    def evaluate(self, trainer: Trainer, after_validation: bool) -> None:
-        """Log the cost and, where the monitored value is fresh, the score. A collective."""
-        merged = self._gather(trainer.callback_metrics, after_validation)
+    def evaluate(self, trainer: Trainer, after_validation: bool, samples: int | None = None) -> None:
+        """Log the cost and, where the monitored value, of so many samples, is fresh, the score. A collective."""
+        merged = self._gather(trainer.callback_metrics, after_validation, samples)
         if (merged.performance is None) == after_validation:  # it comes with the end of the training epoch, if at all
             _checks.check_in_time(trainer, self.run.record.monitor, merged.keys)
         if merged.performance is None and after_validation:
@@ -92,11 +95,10 @@ class Fit:
             self.evaluate(trainer, after_validation=False)
         self._forecast(trainer)
 
-    def _gather(self, metrics: Mapping[str, Any], after_validation: bool) -> RankReport:
+    def _gather(self, metrics: Mapping[str, Any], after_validation: bool, samples: int | None) -> RankReport:
         value = metrics.get(self.run.record.monitor)
         # Lightning never clears a value, so one that is the very object of before is an epoch old.
         stale = self.at_validation_start if after_validation else self.at_epoch_start
-        samples = self.samples.samples if after_validation else None
         return self.run.tracker.gather(None if value is stale else value, metrics, samples)
 
     def _check_performance(self, trainer: Trainer, merged: RankReport) -> float | None:
@@ -137,8 +139,7 @@ class Fit:
         run.ends[epoch] = {STEPS: float(trainer.global_step), **costs_of(run.record.cost)}
         if trainer.should_stop:
             return  # the epoch may be cut short, and there are no more
-        forecasts = forecast_run(trainer, run.ends, epoch)
-        if forecasts:
+        if forecasts := forecast_run(trainer, run.ends, epoch):
             run.record.epochs[-1].forecasts = {field: each._asdict() for field, each in forecasts.items()}
             logged = {resource.field for resource in self.scorer.resources}
             values = {_checks.FORECAST + field: each.expected for field, each in forecasts.items() if field in logged}

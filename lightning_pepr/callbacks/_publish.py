@@ -1,7 +1,4 @@
-"""Puts values where callbacks, the progress bar and the loggers find them, as `self.log` would.
-
-Not every hook may call `self.log`, which also rounds to float32.
-"""
+"""Puts values where callbacks, the progress bar and the loggers find them, as `self.log` would, from any hook."""
 
 from __future__ import annotations
 

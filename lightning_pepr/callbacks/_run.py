@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightning.pytorch import LightningModule
+from torch.nn.parameter import is_lazy
+
 from lightning_pepr.accounting.tracker import CUT_OFF, NO_INTENSITY, CostTracker
 from lightning_pepr.callbacks._schedule import End, costs_of
 from lightning_pepr.callbacks._writer import RecordWriter
@@ -16,27 +19,20 @@ from lightning_pepr.record import Epoch, RunRecord
 
 @dataclass
 class Run:
-    """A run over its fits.
-
-    Attributes:
-        record: What is known of it.
-        tracker: What it has spent.
-        writer: Where its record goes.
-        intensity: The carbon intensity of its electricity; None if unknown.
-        ends: What had been spent by the end of each epoch.
-    """
+    """A run over its fits."""
 
     record: RunRecord
     tracker: CostTracker
     writer: RecordWriter
     intensity: Intensity | None
-    ends: dict[int, End] = field(default_factory=dict)
+    ends: dict[int, End] = field(default_factory=dict)  # what had been spent by the end of each epoch
 
     def missing(self) -> dict[str, str]:
         """The fields that cannot be measured here, with the reason."""
         reason = self.tracker.why_no_energy()
-        missing = {ENERGY.field: reason, CARBON.field: reason or (NO_INTENSITY if self.intensity is None else "")}
-        return {field: reason for field, reason in missing.items() if reason}
+        if reason:
+            return {ENERGY.field: reason, CARBON.field: reason}
+        return {CARBON.field: NO_INTENSITY} if self.intensity is None else {}
 
     def update_costs(self) -> None:
         """Write what was gathered last into the record."""
@@ -95,3 +91,16 @@ class Run:
         # What is saved after validation lacks the end of its epoch.
         self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs} | state.get("ends", {})
         tracker.resume(state["spent"])
+
+
+def model_name(pl_module: LightningModule) -> str:
+    """What to call the model: its `model_name`, a hyperparameter of that kind, or its class."""
+    hparams = getattr(pl_module, "hparams", {})
+    names = [getattr(pl_module, "model_name", None), *(hparams.get(key) for key in ("model_name", "model", "arch"))]
+    return next((name for name in names if isinstance(name, str) and name), type(pl_module).__name__)
+
+
+def trainable_parameters(pl_module: LightningModule) -> int | None:
+    """Count the trainable parameters, each once; None while some are still lazy."""
+    parameters = [parameter for parameter in pl_module.parameters() if parameter.requires_grad]
+    return None if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
 from lightning.pytorch import Trainer
 
 from lightning_pepr.callbacks._lightning import callbacks_of
-from lightning_pepr.cost import CARBON, ENERGY, TIME, Cost, Resource
+from lightning_pepr.cost import CARBON, ENERGY, TIME, Cost
 from lightning_pepr.forecast import Forecast, forecasts
 
-FORECAST_RESOURCES: tuple[Resource, ...] = (ENERGY, CARBON, TIME)
-"""What is forecast: it adds up over epochs, and is not known beforehand."""
-
+FORECAST_FIELDS = (ENERGY.field, CARBON.field, TIME.field)  # what adds up over epochs, and is not known beforehand
 STEPS = "steps"
-"""The key under which an epoch's end has the optimiser's steps up to there, beside the costs."""
 
 End = dict[str, float | None]
-"""What had been spent, by field, and how many steps had been taken, at the end of an epoch."""
+"""What had been spent by the end of an epoch, by field, and under `STEPS` how many steps the optimiser had taken."""
 
 
 def costs_of(cost: Cost) -> End:
     """What is forecast of a cost, by field."""
-    return {resource.field: cost.amount(resource) for resource in FORECAST_RESOURCES}
+    return {field: cost.amount(field) for field in FORECAST_FIELDS}
 
 
 def is_over(trainer: Trainer, epochs: int) -> bool:
@@ -44,28 +40,28 @@ def forecast_run(trainer: Trainer, ends_by_epoch: Mapping[int, End], epoch: int)
     epochs = _planned_epochs(trainer, ends, first)
     if len(ends) < 2 or epochs is None:
         return {}
-    known: dict[Resource, list[float]] = {}
-    for resource in FORECAST_RESOURCES:
-        spent = [amount for end in ends if (amount := end.get(resource.field)) is not None]
-        if len(spent) == len(ends) and all(a <= b for a, b in itertools.pairwise(spent)):
-            known[resource] = spent
+    known: dict[str, list[float]] = {}
+    for field in FORECAST_FIELDS:
+        spent = [amount for end in ends if (amount := end.get(field)) is not None]
+        if len(spent) == len(ends) and spent == sorted(spent):
+            known[field] = spent
     intensity = _intensity(known)
+    apart = {field: spent for field, spent in known.items() if field != CARBON.field or intensity is None}
+    found = dict(zip(apart, _forecasts([*apart.values()], epochs, _period(trainer, first)), strict=True))
     if intensity is not None:  # carbon's forecast follows from energy's
-        del known[CARBON]
-    found = dict(zip(known, _forecasts(list(known.values()), epochs, _period(trainer, first)), strict=True))
-    if intensity is not None:
-        expected, low, high, level = found[ENERGY]
-        found[CARBON] = Forecast(intensity * expected, intensity * low, intensity * high, level)
-    return {resource.field: found[resource] for resource in FORECAST_RESOURCES if resource in found}
+        expected, low, high, level = found[ENERGY.field]
+        found[CARBON.field] = Forecast(intensity * expected, intensity * low, intensity * high, level)
+    return {field: found[field] for field in known}
 
 
-def _intensity(known: Mapping[Resource, Sequence[float]]) -> float | None:
+def _intensity(known: Mapping[str, Sequence[float]]) -> float | None:
     """The one intensity by which carbon is energy at all ends; None if there is none."""
-    if not {ENERGY, CARBON} <= known.keys() or known[ENERGY][-1] <= 0.0:
+    energy, carbon = known.get(ENERGY.field), known.get(CARBON.field)
+    if energy is None or carbon is None or energy[-1] <= 0.0:
         return None
-    intensity = known[CARBON][-1] / known[ENERGY][-1]
-    pairs = zip(known[ENERGY], known[CARBON], strict=True)
-    return intensity if all(math.isclose(c, intensity * e, rel_tol=1e-9) for e, c in pairs) else None
+    intensity = carbon[-1] / energy[-1]
+    same = (math.isclose(c, intensity * e, rel_tol=1e-9) for e, c in zip(energy, carbon, strict=True))
+    return intensity if all(same) else None
 
 
 def _planned_epochs(trainer: Trainer, ends: Sequence[End], first: int) -> float | None:
@@ -104,9 +100,8 @@ def _forecasts(spent: Sequence[Sequence[float]], epochs: float, period: int | No
     part, whole = math.modf(epochs)
     here = forecasts(spent, int(whole), period=period)
     after = forecasts(spent, int(whole) + 1, period=period) if part else here
-    found = []
-    for one, other in zip(here, after, strict=True):
-        assert one is not None  # there are two epochs or more
-        assert other is not None
-        found.append(Forecast(*(a + part * (b - a) for a, b in zip(one, other, strict=True))))
-    return found
+    return [
+        Forecast(*(a + part * (b - a) for a, b in zip(one, other, strict=True)))
+        for one, other in zip(here, after, strict=True)
+        if one is not None and other is not None  # as they are after two epochs or more
+    ]

@@ -12,12 +12,7 @@ from lightning_pepr.space import ModelSpace
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores a performance by each resource that was measured, that the space has, and that is asked for.
-
-    Attributes:
-        space: The space over which costs are normalised; without one there is no score.
-        baseline: P0 in [0, 1): (P - P0) / (1 - P0), floored at 0, is scored instead of P.
-        resources: The resources that are logged.
+    """Scores a performance, less what a baseline reaches, by each of the resources that the space has.
 
     >>> Scorer(ModelSpace.budget(energy_kwh=0.5)).scores(0.8, Cost(energy_kwh=0.5, time_s=60.0))
     {'pepr_e': 0.4}
@@ -33,11 +28,7 @@ class Scorer:
         return [resource for resource in self.resources if self.space is not None and resource in self.space]
 
     def scores(self, performance: float, cost: Cost) -> dict[str, float]:
-        """Score by key ("pepr_e"); a performance of NaN gives scores of NaN.
-
-        Raises:
-            ValueError: If the performance is outside [0, 1], or the baseline outside [0, 1).
-        """
+        """Score by key ("pepr_e"); a performance of NaN gives scores of NaN, one outside [0, 1] is an error."""
         amounts = {resource: amount for resource, amount in cost.items() if resource in self.scored}
         if self.space is None or performance != performance:
             return {resource.score_key: performance for resource in amounts}

@@ -15,20 +15,7 @@ log = logging.getLogger("lightning_pepr.callbacks")
 
 
 def one_line_summary(run: RunRecord, record: Path | None = None) -> str:
-    """One line about a run: what it reached, what that cost, how well it is known, and its scores.
-
-    Args:
-        run: The run.
-        record: Where its record is, if it was written.
-
-    >>> from lightning_pepr.cost import Cost
-    >>> from lightning_pepr.record import CostEntry, Epoch
-    >>> cost = Cost(energy_kwh=0.0125, time_s=90.0)
-    >>> run = RunRecord("resnet18", monitor="val_acc", epochs=[Epoch(0, 9, 0.5, cost, {"pepr_e": 0.4})])
-    >>> run.costs = {"energy_kwh": CostEntry(0.0125, 0.00025, "counter"), "time_s": CostEntry(90.0, 0.0, "counter")}
-    >>> one_line_summary(run)
-    'resnet18: val_acc 0.500 at epoch 0 for 12.5 Wh ±2.0 %, 1.50 min · PePR-E 0.400'
-    """
+    """What a run reached, what that cost, how well it is known, its scores, and where its record is."""
     parts = []
     for resource in (ENERGY, CARBON, TIME, MEMORY):
         entry = run.costs.get(resource.field)

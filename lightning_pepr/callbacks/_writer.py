@@ -41,10 +41,7 @@ class RecordWriter:
 
 
 def record_path(trainer: Trainer, run_id: str, beside: bool) -> Path:
-    """The file of a run's record, next to what the first logger writes, as checkpoints are. A collective.
-
-    It is named after the run if it is `beside` a `pepr.json` that another callback of the trainer writes.
-    """
+    """The file of a run's record: where the first logger writes, `beside` another's under an own name. A collective."""
     folder: str | None = trainer.log_dir
     logger = trainer.loggers[0] if trainer.loggers else None
     if logger is not None and not isinstance(getattr(logger, "log_dir", None), str) and logger.save_dir is not None:

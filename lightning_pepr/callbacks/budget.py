@@ -74,13 +74,12 @@ class CostBudget(Callback):
         self.min_epochs = _whole("min_epochs", min_epochs, 0)
         self.every_n_steps = None if every_n_steps is None else _whole("every_n_steps", every_n_steps, 1)
         self.prog_bar = prog_bar
-        self._checked_at = 0  # the step
-        self._warn_once = WarnOnce()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Require a `PePRCallback`, which checks for all whether the costs can be measured."""
         if stage == "fit":
-            self._checked_at, self._warn_once = 0, WarnOnce()
+            self._checked_at = 0  # the step
+            self._warn_once = WarnOnce()
             _meter_of(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -89,9 +88,7 @@ class CostBudget(Callback):
         if trainer.global_step > 0:
             self._check(trainer, trainer.current_epoch, when="before")
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Check the budget every few steps, if asked to."""
         if self.every_n_steps is not None and trainer.global_step - self._checked_at >= self.every_n_steps:
             self._check(trainer, trainer.current_epoch, when="in")
@@ -112,9 +109,8 @@ class CostBudget(Callback):
             used = {_checks.BUDGET_USED: self._most_used(spent)[1]}
             step = logged_step(trainer, epoch_ended=True) if when == "after" else None
             publish(trainer, used, step, used if self.prog_bar else None)
-        reason = self._reason_of_spent(spent)
-        if not reason and self.on == "predicted" and when == "after":
-            reason = self._reason_of_forecasts(meter.run.epochs[-1].forecasts if meter.run else {})
+        predicts = self.on == "predicted" and when == "after"
+        reason = self._reason(spent, meter.run.epochs[-1].forecasts if meter.run and predicts else {})
         reason = trainer.strategy.broadcast(reason)
         if not reason or trainer.should_stop or _schedule.is_over(trainer, epochs):
             return
@@ -134,35 +130,28 @@ class CostBudget(Callback):
         shares = {field: amounts[field] / limit for field, limit in self.cost_limits.items() if field in amounts}
         return max(shares.items(), key=lambda item: item[1], default=("", 0.0))
 
-    def _reason_of_spent(self, spent: Mapping[str, float]) -> str:
-        """Why the training is to end; empty if it is to go on."""
-        field, _ = self._most_used(spent)
-        if not field or spent[field] < self.cost_limits[field]:
+    def _reason(self, spent: Mapping[str, float], forecasts: Mapping[str, Mapping[str, float]]) -> str:
+        """Why the training is to end, by what is spent or the forecasts' lower ends; empty if it is to go on."""
+        low = {field: forecast["low"] for field, forecast in forecasts.items()}
+        field, likely = self._most_used(spent)[0], self._most_used(low)[0]
+        if field and spent[field] >= self.cost_limits[field]:
+            reason = _SPENT[field].format(_AMOUNT[field].format(spent[field]))
+        elif likely and low[likely] > self.cost_limits[likely]:
+            field = likely
+            sure = 100 * (1 + forecasts[field]["level"]) / 2  # half of what is outside of the interval is above it
+            amount = _AMOUNT[field].format(low[field])
+            reason = f"it is forecast to {_FORECAST[field]} at least {amount} ({sure:.3g} % sure)"
+        else:
             return ""
-        return _SPENT[field].format(_AMOUNT[field].format(spent[field])) + self._budget_of(field)
-
-    def _reason_of_forecasts(self, forecasts: Mapping[str, Mapping[str, float]]) -> str:
-        """Same as for what is spent, by the lower ends of the forecasts."""
-        low = {field: each["low"] for field, each in forecasts.items()}
-        field, _ = self._most_used(low)
-        if not field or low[field] <= self.cost_limits[field]:
-            return ""
-        sure = 100 * (1 + forecasts[field]["level"]) / 2  # half of what is outside of the interval is above it
-        amount = _AMOUNT[field].format(low[field])
-        return f"it is forecast to {_FORECAST[field]} at least {amount} ({sure:.3g} % sure)" + self._budget_of(field)
-
-    def _budget_of(self, field: str) -> str:
-        return f", of a budget of {_LIMIT[field].format(self.cost_limits[field])}"
+        return f"{reason}, of a budget of {_LIMIT[field].format(self.cost_limits[field])}"
 
 
 def _meter_of(trainer: Trainer) -> PePRCallback:
     for callback in callbacks_of(trainer):
         if isinstance(callback, PePRCallback):
             return callback
-    raise PePRError(
-        "CostBudget reads the trainer's PePRCallback, and there is none. Add one, such as "
-        'Trainer(callbacks=[PePRCallback("val_acc"), CostBudget(…)]).'
-    )
+    example = 'Trainer(callbacks=[PePRCallback("val_acc"), CostBudget(…)])'
+    raise PePRError(f"CostBudget reads the trainer's PePRCallback, and there is none. Add one, such as {example}.")
 
 
 def _limit(name: str, value: object) -> float:

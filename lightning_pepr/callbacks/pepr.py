@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,8 +17,7 @@ from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._base import Callback, WarnOnce
 from lightning_pepr.callbacks._batches import SampleCount, batch_size
 from lightning_pepr.callbacks._fit import Fit
-from lightning_pepr.callbacks._model import model_name
-from lightning_pepr.callbacks._run import Run
+from lightning_pepr.callbacks._run import Run, model_name
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.callbacks._summary import one_line_summary, show_line
 from lightning_pepr.callbacks._writer import RecordWriter, record_path
@@ -117,7 +115,7 @@ class PePRCallback(Callback):
         self._run: Run | None = None
         self._fit: Fit | None = None  # from the setup of one until the next setup
         self._fit_of: tuple[weakref.ref[Trainer], weakref.ref[LightningModule]] | None = None
-        self._tested = SampleCount()  # of the test that runs or ran last
+        self._evaluated = SampleCount()  # of the validation or test that runs or ran last
 
     @property
     def state_key(self) -> str:
@@ -152,9 +150,10 @@ class PePRCallback(Callback):
         _lightning.put_first(trainer, self)  # so that what it logs after validation is there when the others look
         if stage != "fit":
             return
-        if self._run is None or self._fit_of is None or [ref() for ref in self._fit_of] != [trainer, pl_module]:
+        fit_of = weakref.ref(trainer), weakref.ref(pl_module)
+        if self._run is None or self._fit_of != fit_of:
             self._run = self._new_run(pl_module)
-        self._fit_of = (weakref.ref(trainer), weakref.ref(pl_module))
+        self._fit_of = fit_of
         requested = self.requested_resources
         scorer = Scorer(self.space, self.baseline, RESOURCES if requested is None else requested)
         self._fit = Fit(self._run, scorer, requested or (), self.prog_bar, self._warn_once)
@@ -163,28 +162,21 @@ class PePRCallback(Callback):
     def _new_run(self, pl_module: LightningModule) -> Run:
         if self._run is not None:
             self._run.tracker.close()
-        record = RunRecord(
-            model=model_name(pl_module),
-            monitor=self.performance_key,
-            test_monitor=self.test_key,
-            baseline=self.baseline,
-            space=self.space.to_dict() if self.space else None,
-            carbon={} if self.intensity is None else asdict(self.intensity),
-            status="finished",  # until a fit begins
-        )
+        record = RunRecord(model_name(pl_module), monitor=self.performance_key, test_monitor=self.test_key)
+        record.status, record.baseline = "finished", self.baseline  # until a fit begins
+        record.space = self.space.to_dict() if self.space else None
+        record.carbon = {} if self.intensity is None else asdict(self.intensity)
         return Run(record, CostTracker(self._meter, self._devices), RecordWriter(self._warn_once), self.intensity)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
         run = self._fitting.run
         if self.write_record:
-            run.writer.target = record_path(trainer, run.record.run_id, beside=self._is_beside_another(trainer))
+            # Each puts itself first in the list, so the user's first is the last.
+            ours = [each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback)]
+            first = next(each for each in reversed(ours) if each.write_record)
+            run.writer.target = record_path(trainer, run.record.run_id, beside=first is not self)
         self._fitting.start(trainer, pl_module)
-
-    def _is_beside_another(self, trainer: Trainer) -> bool:
-        """Whether another callback writes `pepr.json`: each puts itself first, so the user's first is the last."""
-        before = itertools.takewhile(lambda each: each is not self, reversed(_lightning.callbacks_of(trainer)))
-        return any(isinstance(each, PePRCallback) and each.write_record for each in before)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the sanity check out."""
@@ -212,31 +204,26 @@ class PePRCallback(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""
         if self._fit is not None and self._fit.run.tracker.is_open:
-            self._fit.failed = True
             self._fit.run.cut_off(exception, trainer.global_rank, trainer.world_size)
             self._save(trainer, self._fit.run)
-        if self._run is not None:
-            self._run.tracker.close()
-        if self._fit is not None and self._fit.failed:
+            self._fit.run.tracker.close()
             _loggers.end(trainer, self._fit.run.record, self.write_record)
+        elif self._run is not None:
+            self._run.tracker.close()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the meters."""
-        if self._run is None:
+        run = self._run
+        if run is None:
             return
-        unfinished = self._fit is not None and self._run.tracker.is_open
-        self._run.tracker.close()
-        if self._fit is not None and unfinished:
+        if self._fit is not None and run.tracker.is_open:
             # Nothing was trained: Lightning's Tuner has searched, or no epoch was left. What that took is no cost.
             self._fit.undo()
-            if not self._run.record.costs and not self._run.record.epochs:
+            if not run.record.costs and not run.record.epochs:
                 self._run = self._fit = None
+        run.tracker.close()
 
     # Stages ---------------------------------------------------------------------------------------------------------
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count for training: a fit that resumes within an epoch has no other hook here."""
-        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for training."""
@@ -245,6 +232,8 @@ class PePRCallback(Callback):
             fit.run.tracker.switch_stage("train")
         fit.at_epoch_start = trainer.callback_metrics.get(self.performance_key)
         fit.served = False
+
+    on_train_start = on_train_epoch_start  # where a fit resumes within an epoch, no other hook comes before its batches
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -256,28 +245,23 @@ class PePRCallback(Callback):
         """Count for validation."""
         if self._fit is not None and not trainer.sanity_checking:
             self._fit.run.tracker.switch_stage("validate")
-            self._fit.samples = SampleCount(self.performance_key, len(trainer.num_val_batches))
+            self._evaluated = SampleCount(self.performance_key, len(trainer.num_val_batches))
             self._fit.at_validation_start = trainer.callback_metrics.get(self.performance_key)
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Count the samples that the monitored performance is of."""
-        if self._fit is not None and not trainer.sanity_checking:
-            self._fit.samples.add(batch, dataloader_idx)
+        """Count the samples that the performance is of."""
+        self._evaluated.add(batch, dataloader_idx)
+
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, before any other callback looks."""
         if self._fit is not None and not trainer.sanity_checking:
             self._fit.run.tracker.switch_stage("train")
             self._fit.validated = True
-            self._fit.evaluate(trainer, after_validation=True)
+            self._fit.evaluate(trainer, after_validation=True, samples=self._evaluated.samples)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, if validation has not, and what the run will cost; write the record."""
@@ -294,22 +278,10 @@ class PePRCallback(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for testing, beside the fit."""
         if self._run is not None:
-            self._tested = SampleCount(self.test_key, len(trainer.num_test_batches))
+            self._evaluated = SampleCount(self.test_key, len(trainer.num_test_batches))
             self._run.tracker.reset_fit()
             self._run.tracker.open(trainer.strategy.root_device)
             self._run.tracker.switch_stage("test")
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Count the samples that the test performance is of."""
-        self._tested.add(batch, dataloader_idx)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the test performance and its cost; the last test wins."""
@@ -318,7 +290,7 @@ class PePRCallback(Callback):
         record, tracker = self._run.record, self._run.tracker
         tracker.switch_stage(None, wait=True)
         metrics = trainer.callback_metrics
-        tested = tracker.gather(metrics.get(self.test_key), metrics, self._tested.samples)
+        tested = tracker.gather(metrics.get(self.test_key), metrics, self._evaluated.samples)
         tracker.reset_fit()  # so that it is not added to the fit
         tracker.close()
         if tested.performance is None:
@@ -344,11 +316,9 @@ class PePRCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The run so far, as plain types. On several ranks a collective, as saving a checkpoint is."""
-        if self._run is None:
-            return {}
-        if self._fit is not None and not self._fit.failed and self._run.tracker.is_open:
-            self._run.gather()
-        return self._run.to_dict()
+        if self._fit is not None and self._fit.run.tracker.is_open:
+            self._fit.run.gather()
+        return {} if self._run is None else self._run.to_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the run of a checkpoint, when a fit resumes from it: testing a checkpoint restores it, too."""

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from lightning_pepr import PePRCallback, RunRecord
 from lightning_pepr.callbacks._lightning import callbacks_of
+from lightning_pepr.callbacks._run import trainable_parameters
 from lightning_pepr.errors import PePRError
 from tests.helpers.fits import EPOCH_UJ, SPACE, fit, record_of, uj
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
@@ -159,3 +160,26 @@ def test_a_callback_that_comes_after_setup_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(PePRError, match="added to a fit that had begun"):
         trainer(Late(), root=tmp_path).fit(Worker())
+
+
+def test_a_model_is_called_by_its_name_its_hyperparameter_or_its_class(tmp_path: Path) -> None:
+    class Named(Worker):
+        model_name = "resnet18"
+
+    class WithHparams(Worker):
+        def __init__(self, arch: str) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+
+    names = [record_of(fit(m, tmp_path, max_epochs=1)).model for m in (Named(), WithHparams("vgg11"), Worker())]
+    assert names == ["resnet18", "vgg11", "Worker"]
+
+
+def test_lazy_parameters_are_none_never_0(tmp_path: Path) -> None:
+    class Lazy(Worker):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.LazyLinear(1)
+
+    assert trainable_parameters(Lazy()) is None
+    assert trainable_parameters(Worker()) == 3

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lightning_pepr.callbacks._summary import one_line_summary
+from lightning_pepr.cost import Cost
 from lightning_pepr.record import CostEntry, Epoch, RunRecord
 from tests.helpers.paths import ROOT
 from tests.helpers.records import make_run
@@ -40,6 +41,13 @@ if ranks > 1:
 def test_a_score_of_another_epoch_than_the_best_says_so() -> None:
     run = RunRecord("m", monitor="val_acc", epochs=[Epoch(0, 1, 0.9), Epoch(1, 2, 0.5, scores={"pepr_e": 0.4})])
     assert one_line_summary(run) == "m: val_acc 0.900 at epoch 0 for nothing measured · PePR-E 0.400 at epoch 1"
+
+
+def test_the_line_says_what_was_reached_and_what_that_cost() -> None:
+    cost = Cost(energy_kwh=0.0125, time_s=90.0)
+    run = RunRecord("resnet18", monitor="val_acc", epochs=[Epoch(0, 9, 0.5, cost, {"pepr_e": 0.4})])
+    run.costs = {"energy_kwh": CostEntry(0.0125, 0.00025, "counter"), "time_s": CostEntry(90.0, 0.0, "counter")}
+    assert one_line_summary(run) == ("resnet18: val_acc 0.500 at epoch 0 for 12.5 Wh ±2.0 %, 1.50 min · PePR-E 0.400")
 
 
 def in_a_terminal(command: list[str], folder: Path) -> str:

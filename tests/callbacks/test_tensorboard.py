@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_pepr import PePRCallback
-from lightning_pepr.callbacks._tensorboard import CURVE, score_curve
+from lightning_pepr.callbacks._loggers import CURVE, score_curve
 from tests.helpers import servers
 from tests.helpers.loggers import (
     COSTS,
