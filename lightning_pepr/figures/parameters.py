@@ -23,6 +23,7 @@ from lightning_pepr.figures.style import (
     note,
     set_suptitle,
     unit_of,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -121,23 +122,16 @@ def _dots(axes: Axes, found: Mapping[str, NDArray[np.float64]], name: str, kinds
     known = ~np.isnan(values) & (params > 0) & ((values > 0) | (resource is None))
     if not known.any():
         raise PePRError(f"none of the {len(params)} models has both parameters and {name}; there is nothing to draw.")
-    few = min(1.0, 40 / known.sum())
-    dot: dict[str, Any] = {
-        "s": (8 + 16 * few) * min(1.0, figure_of(axes).inches / 6.75 + 0.2),
-        "edgecolors": LIGHT.ink,
-        "linewidths": 0.4,
-        "alpha": 0.85,
-        "zorder": 3,
-    }
+    size = (8 + 16 * min(1.0, 40 / known.sum())) * min(1.0, figure_of(axes).inches / 6.75 + 0.2)
+    dot: dict[str, Any] = {"s": size, "edgecolors": LIGHT.ink, "linewidths": 0.4, "alpha": 0.85, "zorder": 3}
     low, high = found.get(f"{name}_low"), found.get(f"{name}_high")
     if low is not None and high is not None and (high[known] > low[known]).any():
         axes.vlines(params[known], low[known], high[known], color=LIGHT.faint, lw=0.5, zorder=2)
     if kinds is None:
         axes.scatter(params[known], values[known], c=LIGHT.model, **dot)
-    else:
-        for kind, mark in category_key(kinds).items():
-            of_kind = known & (np.array(kinds) == kind)
-            axes.scatter(params[of_kind], values[of_kind], c=mark.get_color(), marker=mark.get_marker(), **dot)
+    for kind, mark in category_key(kinds or ()).items():
+        of_kind = known & (np.array(kinds) == kind)
+        axes.scatter(params[of_kind], values[of_kind], c=mark.get_color(), marker=mark.get_marker(), **dot)
     log_ticks(axes, "x", _parameters)
     if resource is not None:
         scale, unit = unit_of(resource, float(values[known].max()))
@@ -149,18 +143,9 @@ def _dots(axes: Axes, found: Mapping[str, NDArray[np.float64]], name: str, kinds
 
 def _median(axes: Axes, at: float) -> None:
     axes.axvline(at, color=LIGHT.ink, lw=0.7, ls="--", zorder=2)
-    axes.annotate(
-        f"median {_parameters(at)}",
-        (at, 0.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3, 3),
-        textcoords="offset points",
-        ha="right",
-        color=LIGHT.ink,
-        fontsize=figure_of(axes).points - 1,
-        bbox={"boxstyle": "square,pad=0.1", "fc": LIGHT.background, "ec": "none", "alpha": 0.8},
-        zorder=4,
-    )
+    behind = {"boxstyle": "square,pad=0.1", "fc": LIGHT.background, "ec": "none", "alpha": 0.8}
+    place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "ha": "right", "zorder": 4}
+    write(axes, f"median {_parameters(at)}", (at, 0.0), (-3, 3), color=LIGHT.ink, bbox=behind, **place)
 
 
 def _parameters(value: float) -> str:

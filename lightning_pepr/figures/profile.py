@@ -28,6 +28,7 @@ from lightning_pepr.figures.style import (
     note,
     save_figure,
     short,
+    write,
 )
 from lightning_pepr.functional import check_performance, pepr
 from lightning_pepr.space import ModelSpace
@@ -54,22 +55,7 @@ class _Models:
     r_error: Array
     params: Array
     kinds: list[str] | None
-    left_out: int
-    bars: str
-
-    def marks(
-        self, best: str | None, pick: str | None, resource: Resource, chosen_on: str | None
-    ) -> dict[int, tuple[str, str]]:
-        """Which to mark, with the colour and the words for each."""
-        for name in (best, pick):
-            if name is not None and name not in self.names:
-                raise PePRError(f"{name!r} is not in the table; it has {', '.join(self.names)}.")
-        best_at = int(self.performance.argmax()) if best is None else self.names.index(best)
-        pick_at = int(pepr(self.performance, self.r).argmax()) if pick is None else self.names.index(pick)
-        where = f" ({chosen_on})" if chosen_on else ""
-        if best_at == pick_at:
-            return {pick_at: (LIGHT.pick, f"best P and PePR-{resource.letter}{where}")}
-        return {pick_at: (LIGHT.pick, f"best PePR-{resource.letter}{where}"), best_at: (LIGHT.best, f"best P{where}")}
+    notes: list[str]
 
 
 def score_profile(
@@ -123,20 +109,17 @@ def score_profile(
     """
     resource = Resource.of(resource)
     models = None if ranking is None else _models(ranking, resource, color_by)
-    marked = {} if models is None else models.marks(best, pick, resource, chosen_on)
+    marked = {} if models is None else _marks(models, best, pick, resource, chosen_on)
     figure = PrintFigure(width)
     figure.set_figheight(height or max(3.0, 0.64 * figure.inches))
     axes = figure.add_subplot()
-    dress(
-        axes,
-        x=f"R, {resource.name} normalised over the model space{ends_of(space, resource)}",
-        y=performance_label,
-        title=title,
-    )
+    x = f"R, {resource.name} normalised over the model space{ends_of(space, resource)}"
+    dress(axes, x=x, y=performance_label, title=title)
     _limits(axes, models)
     _contours(axes)
     area = np.zeros(0) if models is None else _dots(axes, models, marked)
-    note(axes, _notes(models, resource), up=figure.points + 7)
+    notes = [f"PePR-{resource.letter} = P / (1 + R) is the same along a line.", *(models.notes if models else [])]
+    note(axes, " ".join(notes), up=figure.points + 7)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # labels are placed in the layout as it is now
     if models is not None:
@@ -162,17 +145,12 @@ def _models(ranking: Table, resource: Resource, color_by: str | None) -> _Models
     """Take the columns out of the table, without the rows that have no P or no R."""
     low, high, error = f"{resource.score_key}_low", f"{resource.score_key}_high", f"{resource.field}_error"
     optional = ["params", "samples", low, high, resource.field, error]
-    found = columns_of(ranking, ["performance", resource.r_key], optional)
-    names = [str(name) for name in ranking["model"]] if "model" in ranking else []
-    if len(names) != len(found["performance"]):
-        if "model" not in ranking:
-            raise PePRError("the table has no column 'model'; expected the name of each model.")
-        raise PePRError("the columns of the table differ in length; expected one row for each model.")
+    found = columns_of(ranking, ["performance", resource.r_key], optional, words=["model"])
     kinds = categories_of(ranking, color_by)
     known = ~(np.isnan(found["performance"]) | np.isnan(found[resource.r_key]))
     if not known.any():
         raise PePRError(
-            f"none of the {len(names)} models has both a performance and a measured {resource.name}; "
+            f"none of the {len(known)} models has both a performance and a measured {resource.name}; "
             "there is nothing to draw."
         )
     found = {name: values[known] for name, values in found.items()}
@@ -185,18 +163,35 @@ def _models(ranking: Table, resource: Resource, color_by: str | None) -> _Models
     if not bars and low in found and high in found and (found[high] > found[low]).any():
         p_low, p_high = (np.clip(found[end] * (1 + r), 0.0, 1.0) for end in (low, high))
         bars = ["the interval of the score, from line to line"]
-    return _Models(
-        names=[name for name, keep in zip(names, known, strict=True) if keep],
-        performance=p,
-        p_low=np.fmin(p_low, p),
-        p_high=np.fmax(p_high, p),
-        r=r,
-        r_error=r_error,
-        params=found.get("params", unknown),
-        kinds=None if kinds is None else [kind for kind, keep in zip(kinds, known, strict=True) if keep],
-        left_out=int((~known).sum()),
-        bars=", and ".join(bars),
-    )
+    notes = []
+    params = found.get("params", unknown)
+    if np.isfinite(params).any():
+        millions = float(np.nanmax(params)) / 1e6
+        notes.append(f"Area of a dot: parameters, up to {millions:.{2 if millions < 100 else 3}g} M.")
+    if bars:
+        notes.append(f"Bars: {', and '.join(bars)}.")
+    if not known.all():
+        notes.append(f"{(~known).sum()} not measured, not drawn.")
+    if kinds is not None:
+        kinds = [kind for kind, keep in zip(kinds, known, strict=True) if keep]
+    p_low, p_high = np.fmin(p_low, p), np.fmax(p_high, p)
+    return _Models(found["model"].tolist(), p, p_low, p_high, r, r_error, params, kinds, notes)
+
+
+def _marks(
+    models: _Models, best: str | None, pick: str | None, resource: Resource, chosen_on: str | None
+) -> dict[int, tuple[str, str]]:
+    """Which models to mark, with the colour and the words for each."""
+    names, p = models.names, models.performance
+    for name in (best, pick):
+        if name is not None and name not in names:
+            raise PePRError(f"{name!r} is not in the table; it has {', '.join(names)}.")
+    best_at = int(p.argmax()) if best is None else names.index(best)
+    pick_at = int(pepr(p, models.r).argmax()) if pick is None else names.index(pick)
+    score, where = f"PePR-{resource.letter}", f" ({chosen_on})" if chosen_on else ""
+    if best_at == pick_at:
+        return {pick_at: (LIGHT.pick, f"best P and {score}{where}")}
+    return {pick_at: (LIGHT.pick, f"best {score}{where}"), best_at: (LIGHT.best, f"best P{where}")}
 
 
 def _r_error(r: Array, cost: Array, error: Array) -> Array:
@@ -257,42 +252,20 @@ def _contours(axes: Axes) -> None:
     for level in reversed(levels):
         # Left of 0 there is no R (it is floored): there the score is P itself.
         axes.plot([left, 0, right], [level, level, level * (1 + right)], color=LIGHT.line, lw=0.7, zorder=1)
-        leaves_at_top = level * (1 + right) > top
-        at = (top / level - 1, top) if leaves_at_top else (right, level * (1 + right))
-        if leaves_at_top and at[0] < free_from:
-            continue  # its number would run into that of the line before
-        free_from = at[0] + apart
-        axes.annotate(
-            f"{level:.{digits}f}",
-            at,
-            xytext=(0, 3) if leaves_at_top else (4, 0),
-            textcoords="offset points",
-            ha="center" if leaves_at_top else "left",
-            va="bottom" if leaves_at_top else "center",
-            color=LIGHT.faint,
-            fontsize=small,
-        )
-
-
-def _notes(models: _Models | None, resource: Resource) -> str:
-    """What the picture does not say by itself."""
-    notes = [f"PePR-{resource.letter} = P / (1 + R) is the same along a line."]
-    if models is None:
-        return notes[0]
-    if np.isfinite(models.params).any():
-        millions = float(np.nanmax(models.params)) / 1e6
-        notes.append(f"Area of a dot: parameters, up to {millions:.{2 if millions < 100 else 3}g} M.")
-    if models.bars:
-        notes.append(f"Bars: {models.bars}.")
-    if models.left_out:
-        notes.append(f"{models.left_out} not measured, not drawn.")
-    return " ".join(notes)
+        if level * (1 + right) <= top:
+            write(axes, f"{level:.{digits}f}", (right, level * (1 + right)), (4, 0), va="center")
+        elif (at := top / level - 1) >= free_from:  # else its number would run into that of the line before
+            write(axes, f"{level:.{digits}f}", (at, top), (0, 3), ha="center", va="bottom")
+            free_from = at + apart
 
 
 def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> Array:
     """Draw the models; gives the areas in points²."""
     r, p = models.r, models.performance
-    _bars(axes, models)
+    wide, tall = models.r_error > 0, models.p_high > models.p_low
+    bar: dict[str, Any] = {"color": LIGHT.faint, "lw": 0.7, "alpha": 0.7, "zorder": 2}
+    axes.hlines(p[wide], np.maximum(r - models.r_error, 0.0)[wide], (r + models.r_error)[wide], **bar)
+    axes.vlines(r[tall], models.p_low[tall], models.p_high[tall], **bar)
     largest = float(np.nanmax(models.params)) if np.isfinite(models.params).any() else math.nan
     share = np.nan_to_num(models.params / largest, nan=0.15)
     crowd = min(1.0, _MOST_LABELS / len(models.names))
@@ -315,15 +288,6 @@ def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> Ar
     return area
 
 
-def _bars(axes: Axes, models: _Models) -> None:
-    """Draw the uncertainty of the cost and of the performance."""
-    style: dict[str, Any] = {"color": LIGHT.faint, "lw": 0.7, "alpha": 0.7, "zorder": 2}
-    wide, tall = models.r_error > 0, models.p_high > models.p_low
-    r, error = models.r[wide], models.r_error[wide]
-    axes.hlines(models.performance[wide], np.maximum(r - error, 0.0), r + error, **style)
-    axes.vlines(models.r[tall], models.p_low[tall], models.p_high[tall], **style)
-
-
 def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], area: Array) -> None:
     """Name the dots, each once and apart from the others; of a crowd the marked ones alone."""
     figure = figure_of(axes)
@@ -331,23 +295,14 @@ def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], 
     few = len(first_of) <= _MOST_LABELS
     marked_names = {models.names[i] for i in marked}
     others = [i for name, i in first_of.items() if few and name not in marked_names]
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": figure.points, "color": LIGHT.ink}
+    style |= {"path_effects": [withStroke(linewidth=2.5, foreground="white", alpha=0.8)], "zorder": 5}
     labels = []
     for i in [*marked, *others]:
-        _, words = marked.get(i, ("", ""))
-        label = axes.text(
-            models.r[i],
-            models.performance[i],
-            "\n".join(filter(None, (short(models.names[i], figure.inches), words))),
-            ha="center",
-            va="center",
-            fontsize=figure.points,
-            fontweight="bold" if words else "normal",
-            color=LIGHT.ink,
-            linespacing=1.1,
-            zorder=5,
-        )
-        label.set_path_effects([withStroke(linewidth=2.5, foreground="white", alpha=0.8)])
-        labels.append(label)
+        name, (_, words) = short(models.names[i], figure.inches), marked.get(i, ("", ""))
+        style["fontweight"] = "bold" if words else "normal"
+        at = models.r[i], models.performance[i]
+        labels.append(axes.text(*at, f"{name}\n{words}".rstrip(), linespacing=1.1, **style))
     # In a crowd names cannot keep clear of every dot.
     dots = list(range(len(area))) if few else list(marked)
     centres = axes.transData.transform(np.column_stack([models.r, models.performance])[dots])
