@@ -74,12 +74,10 @@ STAGES = ("train", "validate", "other", "test")
 def order_categories(values: Iterable[str], first: Iterable[str] = KINDS) -> list[str]:
     """The categories that there are, each once: the paper's kinds of model first, then the others by name.
 
-    The place of a category in this list is that of its colour in `Theme.series` and of its marker in `MARKERS`; after
-    the last one they begin anew.
+    Their place is that of their colour in `Theme.series` and marker in `MARKERS`; after the last these begin anew.
 
     >>> order_categories(["Transformer", "Other", "CNN", "Other"])
     ['CNN', 'Other', 'Transformer']
     """
-    there = set(values)
-    known = [name for name in first if name in there]
-    return known + sorted(there - set(known))
+    known = [*first]
+    return sorted(set(values), key=lambda name: (known.index(name) if name in known else len(known), name))

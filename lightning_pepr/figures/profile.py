@@ -15,21 +15,10 @@ from matplotlib.transforms import Bbox
 
 from lightning_pepr.cost import Resource
 from lightning_pepr.errors import PePRError
+from lightning_pepr.figures import style
 from lightning_pepr.figures.inputs import Table, categories_of, columns_of
 from lightning_pepr.figures.palette import LIGHT
-from lightning_pepr.figures.style import (
-    PrintFigure,
-    Width,
-    category_key,
-    dress,
-    ends_of,
-    figure_of,
-    legend,
-    note,
-    save_figure,
-    short,
-    write,
-)
+from lightning_pepr.figures.style import PrintFigure, Width
 from lightning_pepr.functional import check_performance, pepr
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.utilities.imports import require
@@ -113,13 +102,13 @@ def score_profile(
     figure = PrintFigure(width)
     figure.set_figheight(height or max(3.0, 0.64 * figure.inches))
     axes = figure.add_subplot()
-    x = f"R, {resource.name} normalised over the model space{ends_of(space, resource)}"
-    dress(axes, x=x, y=performance_label, title=title)
+    x = f"R, {resource.name} normalised over the model space{style.ends_of(space, resource)}"
+    style.dress(axes, x=x, y=performance_label, title=title)
     _limits(axes, models)
     _contours(axes)
     area = np.zeros(0) if models is None else _dots(axes, models, marked)
     notes = [f"PePR-{resource.letter} = P / (1 + R) is the same along a line.", *(models.notes if models else [])]
-    note(axes, " ".join(notes), up=figure.points + 7)
+    style.note(axes, " ".join(notes), up=figure.points + 7)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # labels are placed in the layout as it is now
     if models is not None:
@@ -138,7 +127,7 @@ def save_score_profile(
         resource: Same as for `score_profile`.
         **options: Same as for `score_profile`.
     """
-    return save_figure(score_profile(ranking, resource, **options), path)
+    return style.save_figure(score_profile(ranking, resource, **options), path)
 
 
 def _models(ranking: Table, resource: Resource, color_by: str | None) -> _Models:
@@ -172,10 +161,10 @@ def _models(ranking: Table, resource: Resource, color_by: str | None) -> _Models
         notes.append(f"Bars: {', and '.join(bars)}.")
     if not known.all():
         notes.append(f"{(~known).sum()} not measured, not drawn.")
-    if kinds is not None:
-        kinds = [kind for kind, keep in zip(kinds, known, strict=True) if keep]
     p_low, p_high = np.fmin(p_low, p), np.fmax(p_high, p)
-    return _Models(found["model"].tolist(), p, p_low, p_high, r, r_error, params, kinds, notes)
+    return _Models(
+        found["model"].tolist(), p, p_low, p_high, r, r_error, params, kinds and [*np.array(kinds)[known]], notes
+    )
 
 
 def _marks(
@@ -223,8 +212,7 @@ def _p_limits(p: Array, samples: Array) -> tuple[Array, Array]:
 def _limits(axes: Axes, models: _Models | None) -> None:
     """Leave room around the dots, and for their bars unless these would leave none for the dots."""
     if models is None:
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
         return
     low, high = float(models.performance.min()), float(models.performance.max())
     margin, most = max(0.14 * (high - low), 0.025), max(0.6 * (high - low), 0.1)
@@ -238,7 +226,7 @@ def _limits(axes: Axes, models: _Models | None) -> None:
 def _contours(axes: Axes) -> None:
     """Draw the lines P = score × (1 + R), with their scores outside where they leave the picture."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    small = figure_of(axes).points - 1
+    small = style.figure_of(axes).points - 1
     ticks = MaxNLocator(nbins=13, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom / (1 + right), top)
     levels = [float(level) for level in ticks if bottom / (1 + right) < level < top]
     digits = max((len(f"{level:.6g}".partition(".")[2]) for level in levels), default=2)
@@ -247,15 +235,15 @@ def _contours(axes: Axes) -> None:
     field = y[:, None] / (1 + np.maximum(x, 0.0)[None, :])
     bands = LinearSegmentedColormap.from_list("bands", LIGHT.bands)
     axes.contourf(x, y, field, levels=[-1, *levels, 2], cmap=bands, vmin=field.min(), vmax=field.max(), zorder=0)
-    apart = 3.4 * small / 72 / figure_of(axes).inches * (right - left)
-    free_from = -math.inf
+    apart = 3.4 * small / 72 / style.figure_of(axes).inches * (right - left)
+    free_from = left
     for level in reversed(levels):
         # Left of 0 there is no R (it is floored): there the score is P itself.
         axes.plot([left, 0, right], [level, level, level * (1 + right)], color=LIGHT.line, lw=0.7, zorder=1)
         if level * (1 + right) <= top:
-            write(axes, f"{level:.{digits}f}", (right, level * (1 + right)), (4, 0), va="center")
+            style.write(axes, f"{level:.{digits}f}", (right, level * (1 + right)), (4, 0), va="center")
         elif (at := top / level - 1) >= free_from:  # else its number would run into that of the line before
-            write(axes, f"{level:.{digits}f}", (at, top), (0, 3), ha="center", va="bottom")
+            style.write(axes, f"{level:.{digits}f}", (at, top), (0, 3), ha="center", va="bottom")
             free_from = at + apart
 
 
@@ -269,7 +257,7 @@ def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> Ar
     largest = float(np.nanmax(models.params)) if np.isfinite(models.params).any() else math.nan
     share = np.nan_to_num(models.params / largest, nan=0.15)
     crowd = min(1.0, _MOST_LABELS / len(models.names))
-    figure_size = (figure_of(axes).inches / 8.0) ** 2  # a column has smaller dots
+    figure_size = (style.figure_of(axes).inches / 8.0) ** 2  # a column has smaller dots
     area: Array = (25.0 + 375.0 * max(crowd, 0.25) * share) * max(figure_size, 0.3)
     order = np.lexsort((-area, np.isin(np.arange(len(area)), list(marked))))  # small ones on large, marked ones on all
     edge: dict[str, Any] = {"edgecolors": LIGHT.ink, "linewidths": 0.6, "alpha": 0.9, "zorder": 3, "clip_on": False}
@@ -277,32 +265,32 @@ def _dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]]) -> Ar
         colours = [marked[i][0] if i in marked else LIGHT.model for i in order]
         axes.scatter(r[order], p[order], s=area[order], c=colours, **edge)
         return area
-    key = category_key(models.kinds)
+    key = style.category_key(models.kinds)
     for kind, mark in key.items():
         at = [i for i in order if models.kinds[i] == kind]
         axes.scatter(r[at], p[at], s=area[at], c=mark.get_color(), marker=mark.get_marker(), **edge)
     for i, (colour, _) in marked.items():  # the colour of a dot is that of its kind: a ring marks it
         ring: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 2.0}
         axes.scatter(r[i], p[i], s=area[i] + 40, **{**edge, **ring, "alpha": 1.0, "zorder": 4})
-    legend(axes, [*key.values()], columns=min(len(key), 4))
+    style.legend(axes, [*key.values()], columns=min(len(key), 4))
     return area
 
 
 def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], area: Array) -> None:
     """Name the dots, each once and apart from the others; of a crowd the marked ones alone."""
-    figure = figure_of(axes)
+    figure = style.figure_of(axes)
     first_of = {name: i for i, name in reversed(list(enumerate(models.names)))}  # its other runs have the name, too
     few = len(first_of) <= _MOST_LABELS
     marked_names = {models.names[i] for i in marked}
     others = [i for name, i in first_of.items() if few and name not in marked_names]
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": figure.points, "color": LIGHT.ink}
-    style |= {"path_effects": [withStroke(linewidth=2.5, foreground="white", alpha=0.8)], "zorder": 5}
+    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": figure.points, "color": LIGHT.ink}
+    text |= {"path_effects": [withStroke(linewidth=2.5, foreground="white", alpha=0.8)], "zorder": 5}
     labels = []
     for i in [*marked, *others]:
-        name, (_, words) = short(models.names[i], figure.inches), marked.get(i, ("", ""))
-        style["fontweight"] = "bold" if words else "normal"
+        name, (_, words) = style.short(models.names[i], figure.inches), marked.get(i, ("", ""))
+        text["fontweight"] = "bold" if words else "normal"
         at = models.r[i], models.performance[i]
-        labels.append(axes.text(*at, f"{name}\n{words}".rstrip(), linespacing=1.1, **style))
+        labels.append(axes.text(*at, f"{name}\n{words}".rstrip(), linespacing=1.1, **text))
     # In a crowd names cannot keep clear of every dot.
     dots = list(range(len(area))) if few else list(marked)
     centres = axes.transData.transform(np.column_stack([models.r, models.performance])[dots])

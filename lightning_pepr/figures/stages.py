@@ -11,7 +11,8 @@ from lightning_pepr.figures.palette import LIGHT, STAGES, order_categories
 from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, short, unit_of
 from lightning_pepr.record import RunRecord
 
-_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+_LOOKS = dict(zip(STAGES, zip(LIGHT.series, ("", "////", "....", "xxxx"), strict=False), strict=True))
+_OTHER_LOOK = (LIGHT.series[len(STAGES)], "\\\\\\\\")
 
 
 def cost_by_stage(
@@ -63,7 +64,7 @@ def cost_by_stage(
         left = 0.0
         for stage, amount in stages.items():
             left += 0.012 * largest * (stage == "test")
-            colour, hatch = _stage_look(stage)
+            colour, hatch = _LOOKS.get(stage, _OTHER_LOOK)
             axes.barh(row, amount / scale, left=left / scale, height=0.66, color=colour, ec="white", hatch=hatch, lw=0)
             left += amount
     axes.set_yticks(range(len(amounts)), [short(name, figure.inches) for name in amounts])
@@ -74,7 +75,7 @@ def cost_by_stage(
     key = [
         Patch(fc=colour, ec="white", hatch=hatch, lw=0, label="test, on top" if stage == "test" else stage)
         for stage in order_categories((stage for stages in amounts.values() for stage in stages), STAGES)
-        for colour, hatch in [_stage_look(stage)]
+        for colour, hatch in [_LOOKS.get(stage, _OTHER_LOOK)]
     ]
     legend(axes, key, columns=len(key))
     return figure
@@ -94,8 +95,3 @@ def _stages(run: RunRecord, resource: Resource) -> dict[str, float]:
         found = {name: s.energy_uj * per_uj for name, s in run.stages.items() if s.energy_uj is not None}
     order = sorted(order_categories(found, STAGES), key=lambda name: name == "test")
     return {name: found[name] for name in order if found[name] > 0}
-
-
-def _stage_look(stage: str) -> tuple[str, str]:
-    at = STAGES.index(stage) if stage in STAGES else len(STAGES)
-    return LIGHT.series[at % len(LIGHT.series)], _HATCHES[at % len(_HATCHES)]

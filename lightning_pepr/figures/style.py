@@ -25,8 +25,8 @@ from lightning_pepr.space import ModelSpace
 Width: TypeAlias = "Literal['column', 'page'] | float"
 """Of a figure: one column of a page of two, the whole page, or so many inches."""
 
+# In inches: they fit the usual templates of two columns (ICML's and NLDL's as they are, IEEE's with a margin).
 WIDTHS = {"column": 3.25, "page": 6.75}
-"""In inches. They fit the usual templates of two columns (ICML's and NLDL's as they are, IEEE's with a margin)."""
 
 _FILE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # TrueType, whole letters: many publishers refuse matplotlib's usual Type 3
