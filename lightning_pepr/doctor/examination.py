@@ -156,17 +156,13 @@ def _version_of(package: str) -> str | None:
 def _examine_extras() -> tuple[dict[str, dict[str, list[str]]], list[Trouble]]:
     """For each extra its packages that are missing."""
     try:
-        needed = [Requirement(text) for text in metadata.requires("lightning-pepr") or []]
+        every = [Requirement(text) for text in metadata.requires("lightning-pepr") or []]
     except metadata.PackageNotFoundError:
         return {}, []
+    optional = [each for each in every if each.marker and not each.extras and not each.marker.evaluate({"extra": ""})]
     found, troubles = {}, []
     for extra in EXTRAS:
-        packages = [
-            each.name
-            for each in needed
-            if each.marker and each.marker.evaluate({"extra": extra}) and not each.marker.evaluate({"extra": ""})
-            if not each.extras
-        ]
+        packages = [each.name for each in optional if each.marker and each.marker.evaluate({"extra": extra})]
         if packages:
             missing = [name for name in packages if _version_of(name) is None]
             found[extra] = {"missing": missing}

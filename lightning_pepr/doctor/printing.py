@@ -24,12 +24,8 @@ def print_examination(found: Examination) -> None:
         print(f"{'!' if trouble.severe else '-'} {trouble.what}\n    {trouble.do}")
     if found.troubles:
         print()
-    if found.measured:
-        print("Energy is measured on this host.")
-    else:
-        print(
-            "Energy can only be estimated on this host: models 10 % apart look alike, cheap and expensive ones do not."
-        )
+    words = "Energy can only be estimated on this host: models 10 % apart look alike, cheap and expensive ones do not."
+    print("Energy is measured on this host." if found.measured else words)
 
 
 def table_rows(found: Examination) -> list[Row]:
@@ -74,17 +70,14 @@ def _gpu_row(gpu: Gpu, selftest: SelfTest | None) -> Row:
 
 
 def _print_table(rows: list[Row]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich import box, console, table, text
 
-    console = Console()
-    if not console.is_terminal:  # nobody reads it at a width: do not cut it
-        console = Console(width=240)
-    table = Table(box=box.SIMPLE_HEAD)
+    screen = console.Console()
+    if not screen.is_terminal:  # nobody reads it at a width: do not cut it
+        screen = console.Console(width=240)
+    grid = table.Table(box=box.SIMPLE_HEAD)
     for head in ("", "which", "measured by", "how well"):
-        table.add_column(head, overflow="fold")
+        grid.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+        grid.add_row(*map(text.Text, row))
+    screen.print(grid)

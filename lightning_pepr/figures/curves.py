@@ -58,9 +58,8 @@ def pepr_curves(
     curves = {name: _curve(name, run, space, resource) for name, run in named.items()}
     figure = PrintFigure(width)
     figure.set_figheight(height or max(2.4, 0.5 * figure.inches) + 0.15 * len(curves))
-    axes = figure.add_subplot()
     x = f"R, {resource.name} spent so far, normalised{ends_of(space, resource)}"
-    dress(axes, x=x, y=f"PePR-{resource.letter}", title=title)
+    axes = dress(figure.add_subplot(), x=x, y=f"PePR-{resource.letter}", title=title)
     dense = max(len(curve.score) for curve in curves.values()) > 40
     for (name, curve), (colour, marker, line) in zip(curves.items(), looks(len(curves)), strict=True):
         r, score, at = curve.resource, curve.score, curve.best_index

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Runs: TypeAlias = "RunRecord | Sequence[RunRecord] | Mapping[str, RunRecord]"
 
@@ -36,7 +33,7 @@ def columns_of(
         )
     found: dict[str, NDArray[Any]] = {name: np.array([str(value) for value in table[name]]) for name in words}
     for name in [*names, *(name for name in optional if name in table)]:
-        found[name] = np.array([math.nan if value is None else value for value in table[name]], dtype=np.float64)
+        found[name] = np.array(list(table[name]), dtype=np.float64)
     if len({len(values) for values in found.values()}) > 1:
         raise PePRError("the columns of the table differ in length; expected one row for each model.")
     return found

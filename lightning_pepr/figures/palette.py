@@ -7,7 +7,7 @@ something, a marker or a word says it too.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning_pepr.paper.architectures import KINDS
 
@@ -52,15 +52,14 @@ LIGHT = Theme(
     best="#E69F00",
     pick="#009E73",
 )
-DARK = Theme(
+DARK = replace(
+    LIGHT,
     background="#14191F",
     ink="#E8ECF0",
     faint="#9AA7B3",
     line="#46525E",
     bands=("#14191F", "#27333F"),
     series=("#56B4E9", "#E69F00", "#9B4DFF", "#FFE28C", "#E72354", "#9F588D"),
-    model="#56B4E9",
-    best="#E69F00",
     pick="#19B589",
 )
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from lightning_pepr.cost import PARAMS, RESOURCES, Resource
+from lightning_pepr.cost import PARAMS, RESOURCES
 from lightning_pepr.errors import PePRError
 from lightning_pepr.figures import style
 from lightning_pepr.figures.inputs import Table, categories_of, columns_of
 from lightning_pepr.figures.palette import LIGHT
 from lightning_pepr.figures.style import PrintFigure, Width
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
 _COSTS = {resource.field: resource for resource in RESOURCES}
+_LABELS = {"performance": "Performance P"} | {name: resource.name.capitalize() for name, resource in _COSTS.items()}
+_LABELS |= {resource.score_key: f"PePR-{resource.letter}" for resource in RESOURCES}
 
 
 def against_parameters(
@@ -78,7 +78,7 @@ def against_parameters(
         share = name not in _COSTS
         axes = figure.add_subplot(rows, columns, i + 1, sharey=shared if share else None)
         shared = axes if share and shared is None else shared
-        style.dress(axes, x="Parameters", y=(labels or {}).get(name, _words(name)), grid="y")
+        style.dress(axes, x="Parameters", y=(labels or {}).get(name, _LABELS.get(name, name)), grid="y")
         _dots(axes, found, name, kinds)
         if median:
             _median(axes, float(np.nanmedian(found[PARAMS.field])))
@@ -89,18 +89,6 @@ def against_parameters(
     if kinds is not None:
         style.legend(figure.axes[0], [*style.category_key(kinds).values()], columns=4)
     return figure
-
-
-def _words(name: str) -> str:
-    """What a column holds, for its axis."""
-    if name == "performance":
-        return "Performance P"
-    if name in _COSTS:
-        return _COSTS[name].name.capitalize()
-    try:
-        return f"PePR-{Resource.of(name).letter}"
-    except ValueError:
-        return name
 
 
 def _dots(axes: Axes, found: Mapping[str, NDArray[np.float64]], name: str, kinds: list[str] | None) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from lightning_pepr.cost import Resource
 from lightning_pepr.errors import PePRError
@@ -23,12 +25,7 @@ from lightning_pepr.functional import check_performance, pepr
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.utilities.imports import require
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
+Array = NDArray[np.float64]
 _MOST_LABELS = 24  # with more models than this, only the marked ones are named
 
 
@@ -101,9 +98,8 @@ def score_profile(
     marked = {} if models is None else _marks(models, best, pick, resource, chosen_on)
     figure = PrintFigure(width)
     figure.set_figheight(height or max(3.0, 0.64 * figure.inches))
-    axes = figure.add_subplot()
     x = f"R, {resource.name} normalised over the model space{style.ends_of(space, resource)}"
-    style.dress(axes, x=x, y=performance_label, title=title)
+    axes = style.dress(figure.add_subplot(), x=x, y=performance_label, title=title)
     _limits(axes, models)
     _contours(axes)
     area = np.zeros(0) if models is None else _dots(axes, models, marked)
@@ -185,15 +181,14 @@ def _marks(
 
 def _r_error(r: Array, cost: Array, error: Array) -> Array:
     """The error of R: that of the cost, times how much R grows with the cost in this table; NaN if unknown."""
-    on_line = np.flatnonzero((r > 0) & ~np.isnan(cost))  # where R is floored it does not grow,
+    priced = ~np.isnan(cost)
+    on_line = priced & (r > 0)  # where R is floored it does not grow,
     if len(set(cost[on_line])) < 2:  # but the costliest model there is nearest to where growing begins
-        floored = np.flatnonzero((r == 0) & ~np.isnan(cost))
-        on_line = np.union1d(on_line, floored[cost[floored] == cost[floored].max(initial=-np.inf)])
+        floored = priced & (r == 0)
+        on_line |= floored & (cost == cost[floored].max(initial=-np.inf))
     if len(set(cost[on_line])) < 2:
         return np.full(len(r), np.nan)
-    low, high = on_line[cost[on_line].argmin()], on_line[cost[on_line].argmax()]
-    slope: float = (r[high] - r[low]) / (cost[high] - cost[low])
-    return error * slope
+    return error * (np.ptp(r[on_line]) / np.ptp(cost[on_line]))
 
 
 def _p_limits(p: Array, samples: Array) -> tuple[Array, Array]:
@@ -296,12 +291,9 @@ def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], 
     centres = axes.transData.transform(np.column_stack([models.r, models.performance])[dots])
     reach = (np.sqrt(area[dots])[:, None] / 2 + 2) * figure.dpi / 72
     corners = (axes.transData.inverted().transform(centres + sign * reach) for sign in (-1, 1))
-    require("adjustText", "report", "naming the dots").adjust_text(
-        labels,
-        objects=[Bbox([low, high]) for low, high in zip(*corners, strict=True)],
-        expand=(1.04, 1.15),
-        force_static=(0.1, 0.3),
-        iter_lim=500,  # and no limit of time, with which the same figure would not be the same file
-        ax=axes,
-        arrowprops={"arrowstyle": "-", "color": LIGHT.ink, "lw": 0.6},
-    )
+    boxes = [Bbox([low, high]) for low, high in zip(*corners, strict=True)]
+    arrows = {"arrowstyle": "-", "color": LIGHT.ink, "lw": 0.6}
+    # Without a limit of time, with which the same figure would not be the same file.
+    how = {"expand": (1.04, 1.15), "force_static": (0.1, 0.3), "iter_lim": 500}
+    adjust = require("adjustText", "report", "naming the dots").adjust_text
+    adjust(labels, objects=boxes, ax=axes, arrowprops=arrows, **how)

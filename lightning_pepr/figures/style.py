@@ -50,13 +50,10 @@ class PrintFigure(Figure):
             raise PePRError(
                 f"width is {width!r}; expected 'column' (3.25 in), 'page' (6.75 in) or inches, from 1.5 to 40."
             )
-        size = (inches, inches if height is None else height)
-        super().__init__(figsize=size, dpi=200, layout="constrained", facecolor=LIGHT.background)
+        super().__init__(figsize=(inches, height or inches), dpi=200, layout="constrained", facecolor=LIGHT.background)
         FigureCanvasAgg(self)
         self.inches = float(inches)
-        """The width."""
-        self.points = 7.0 if inches < 4.5 else 8.0 if inches < 7.5 else 9.0
-        """The size of the text; notes are one point smaller."""
+        self.points = 7.0 if inches < 4.5 else 8.0 if inches < 7.5 else 9.0  # of text; notes are one point smaller
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """Write the figure; see `matplotlib.figure.Figure.savefig`."""
@@ -84,7 +81,7 @@ def figure_of(axes: Axes) -> PrintFigure:
 
 def dress(
     axes: Axes, *, x: str = "", y: str = "", title: str | None = None, grid: Literal["x", "y"] | None = None
-) -> None:
+) -> Axes:
     """Give axes the text, lines and labels that all figures have."""
     points = figure_of(axes).points
     axes.tick_params(which="both", colors=LIGHT.ink, labelsize=points - 0.5, width=0.6)
@@ -98,6 +95,7 @@ def dress(
         _set_title(axes, _wrap(title, _room(axes), points + 1, "bold"))
     if grid:
         axes.grid(axis=grid, color=LIGHT.line, lw=0.4, alpha=0.6, zorder=0)
+    return axes
 
 
 def set_suptitle(figure: PrintFigure, title: str) -> None:
@@ -135,24 +133,15 @@ def legend(axes: Axes, handles: Sequence[Any] | None = None, *, columns: int = 1
     marks = columns * 3.5 * points / 72
     widest = sum(sorted(_inches(each.get_label(), points) for each in keys)[-columns:])
     room = 1e9 if marks + widest <= figure.inches else (figure.inches - marks) / columns
-    figure.legend(
-        keys,
-        [_wrap(each.get_label(), room, points) for each in keys],
-        loc="outside lower center",
-        fontsize=points,
-        labelcolor=LIGHT.ink,
-        frameon=False,
-        handlelength=1.6,
-        borderaxespad=0.4,
-        ncols=columns,
-    )
+    labels = [_wrap(each.get_label(), room, points) for each in keys]
+    how: dict[str, Any] = {"labelcolor": LIGHT.ink, "frameon": False, "handlelength": 1.6, "borderaxespad": 0.4}
+    figure.legend(keys, labels, loc="outside lower center", fontsize=points, ncols=columns, **how)
 
 
 def looks(count: int) -> list[tuple[str, str, str]]:
     """A colour, a marker and a line for each of so many categories or runs; no two are the same in all three."""
-    colours, markers = LIGHT.series, MARKERS
-    lines = ("-", "--", ":", "-.")
-    return [(colours[i % len(colours)], markers[i % len(markers)], lines[i // len(colours) % 4]) for i in range(count)]
+    colours, lines = LIGHT.series, ("-", "--", ":", "-.")
+    return [(colours[i % len(colours)], MARKERS[i % len(MARKERS)], lines[i // len(colours) % 4]) for i in range(count)]
 
 
 def category_key(categories: Iterable[str]) -> dict[str, Line2D]:
