@@ -52,8 +52,7 @@ def pepr_curves(
     """
     resource = Resource.of(resource)
     named: dict[str, RunRecord | PePRCurve] = named_runs(runs)
-    records = [run for run in named.values() if isinstance(run, RunRecord)]
-    if records and space is None:
+    if space is None and (records := [run for run in named.values() if isinstance(run, RunRecord)]):
         space = _common_space(records, resource)
     curves = {name: _curve(name, run, space, resource) for name, run in named.items()}
     figure = PrintFigure(width)

@@ -66,13 +66,11 @@ def forecast_intervals(
     scale, unit = unit_of(resource, largest)
     figure = PrintFigure(width)
     figure.set_figheight(height or max(2.4, 0.62 * figure.inches))
-    axes = dress(
-        figure.add_subplot(), x="Epochs done", y=f"{resource.name.capitalize()}, {unit}", title=title, grid="y"
-    )
+    y = f"{resource.name.capitalize()}, {unit}"
+    axes = dress(figure.add_subplot(), x="Epochs done", y=y, title=title, grid="y")
     forecast_colour, spent_colour = LIGHT.series[:2]
-    axes.fill_between(
-        after, low / scale, high / scale, color=forecast_colour, alpha=0.2, lw=0, label=f"{level:.0%} interval"
-    )
+    interval = f"{level:.0%} interval"
+    axes.fill_between(after, low / scale, high / scale, color=forecast_colour, alpha=0.2, lw=0, label=interval)
     axes.plot(after, expected / scale, color=forecast_colour, lw=1.2, label="expected for the whole run")
     axes.plot(np.array([0.0, *spent]) / scale, color=spent_colour, lw=1.2, ls="--", label="spent")
     if len(spent) == epochs:

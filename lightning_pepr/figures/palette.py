@@ -63,11 +63,8 @@ DARK = replace(
     pick="#19B589",
 )
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
-"""Of categories, in the order of `Theme.series`; matplotlib's letters."""
-
-STAGES = ("train", "validate", "other", "test")
-"""The stages of a run, in the order of `Theme.series`."""
+MARKERS = ("o", "s", "^", "D", "v", "P")  # matplotlib's, of categories in the order of `Theme.series`
+STAGES = ("train", "validate", "other", "test")  # of a run, in the order of `Theme.series`
 
 
 def order_categories(values: Iterable[str], first: Iterable[str] = KINDS) -> list[str]:

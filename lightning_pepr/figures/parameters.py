@@ -35,9 +35,9 @@ def against_parameters(
 ) -> PrintFigure:
     """Draw performance, scores or costs against the logarithm of the number of parameters, one picture for each.
 
-    Performance and scores share one vertical axis; costs have a logarithmic one each. The
-    median of the parameters is marked: the models left of it are the small half. Where the table has the interval of a
-    score (`pepr_e_low`, `pepr_e_high`), each dot has a bar.
+    Performance and scores share one vertical axis; costs have a logarithmic one each. The median of the parameters is
+    marked: the models left of it are the small half. Where the table has the interval of a score (`pepr_e_low`,
+    `pepr_e_high`), each dot has a bar.
 
     Args:
         ranking: A table with the columns `params` and `values`: what `rank` returns, any DataFrame, or a dict of

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,8 +28,7 @@ Array = NDArray[np.float64]
 _MOST_LABELS = 24  # with more models than this, only the marked ones are named
 
 
-@dataclass(frozen=True, slots=True)
-class _Models:
+class _Models(NamedTuple):
     """The models that can be drawn, as arrays of one length; a limit that is not known is the value itself."""
 
     names: list[str]
