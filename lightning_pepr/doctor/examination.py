@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.doctor.boards import Gpu, examine_gpus
 from lightning_pepr.doctor.host import Memory, Processor, examine_memory, examine_processor
 from lightning_pepr.doctor.launcher import Ranks, examine_ranks
-from lightning_pepr.doctor.packages import LOGGERS, examine_extras, version_of
 from lightning_pepr.doctor.selftest import SelfTest, run_selftest
 from lightning_pepr.doctor.troubles import Trouble
 from lightning_pepr.errors import PePRError
@@ -21,7 +23,8 @@ from lightning_pepr.meters.rapl import POWERCAP
 from lightning_pepr.utilities.environment import describe_software
 from lightning_pepr.utilities.imports import is_installed
 
-SCHEMA = "lightning-pepr/doctor/1"
+EXTRAS = ("carbon", "cli", "mlflow", "ray", "report", "study", "wandb")
+LOGGERS = {"tensorboard": "TensorBoardLogger", "mlflow": "MLFlowLogger", "wandb": "WandbLogger"}
 
 
 @dataclass(frozen=True)
@@ -99,18 +102,18 @@ def examine(
     gpus, gpu_troubles = examine_gpus()
     cpu, cpu_troubles = examine_processor(powercap)
     ranks, rank_troubles = examine_ranks(os.environ if environment is None else environment, len(gpus))
-    extras, extra_troubles = examine_extras()
+    extras, extra_troubles = _examine_extras()
     metered = [gpu for gpu in gpus if gpu.meter != "unavailable"]
     selftest, test_troubles = run_selftest(metered, seconds, powercap) if metered and seconds else (None, [])
     return Examination(
-        schema=SCHEMA,
+        schema="lightning-pepr/doctor/1",
         measured=bool(metered) or cpu.meter == "counter",
         gpus=gpus,
         cpu=cpu,
         memory=examine_memory(),
         carbon=carbon,
         ranks=ranks,
-        loggers={name: version_of(name) for name in LOGGERS},
+        loggers={name: _version_of(name) for name in LOGGERS},
         extras=extras,
         versions=describe_software(),
         selftest=selftest,
@@ -140,3 +143,30 @@ def _examine_carbon(carbon_intensity: float | str | None, pue: float) -> tuple[C
     country = ', or a country such as "DNK"' if is_installed("codecarbon") else ""
     do = f"Give PePRCallback(…, carbon_intensity=…), in g CO2e per kWh{country}."
     return Carbon(), [Trouble("Carbon is not measured: where this machine draws its electricity is not guessed.", do)]
+
+
+def _version_of(package: str) -> str | None:
+    """The version of a package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _examine_extras() -> tuple[dict[str, dict[str, list[str]]], list[Trouble]]:
+    """For each extra its packages that are missing."""
+    try:
+        every = [Requirement(text) for text in metadata.requires("lightning-pepr") or []]
+    except metadata.PackageNotFoundError:
+        return {}, []
+    optional = [each for each in every if each.marker and not each.extras and not each.marker.evaluate({"extra": ""})]
+    found, troubles = {}, []
+    for extra in EXTRAS:
+        packages = [each.name for each in optional if each.marker and each.marker.evaluate({"extra": extra})]
+        if packages:
+            missing = [name for name in packages if _version_of(name) is None]
+            found[extra] = {"missing": missing}
+            if missing:
+                what = f"The extra {extra} is not complete: {', '.join(missing)}."
+                troubles.append(Trouble(what, f"pip install 'lightning-pepr[{extra}]'"))
+    return found, troubles

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from lightning_pepr.doctor.troubles import Trouble
 from lightning_pepr.meters.estimate import watts_per_core
 from lightning_pepr.meters.rapl import GAIN, find_domains
@@ -42,7 +44,8 @@ def examine_processor(powercap: Path) -> tuple[Processor, list[Trouble]]:
     name, threads = processor_name(), os.cpu_count()
     if domains := [domain.name for domain in find_domains(powercap)]:
         return Processor(name, threads, domains, "counter", GAIN, "RAPL"), []
-    core, virtual, command = watts_per_core(), _is_virtual(), None
+    core, command, cpuinfo = watts_per_core(), None, Path("/proc/cpuinfo")
+    virtual = cpuinfo.is_file() and " hypervisor" in cpuinfo.read_text(encoding="utf-8")
     counters = {path.parent.name.partition(":")[0] for path in powercap.glob("*/energy_uj")}
     if counters:
         command = f"sudo chmod a+r {' '.join(f'{powercap}/{each}:*/energy_uj' for each in sorted(counters))}"
@@ -63,16 +66,7 @@ def examine_processor(powercap: Path) -> tuple[Processor, list[Trouble]]:
     return Processor(name, threads, [], "estimated", core.error, source, command), troubles
 
 
-def _is_virtual() -> bool:
-    try:
-        return " hypervisor" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-
-
 def examine_memory() -> Memory:
     """How much memory this host has, and this process holds."""
-    import psutil
-
     total, resident = psutil.virtual_memory().total, psutil.Process().memory_info().rss
     return Memory(round(total / 1e9, 1), round(resident / 1e9, 3))

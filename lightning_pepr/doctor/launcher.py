@@ -55,13 +55,11 @@ def _launched(environment: Mapping[str, str]) -> tuple[str, int | None, int | No
     """The launcher, this rank, all ranks, and the same on this host."""
     for launcher, names in _VARIABLES.items():  # a rank of torchrun within a SLURM job is torchrun's
         rank, ranks, local_rank, here = (_leading_number(environment.get(name)) for name in names)
-        if rank is None or ranks is None:
-            continue
-        if launcher == "torchrun" and local_rank is None and "TORCHELASTIC_RUN_ID" not in environment:
-            continue
         if launcher == "SLURM" and here is None and _leading_number(environment.get("SLURM_NNODES")) == 1:
             here = ranks
-        return launcher, rank, ranks, local_rank, here
+        other = launcher == "torchrun" and local_rank is None and "TORCHELASTIC_RUN_ID" not in environment
+        if rank is not None and ranks is not None and not other:
+            return launcher, rank, ranks, local_rank, here
     return "", 0, 1, 0, 1
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from lightning_pepr.doctor.boards import Gpu
-from lightning_pepr.doctor.examination import Examination
-from lightning_pepr.doctor.packages import LOGGERS
+from lightning_pepr.doctor.examination import LOGGERS, Examination
 from lightning_pepr.doctor.selftest import SelfTest
 from lightning_pepr.utilities.imports import is_installed
 
@@ -13,63 +12,53 @@ Row = tuple[str, str, str, str]
 
 def print_examination(found: Examination) -> None:
     """Print the examination as a table (by rich, if it is installed), and each trouble with what to do about it."""
-    _print_table(table_rows(found))
+    rows = table_rows(found)
+    if is_installed("rich"):
+        _print_table(rows)
+    else:
+        for what, *others in rows:
+            print(f"{what:10}{'; '.join(filter(None, others))}")
     if found.selftest:
         print(f"Self-test of {found.selftest.seconds:.0f} s; load: {found.selftest.load}.\n")
     for trouble in sorted(found.troubles, key=lambda each: not each.severe):
         print(f"{'!' if trouble.severe else '-'} {trouble.what}\n    {trouble.do}")
     if found.troubles:
         print()
-    estimated = (
-        "Energy can only be estimated on this host: models 10 % apart look alike, cheap and expensive ones do not."
-    )
-    print("Energy is measured on this host." if found.measured else estimated)
+    words = "Energy can only be estimated on this host: models 10 % apart look alike, cheap and expensive ones do not."
+    print("Energy is measured on this host." if found.measured else words)
 
 
 def table_rows(found: Examination) -> list[Row]:
     """The examination as rows: what, which, how it is measured, how well."""
-    cpu, memory, carbon, ranks = found.cpu, found.memory, found.carbon, found.ranks
+    cpu, carbon, ranks = found.cpu, found.carbon, found.ranks
     rapl = f"RAPL: {', '.join(cpu.domains)}" if cpu.domains else f"estimated: {cpu.source}"
+    intensity = ("–", "not measured", "")
+    if carbon.g_per_kwh is not None:
+        which = f"{carbon.g_per_kwh:g} g CO2e/kWh, PUE {carbon.pue:g}"
+        intensity = (which, f"{carbon.meter} ({carbon.source})", "as its energy")
     launched = f"{ranks.launcher}: rank {ranks.rank} of {ranks.ranks}" if ranks.launcher else "one process"
-    here = "unknown how many" if ranks.ranks_here is None else ranks.ranks_here
+    here = f"{'unknown how many' if ranks.ranks_here is None else ranks.ranks_here} here, {ranks.visible_gpus} GPUs"
     loggers = [f"{LOGGERS[name]} ({name} {version})" for name, version in found.loggers.items() if version]
     complete = [name for name, extra in found.extras.items() if not extra["missing"]]
-    versions = [f"{name} {version}" for name, version in found.versions.items()]
     return [
         *(_gpu_row(gpu, found.selftest) for gpu in found.gpus),
         *([] if found.gpus else [("GPU", "no NVIDIA GPU", "–", "")]),
         ("CPU", f"{cpu.name}, {cpu.threads} threads", rapl, f"±{cpu.error:.0%}"),
-        ("Memory", f"{memory.total_gb:g} GB", memory.meter, "short peaks of resident memory are missed"),
-        ("Carbon", "–", "not measured", "")
-        if carbon.g_per_kwh is None
-        else (
-            "Carbon",
-            f"{carbon.g_per_kwh:g} g CO2e/kWh, PUE {carbon.pue:g}",
-            f"{carbon.meter} ({carbon.source})",
-            "as its energy",
-        ),
-        (
-            "Ranks",
-            launched,
-            f"{here} here, {ranks.visible_gpus} GPUs",
-            "shared boards" if ranks.shared else "each board and host once",
-        ),
+        ("Memory", f"{found.memory.total_gb:g} GB", found.memory.meter, "short peaks of resident memory are missed"),
+        ("Carbon", *intensity),
+        ("Ranks", launched, here, "shared boards" if ranks.shared else "each board and host once"),
         ("Loggers", ", ".join(["CSVLogger", *loggers]), "", ""),
         ("Extras", ", ".join(complete) or "none", "", ""),
-        ("Versions", ", ".join(versions), "", ""),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in found.versions.items()), "", ""),
     ]
 
 
 def _gpu_row(gpu: Gpu, selftest: SelfTest | None) -> Row:
-    means = {
-        "counter": "energy counter",
-        "integrated": "power, added up",
-        "unavailable": f"not measured: {gpu.reason}",
-    }
+    unmeasured = f"not measured: {gpu.reason}"
+    meter = {"counter": "energy counter", "integrated": "power, added up"}.get(gpu.meter, unmeasured)
     well = []
     if gpu.latency_ms is not None:
-        steady = "ticks not seen (steady)"
-        well.append(steady if gpu.period_ms is None else f"ticks every {gpu.period_ms:.0f} ms")
+        well.append(f"ticks every {gpu.period_ms:.0f} ms" if gpu.period_ms else "ticks not seen (steady)")
         well.append(f"{gpu.latency_ms:.2g} ms a call")
     test = selftest.gpus.get(gpu.uuid) if selftest else None
     if selftest and test and test.energy_j and test.error_j is not None:
@@ -77,25 +66,18 @@ def _gpu_row(gpu: Gpu, selftest: SelfTest | None) -> Row:
         well.append(f"{test.mean_w:.0f} W ±{share:.1%} over {selftest.seconds:.0f} s")
     if gpu.meter != "unavailable":
         well.append(f"sensor ±{gpu.gain:.0%}")
-    return f"GPU {gpu.index}", f"{gpu.name}, driver {gpu.driver}", means[gpu.meter], ", ".join(well)
+    return f"GPU {gpu.index}", f"{gpu.name}, driver {gpu.driver}", meter, ", ".join(well)
 
 
 def _print_table(rows: list[Row]) -> None:
-    if not is_installed("rich"):
-        for what, *others in rows:
-            print(f"{what:10}{'; '.join(filter(None, others))}")
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich import box, console, table, text
 
-    console = Console()
-    if not console.is_terminal:  # nobody reads it at a width: do not cut it
-        console = Console(width=240)
-    table = Table(box=box.SIMPLE_HEAD)
+    screen = console.Console()
+    if not screen.is_terminal:  # nobody reads it at a width: do not cut it
+        screen = console.Console(width=240)
+    grid = table.Table(box=box.SIMPLE_HEAD)
     for head in ("", "which", "measured by", "how well"):
-        table.add_column(head, overflow="fold")
+        grid.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+        grid.add_row(*map(text.Text, row))
+    screen.print(grid)

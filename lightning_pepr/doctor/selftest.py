@@ -9,19 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lightning_pepr.doctor.boards import Gpu
 from lightning_pepr.doctor.troubles import Trouble
 from lightning_pepr.meters import HostMeter
 from lightning_pepr.meters.base import Part
-from lightning_pepr.meters.nvml import Board, find_boards
+from lightning_pepr.meters.nvml import find_boards
 
-if TYPE_CHECKING:
-    import torch
-
-WARM_UP_S = 1.5
-"""Seconds in which the meters find the ticks, and the load builds up."""
+WARM_UP_S = 1.5  # in which the meters find the ticks, and the load builds up
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,8 @@ def run_selftest(gpus: Sequence[Gpu], seconds: float, powercap: Path) -> tuple[S
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for board in boards:
-                watts[board.uuid] += _power(board)
+                with contextlib.suppress(Exception):  # the meter reports what is wrong
+                    watts[board.uuid] += [board.read_power()] if board.read_power else []
             time.sleep(0.02)
         window = meter.read() - begin
 
@@ -93,16 +89,10 @@ def _judge(gpu: Gpu, part: Part, seconds: float, watts: list[float] | None) -> t
     return GpuTest(energy, error, part.quality.value, power, sampled, part.reason), troubles
 
 
-def _power(board: Board) -> list[float]:
-    try:
-        return [board.read_power()] if board.read_power else []
-    except Exception:  # the meter reports what is wrong
-        return []
-
-
 @contextlib.contextmanager
 def _load() -> Iterator[str]:
     """Multiply matrices on all of torch's CUDA devices; gives the load in words."""
+    matrices, why = [], "has no CUDA device here"
     try:
         import torch
 
@@ -111,10 +101,9 @@ def _load() -> Iterator[str]:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         matrices = [torch.randn(4096, 4096, device=f"cuda:{i}", dtype=torch.float16) for i in range(count)]
     except Exception as error:  # a torch that does not start is no reason to end
-        yield f"none: torch does not start on the GPU ({type(error).__name__}), so the boards were as they are"
-        return
+        why = f"does not start on the GPU ({type(error).__name__})"
     if not matrices:
-        yield "none: torch has no CUDA device here, so the boards were as they are"
+        yield f"none: torch {why}, so the boards were as they are"
         return
     stop = threading.Event()
 

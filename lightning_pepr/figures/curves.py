@@ -52,21 +52,13 @@ def pepr_curves(
     """
     resource = Resource.of(resource)
     named: dict[str, RunRecord | PePRCurve] = named_runs(runs)
-    records = [run for run in named.values() if isinstance(run, RunRecord)]
-    if records and space is None:
+    if space is None and (records := [run for run in named.values() if isinstance(run, RunRecord)]):
         space = _common_space(records, resource)
-    curves = {
-        name: _curve(name, run, space, resource) if isinstance(run, RunRecord) else run for name, run in named.items()
-    }
+    curves = {name: _curve(name, run, space, resource) for name, run in named.items()}
     figure = PrintFigure(width)
     figure.set_figheight(height or max(2.4, 0.5 * figure.inches) + 0.15 * len(curves))
-    axes = figure.add_subplot()
-    dress(
-        axes,
-        x=f"R, {resource.name} spent so far, normalised{ends_of(space, resource)}",
-        y=f"PePR-{resource.letter}",
-        title=title,
-    )
+    x = f"R, {resource.name} spent so far, normalised{ends_of(space, resource)}"
+    axes = dress(figure.add_subplot(), x=x, y=f"PePR-{resource.letter}", title=title)
     dense = max(len(curve.score) for curve in curves.values()) > 40
     for (name, curve), (colour, marker, line) in zip(curves.items(), looks(len(curves)), strict=True):
         r, score, at = curve.resource, curve.score, curve.best_index
@@ -75,18 +67,9 @@ def pepr_curves(
         if len(curves) <= 2:
             inside = best_r <= 1
             axes.fill_between(best_r[inside], best[inside], step="post", color=colour, alpha=0.08, lw=0, zorder=1)
-        axes.plot(
-            r,
-            score,
-            color=colour,
-            ls=line,
-            lw=1.2,
-            marker="" if dense else marker,
-            ms=3,
-            label=f"{short(name, figure.inches)}: {curve.best:.3f} at R = {r[at]:.2f} ({_nth(at + 1)} of {len(r)}), "
-            f"area {curve.area:.3f}",
-            zorder=3,
-        )
+        label = f"{short(name, figure.inches)}: {curve.best:.3f} at R = {r[at]:.2f} ({_nth(at + 1)} of {len(r)})"
+        label += f", area {curve.area:.3f}"
+        axes.plot(r, score, "" if dense else marker, color=colour, ls=line, lw=1.2, ms=3, label=label, zorder=3)
         axes.plot(r[at], curve.best, marker, ms=7.5, mfc="none", mec=colour, mew=1.4, zorder=4)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
@@ -109,7 +92,9 @@ def _common_space(records: list[RunRecord], resource: Resource) -> ModelSpace:
     return ModelSpace({resource.field: ranges.pop()})
 
 
-def _curve(name: str, run: RunRecord, space: ModelSpace | None, resource: Resource) -> PePRCurve:
+def _curve(name: str, run: RunRecord | PePRCurve, space: ModelSpace | None, resource: Resource) -> PePRCurve:
+    if isinstance(run, PePRCurve):
+        return run
     assert space is not None
     measured = [e for e in run.evaluations if e.cost.amount(resource) is not None]
     if not measured:

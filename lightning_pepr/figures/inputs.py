@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Runs: TypeAlias = "RunRecord | Sequence[RunRecord] | Mapping[str, RunRecord]"
 
@@ -24,22 +21,19 @@ class Table(Protocol):
     def __contains__(self, name: str, /) -> bool: ...
 
 
-def columns_of(table: Table, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
-    """Columns of a table as floats, NaN where missing; the optional ones only if the table has them.
-
-    Raises:
-        PePRError: If one is missing, or they differ in length.
-    """
-    missing = [name for name in names if name not in table]
-    if missing:
+def columns_of(
+    table: Table, names: Sequence[str], optional: Sequence[str] = (), words: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Columns of a table: `names` as floats, NaN where missing, `optional` only if it has them; `words` as they are."""
+    needed = [*words, *names]
+    if missing := [name for name in needed if name not in table]:
         raise PePRError(
-            f"the table has no column {', '.join(map(repr, missing))}; expected {', '.join(map(repr, names))}, as "
+            f"the table has no column {', '.join(map(repr, missing))}; expected {', '.join(map(repr, needed))}, as "
             "`lightning_pepr.rank` gives them."
         )
-    found = {
-        name: np.array([math.nan if value is None else value for value in table[name]], dtype=np.float64)
-        for name in [*names, *(name for name in optional if name in table)]
-    }
+    found: dict[str, NDArray[Any]] = {name: np.array([str(value) for value in table[name]]) for name in words}
+    for name in [*names, *(name for name in optional if name in table)]:
+        found[name] = np.array(list(table[name]), dtype=np.float64)
     if len({len(values) for values in found.values()}) > 1:
         raise PePRError("the columns of the table differ in length; expected one row for each model.")
     return found
@@ -56,14 +50,13 @@ def categories_of(table: Table, name: str | None) -> list[str] | None:
 
 def named_runs(runs: Runs | Mapping[str, Any]) -> dict[str, Any]:
     """Runs by their name; several of one name are numbered."""
-    named: dict[str, Any] = {}
     if isinstance(runs, Mapping):
-        named |= runs
+        named = dict(runs)
     else:
         runs = [runs] if isinstance(runs, RunRecord) else list(runs)
         names = [run.model for run in runs]
-        for i, (name, run) in enumerate(zip(names, runs, strict=True)):
-            named[f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name] = run
+        many = [f" ({names[: i + 1].count(name)})" if names.count(name) > 1 else "" for i, name in enumerate(names)]
+        named = {f"{run.model}{number}": run for run, number in zip(runs, many, strict=True)}
     if not named:
         raise PePRError("there is no run to draw; expected at least one record.")
     return named

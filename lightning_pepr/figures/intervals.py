@@ -52,7 +52,10 @@ def forecast_intervals(
     resource = Resource.of(resource)
     if resource.letter not in "ECTD":
         raise PePRError(f"{resource.name} does not add up over epochs; expected energy, carbon, time or data.")
-    spent = _spent(run, resource) if isinstance(run, RunRecord) else [float(value) for value in run]
+    if isinstance(run, RunRecord):  # of evaluations within one epoch the last counts
+        by_epoch = {e.epoch: amount for e in run.epochs if (amount := e.cost.amount(resource)) is not None}
+        run = [by_epoch[epoch] for epoch in sorted(by_epoch)]
+    spent = [float(value) for value in run]
     if len(spent) < 2:
         raise PePRError(f"there are {len(spent)} epochs with their {resource.name}; expected two or more to forecast.")
     epochs = len(spent) if epochs is None else epochs
@@ -63,12 +66,11 @@ def forecast_intervals(
     scale, unit = unit_of(resource, largest)
     figure = PrintFigure(width)
     figure.set_figheight(height or max(2.4, 0.62 * figure.inches))
-    axes = figure.add_subplot()
-    dress(axes, x="Epochs done", y=f"{resource.name.capitalize()}, {unit}", title=title, grid="y")
+    y = f"{resource.name.capitalize()}, {unit}"
+    axes = dress(figure.add_subplot(), x="Epochs done", y=y, title=title, grid="y")
     forecast_colour, spent_colour = LIGHT.series[:2]
-    axes.fill_between(
-        after, low / scale, high / scale, color=forecast_colour, alpha=0.2, lw=0, label=f"{level:.0%} interval"
-    )
+    interval = f"{level:.0%} interval"
+    axes.fill_between(after, low / scale, high / scale, color=forecast_colour, alpha=0.2, lw=0, label=interval)
     axes.plot(after, expected / scale, color=forecast_colour, lw=1.2, label="expected for the whole run")
     axes.plot(np.array([0.0, *spent]) / scale, color=spent_colour, lw=1.2, ls="--", label="spent")
     if len(spent) == epochs:
@@ -80,9 +82,3 @@ def forecast_intervals(
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     legend(axes, columns=2)
     return figure
-
-
-def _spent(run: RunRecord, resource: Resource) -> list[float]:
-    """All that was spent up to the end of each epoch; of evaluations within one epoch, up to the last."""
-    by_epoch = {e.epoch: amount for e in run.epochs if (amount := e.cost.amount(resource)) is not None}
-    return [by_epoch[epoch] for epoch in sorted(by_epoch)]

@@ -7,7 +7,7 @@ something, a marker or a word says it too.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning_pepr.paper.architectures import KINDS
 
@@ -52,34 +52,28 @@ LIGHT = Theme(
     best="#E69F00",
     pick="#009E73",
 )
-DARK = Theme(
+DARK = replace(
+    LIGHT,
     background="#14191F",
     ink="#E8ECF0",
     faint="#9AA7B3",
     line="#46525E",
     bands=("#14191F", "#27333F"),
     series=("#56B4E9", "#E69F00", "#9B4DFF", "#FFE28C", "#E72354", "#9F588D"),
-    model="#56B4E9",
-    best="#E69F00",
     pick="#19B589",
 )
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
-"""Of categories, in the order of `Theme.series`; matplotlib's letters."""
-
-STAGES = ("train", "validate", "other", "test")
-"""The stages of a run, in the order of `Theme.series`."""
+MARKERS = ("o", "s", "^", "D", "v", "P")  # matplotlib's, of categories in the order of `Theme.series`
+STAGES = ("train", "validate", "other", "test")  # of a run, in the order of `Theme.series`
 
 
 def order_categories(values: Iterable[str], first: Iterable[str] = KINDS) -> list[str]:
     """The categories that there are, each once: the paper's kinds of model first, then the others by name.
 
-    The place of a category in this list is that of its colour in `Theme.series` and of its marker in `MARKERS`; after
-    the last one they begin anew.
+    Their place is that of their colour in `Theme.series` and marker in `MARKERS`; after the last these begin anew.
 
     >>> order_categories(["Transformer", "Other", "CNN", "Other"])
     ['CNN', 'Other', 'Transformer']
     """
-    there = set(values)
-    known = [name for name in first if name in there]
-    return known + sorted(there - set(known))
+    known = [*first]
+    return sorted(set(values), key=lambda name: (known.index(name) if name in known else len(known), name))

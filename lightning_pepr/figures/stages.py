@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from matplotlib.patches import Patch
 
-from lightning_pepr.cost import CARBON, ENERGY, TIME, Resource
+from lightning_pepr.cost import CARBON, ENERGY, TIME, UJ_PER_KWH, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.figures.inputs import Runs, named_runs
 from lightning_pepr.figures.palette import LIGHT, STAGES, order_categories
 from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, short, unit_of
 from lightning_pepr.record import RunRecord
 
-_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+_LOOKS = dict(zip(STAGES, zip(LIGHT.series, ("", "////", "....", "xxxx"), strict=False), strict=True))
+_OTHER_LOOK = (LIGHT.series[len(STAGES)], "\\\\\\\\")
 
 
 def cost_by_stage(
@@ -55,15 +56,14 @@ def cost_by_stage(
         raise PePRError(f"none of the {len(amounts)} runs has measured its {resource.name} by stage.")
     scale, unit = unit_of(resource, largest)
     figure = PrintFigure(width, height or max(1.7, 1.0 + 0.26 * len(amounts)))
-    axes = figure.add_subplot()
-    dress(axes, x=f"{resource.name.capitalize()}, {unit}", title=title, grid="x")
+    axes = dress(figure.add_subplot(), x=f"{resource.name.capitalize()}, {unit}", title=title, grid="x")
     for row, stages in enumerate(amounts.values()):
         if not stages:
             axes.text(0, row, " not measured", va="center", color=LIGHT.faint, fontsize=figure.points - 0.5)
         left = 0.0
         for stage, amount in stages.items():
             left += 0.012 * largest * (stage == "test")
-            colour, hatch = _stage_look(stage)
+            colour, hatch = _LOOKS.get(stage, _OTHER_LOOK)
             axes.barh(row, amount / scale, left=left / scale, height=0.66, color=colour, ec="white", hatch=hatch, lw=0)
             left += amount
     axes.set_yticks(range(len(amounts)), [short(name, figure.inches) for name in amounts])
@@ -74,7 +74,7 @@ def cost_by_stage(
     key = [
         Patch(fc=colour, ec="white", hatch=hatch, lw=0, label="test, on top" if stage == "test" else stage)
         for stage in order_categories((stage for stages in amounts.values() for stage in stages), STAGES)
-        for colour, hatch in [_stage_look(stage)]
+        for colour, hatch in [_LOOKS.get(stage, _OTHER_LOOK)]
     ]
     legend(axes, key, columns=len(key))
     return figure
@@ -84,18 +84,11 @@ def _stages(run: RunRecord, resource: Resource) -> dict[str, float]:
     """What each stage cost, in the resource's unit, in the order in which they are drawn; empty if unmeasured."""
     if resource == TIME:
         found = {name: stage.time_ns / 1e9 for name, stage in run.stages.items()}
+    elif resource == CARBON and run.carbon.get("g_per_kwh") is None:
+        return {}
     else:
-        per_uj = 1 / 3.6e12
-        if resource == CARBON:
-            intensity = run.carbon.get("g_per_kwh")
-            if intensity is None:
-                return {}
-            per_uj *= intensity * run.carbon.get("pue", 1.0)
-        found = {name: s.energy_uj * per_uj for name, s in run.stages.items() if s.energy_uj is not None}
+        of_kwh = run.carbon["g_per_kwh"] * run.carbon.get("pue", 1.0) if resource == CARBON else 1.0
+        known = {name: stage.energy_uj for name, stage in run.stages.items() if stage.energy_uj is not None}
+        found = {name: energy / UJ_PER_KWH * of_kwh for name, energy in known.items()}
     order = sorted(order_categories(found, STAGES), key=lambda name: name == "test")
     return {name: found[name] for name in order if found[name] > 0}
-
-
-def _stage_look(stage: str) -> tuple[str, str]:
-    at = STAGES.index(stage) if stage in STAGES else len(STAGES)
-    return LIGHT.series[at % len(LIGHT.series)], _HATCHES[at % len(_HATCHES)]

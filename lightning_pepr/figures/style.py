@@ -25,8 +25,8 @@ from lightning_pepr.space import ModelSpace
 Width: TypeAlias = "Literal['column', 'page'] | float"
 """Of a figure: one column of a page of two, the whole page, or so many inches."""
 
+# In inches: they fit the usual templates of two columns (ICML's and NLDL's as they are, IEEE's with a margin).
 WIDTHS = {"column": 3.25, "page": 6.75}
-"""In inches. They fit the usual templates of two columns (ICML's and NLDL's as they are, IEEE's with a margin)."""
 
 _FILE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # TrueType, whole letters: many publishers refuse matplotlib's usual Type 3
@@ -50,13 +50,10 @@ class PrintFigure(Figure):
             raise PePRError(
                 f"width is {width!r}; expected 'column' (3.25 in), 'page' (6.75 in) or inches, from 1.5 to 40."
             )
-        size = (inches, inches if height is None else height)
-        super().__init__(figsize=size, dpi=200, layout="constrained", facecolor=LIGHT.background)
+        super().__init__(figsize=(inches, height or inches), dpi=200, layout="constrained", facecolor=LIGHT.background)
         FigureCanvasAgg(self)
         self.inches = float(inches)
-        """The width."""
-        self.points = 7.0 if inches < 4.5 else 8.0 if inches < 7.5 else 9.0
-        """The size of the text; notes are one point smaller."""
+        self.points = 7.0 if inches < 4.5 else 8.0 if inches < 7.5 else 9.0  # of text; notes are one point smaller
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """Write the figure; see `matplotlib.figure.Figure.savefig`."""
@@ -84,23 +81,21 @@ def figure_of(axes: Axes) -> PrintFigure:
 
 def dress(
     axes: Axes, *, x: str = "", y: str = "", title: str | None = None, grid: Literal["x", "y"] | None = None
-) -> None:
+) -> Axes:
     """Give axes the text, lines and labels that all figures have."""
     points = figure_of(axes).points
     axes.tick_params(which="both", colors=LIGHT.ink, labelsize=points - 0.5, width=0.6)
     axes.tick_params(which="major", length=3)
     axes.tick_params(which="minor", length=1.8)
     for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(LIGHT.faint)
-        spine.set_linewidth(0.6)
-    height = figure_of(axes).get_figheight() / _beside_and_above(axes)[1]
+        spine.set(visible=side in ("left", "bottom"), color=LIGHT.faint, linewidth=0.6)
     axes.set_xlabel(_wrap(x, _room(axes), points), color=LIGHT.ink, fontsize=points)
-    axes.set_ylabel(_wrap(y, 0.8 * height, points), color=LIGHT.ink, fontsize=points)
+    axes.set_ylabel(_wrap(y, 0.8 * _place(axes)[1], points), color=LIGHT.ink, fontsize=points)
     if title:
         _set_title(axes, _wrap(title, _room(axes), points + 1, "bold"))
     if grid:
         axes.grid(axis=grid, color=LIGHT.line, lw=0.4, alpha=0.6, zorder=0)
+    return axes
 
 
 def set_suptitle(figure: PrintFigure, title: str) -> None:
@@ -115,20 +110,17 @@ def _set_title(axes: Axes, title: str, pad: float = 6.0) -> None:
     axes.set_title(title, loc="left", color=LIGHT.ink, fontsize=size, fontweight="bold", pad=pad)
 
 
+def write(axes: Axes, words: str, at: tuple[float, float], offset: tuple[float, float], **how: Any) -> None:
+    """Write small words at a place of the axes, so many points away from it."""
+    how = {"color": LIGHT.faint, "fontsize": figure_of(axes).points - 1, **how}
+    axes.annotate(words, at, xytext=offset, textcoords="offset points", **how)
+
+
 def note(axes: Axes, words: str, up: float = 4.0) -> None:
     """Put words between axes and their title, so many points above the axes."""
     small = figure_of(axes).points - 1
     words = _wrap(words, _room(axes), small)
-    axes.annotate(
-        words,
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, up),
-        textcoords="offset points",
-        color=LIGHT.faint,
-        fontsize=small,
-        linespacing=1.15,
-    )
+    write(axes, words, (0, 1), (0, up), xycoords="axes fraction", linespacing=1.15)
     if axes.get_title(loc="left"):
         _set_title(axes, axes.get_title(loc="left"), up + 6 + 1.25 * small * (words.count("\n") + 1))
 
@@ -141,24 +133,15 @@ def legend(axes: Axes, handles: Sequence[Any] | None = None, *, columns: int = 1
     marks = columns * 3.5 * points / 72
     widest = sum(sorted(_inches(each.get_label(), points) for each in keys)[-columns:])
     room = 1e9 if marks + widest <= figure.inches else (figure.inches - marks) / columns
-    figure.legend(
-        handles=keys,
-        labels=[_wrap(each.get_label(), room, points) for each in keys],
-        loc="outside lower center",
-        fontsize=points,
-        labelcolor=LIGHT.ink,
-        frameon=False,
-        handlelength=1.6,
-        borderaxespad=0.4,
-        ncols=columns,
-    )
+    labels = [_wrap(each.get_label(), room, points) for each in keys]
+    how: dict[str, Any] = {"labelcolor": LIGHT.ink, "frameon": False, "handlelength": 1.6, "borderaxespad": 0.4}
+    figure.legend(keys, labels, loc="outside lower center", fontsize=points, ncols=columns, **how)
 
 
 def looks(count: int) -> list[tuple[str, str, str]]:
     """A colour, a marker and a line for each of so many categories or runs; no two are the same in all three."""
-    colours, markers = LIGHT.series, MARKERS
-    lines = ("-", "--", ":", "-.")
-    return [(colours[i % len(colours)], markers[i % len(markers)], lines[i // len(colours) % 4]) for i in range(count)]
+    colours, lines = LIGHT.series, ("-", "--", ":", "-.")
+    return [(colours[i % len(colours)], MARKERS[i % len(MARKERS)], lines[i // len(colours) % 4]) for i in range(count)]
 
 
 def category_key(categories: Iterable[str]) -> dict[str, Line2D]:
@@ -196,28 +179,25 @@ def ends_of(space: ModelSpace | None, resource: Resource) -> str:
 def log_ticks(axes: Axes, which: Literal["x", "y"], words: Callable[[float], str]) -> None:
     """A logarithmic axis whose ticks are labelled as amounts, at 1, 2 and 5 of each power where there is room."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    columns, rows = _beside_and_above(axes)
-    figure = figure_of(axes)
-    inches = figure.inches / columns if which == "x" else figure.get_figheight() / rows
-    roomy = 0.75 * inches / math.log10(high / low) > (1.0 if which == "x" else 0.4)
+    axes.set(**{f"{which}scale": "log"})
+    low, high = axis.get_view_interval()
+    roomy = 0.75 * _place(axes)[which == "y"] / math.log10(high / low) > (1.0 if which == "x" else 0.4)
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if roomy else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _beside_and_above(axes: Axes) -> tuple[int, int]:
-    """How many axes there are in a row, and in a column."""
-    spec = axes.get_subplotspec()
+def _place(axes: Axes) -> tuple[float, float]:
+    """The width and the height of the place of axes in their figure, in inches."""
+    spec, figure = axes.get_subplotspec(), figure_of(axes)
     rows, columns = spec.get_gridspec().get_geometry() if spec is not None else (1, 1)
-    return columns, rows
+    return figure.inches / columns, figure.get_figheight() / rows
 
 
 def _room(axes: Axes) -> float:
     """How many inches long a line of text may be: ticks at one side of axes move what is centred on them."""
-    columns, _ = _beside_and_above(axes)
-    return figure_of(axes).inches / columns * (0.8 if columns > 1 else 0.84)
+    width, _ = _place(axes)
+    return width * (0.8 if width < figure_of(axes).inches else 0.84)
 
 
 def _inches(words: str, points: float, weight: str = "normal") -> float:

@@ -1,10 +1,13 @@
-"""An examination covers carbon too, and is light where there is no GPU."""
+"""An examination covers carbon and packages too, and is light where there is no GPU."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from importlib import metadata
+
+import pytest
 
 from lightning_pepr.doctor import examine, to_json
 from lightning_pepr.doctor.examination import Carbon
@@ -52,3 +55,25 @@ def test_ranks_share_the_boards_that_were_found() -> None:
     found = examine_on(sim, f"seconds=0, environment={torchrun}")
     assert (found["ranks"]["visible_gpus"], found["ranks"]["shared"]) == (2, True)
     assert "4 ranks of this host share 2 GPUs" in words(found)
+
+
+def test_extras_are_checked_against_what_is_installed() -> None:
+    found = examine(seconds=0)
+    assert found.extras["report"]["missing"] == []
+    assert set(found.extras) >= {"carbon", "cli", "mlflow", "report", "study", "wandb"}
+    assert found.loggers["tensorboard"]
+    assert found.versions["torch"]
+
+
+def test_a_missing_extra_has_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def without(name: str) -> str:
+        if name.lower() == "matplotlib":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    found = examine(seconds=0)
+    assert found.extras["report"]["missing"] == ["matplotlib"]
+    assert "pip install 'lightning-pepr[report]'" in [trouble.do for trouble in found.troubles]
