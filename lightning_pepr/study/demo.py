@@ -54,23 +54,7 @@ def demo(
 ) -> list[Path]:
     """Train models on the nodule outlines one after the other, and draw what they reached against what it cost.
 
-    Ctrl-C ends the demo early and keeps the models that are finished.
-
-    Args:
-        out: Where to; the figure and a folder for each model are left there.
-        models: Names of models of timm.
-        epochs: How many epochs to train each.
-        data: Other data; by default the nodule outlines.
-        carbon_intensity: In g CO2e per kWh, or a country's code; None records no carbon.
-        accelerator: Same as for `Trainer`: "auto" takes a GPU where there is one.
-        seed: Of weights and batches.
-
-    Returns:
-        The folders of the finished runs, each with its `pepr.json`, in the order of training.
-
-    Raises:
-        ModuleNotFoundError: If something is not installed that will be needed; before anything is trained.
-        KeyboardInterrupt: On Ctrl-C before the first model is finished.
+    Returns the folders of the finished runs. Ctrl-C ends the demo early and keeps the models that are finished.
     """
     missing = [name for name in _NEEDED if not is_installed(name)]
     if missing:
@@ -107,12 +91,7 @@ def demo(
 
 
 def draw(runs: Sequence[Path], path: Path) -> None:
-    """Draw test AUROC against R for runs of the demo; best performance and best PePR are those on validation data.
-
-    Args:
-        runs: The folders of the runs.
-        path: The picture.
-    """
+    """Draw test AUROC against R for runs of the demo; best performance and best PePR are those on validation data."""
     import polars as pl
 
     from lightning_pepr.figures import save_score_profile

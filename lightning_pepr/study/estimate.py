@@ -23,19 +23,12 @@ SPREAD = 4.0
 
 @dataclass(frozen=True, slots=True)
 class StudyEstimate:
-    """What runs may cost.
+    """What runs may cost."""
 
-    Attributes:
-        time_s: Wall time, for each run, in seconds.
-        factor: The truth is expected within this factor either way.
-        energy_kwh: Energy of each run, in kWh; None where no run of this study has measured any.
-        runs: How many finished runs it was learnt from; with 0 it is no more than a guess.
-    """
-
-    time_s: list[float]
-    factor: float
-    energy_kwh: list[float] | None = None
-    runs: int = 0
+    time_s: list[float]  # wall time of each run
+    factor: float  # within which, either way, the truth is expected
+    energy_kwh: list[float] | None = None  # of each run; None where no run of this study has measured any
+    runs: int = 0  # finished ones, which it was learnt from; with 0 it is no more than a guess
 
     def __str__(self) -> str:
         """What the runs may cost together, in words."""

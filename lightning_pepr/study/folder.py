@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,16 @@ ATTEMPT = "attempt-"
 
 @dataclass(slots=True)
 class StudyFolder:
-    """The folder of a study: one folder a run, and a file that says what its runs share.
-
-    Attributes:
-        path: The folder.
-        settings: The settings that its runs have had, as plain types; several after `--append`.
-    """
+    """The folder of a study: one folder a run, and a file that says what its runs share."""
 
     path: Path
-    settings: list[dict[str, Any]] = field(default_factory=list)
+    settings: list[dict[str, Any]]  # those that its runs have had; several after `--append`
 
     @classmethod
     def open(cls, path: Path, settings: Settings, *, append: bool = False, write: bool = True) -> StudyFolder:
-        """Open a study's folder, or make it.
+        """Open a study's folder, or make it; without `write`, it is only looked at.
 
-        Args:
-            path: The folder.
-            settings: What the runs to come share.
-            append: Whether runs of other settings, or of something else, may be in it.
-            write: Whether to make the folder and to write the file; without, it is only looked at.
-
-        Raises:
-            PePRError: If it holds another study's runs, or records that are of no study, and `append` is not given.
-            OSError: If it cannot be written.
+        Runs of other settings, or of something else, may only be in it with `append`.
         """
         plain = asdict(settings)
         file = path / STUDY_FILE

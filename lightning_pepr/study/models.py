@@ -16,17 +16,7 @@ WILDCARDS = frozenset("*?[")
 
 
 def read_names(wanted: str | Sequence[str]) -> list[str]:
-    """Read a list of models: names, wildcards, "paper", and "@file" for a file of these.
-
-    Args:
-        wanted: Separated by commas or white space, or a list. In a file, what follows a "#" is a comment.
-
-    Returns:
-        Names and wildcards, each once, in order, with files read and "paper" replaced by the 131.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If nothing is left.
+    """Read a list of models: names, wildcards, "paper", and "@file" for a file of these, where "#" begins a comment.
 
     >>> read_names("resnet18d, dla34,resnet18d")
     ['resnet18d', 'dla34']
@@ -57,20 +47,9 @@ def _names(words: Iterable[str]) -> Iterator[str]:
 
 
 def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[str] = ()) -> list[str]:
-    """Expand wildcards, and check that all other names are known.
+    """Expand wildcards, and check that all other names are known; those of the paper always are.
 
-    Args:
-        wanted: Names and wildcards.
-        known: Names that wildcards are matched against. Those of the paper always are known; a wildcard adds none of
-            them for a model that `known` has under its name of today.
-        more: Names that are known besides, such as deprecated ones and those with a tag of weights. Wildcards match
-            them only if they have a dot, as those with a tag do.
-
-    Returns:
-        Names, each once.
-
-    Raises:
-        ValueError: If a name is unknown (names the nearest), or a wildcard matches nothing.
+    Names that are known besides (`more`), such as those with a tag of weights, match wildcards that have a dot.
 
     >>> match_names(["resnet1?", "dla34"], ["resnet18", "resnet14t", "vgg11"])
     ['resnet18', 'dla34']
@@ -83,6 +62,7 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
     """
     names, more = list(dict.fromkeys([*known, *architectures()])), list(more)
     exact = {*names, *more}
+    # A wildcard adds no name of the paper for a model that timm has under its name of today.
     aliases = {each.name for each in architectures().values() if each.timm.partition(".")[0] != each.name}
     found: dict[str, None] = {}
     for word in wanted:
