@@ -23,15 +23,8 @@ from lightning_pepr.utilities.imports import require
 class MedMNISTData(ImageData):
     """A data set of MedMNIST (https://medmnist.com, CC BY 4.0 for most), which comes with its own three parts.
 
-    Attributes, beside those of `ImageData`:
-        source: A file as MedMNIST publishes them (.npz), or the name of a data set, such as "dermamnist", which the
-            package medmnist then downloads into its own folder if it is not there, in the smallest published size
-            from `image_size` on.
-
-    Raises:
-        FileNotFoundError: If there is no such file, or it cannot be downloaded; once data is asked for.
-        ModuleNotFoundError: If medmnist is not installed and a name is given; once data is asked for.
-        PePRError: If the file is none of MedMNIST's, or its labels are not classes; once data is asked for.
+    `source` is a file as MedMNIST publishes them (.npz), or the name of a data set, such as "dermamnist", which the
+    package medmnist then downloads, if it is not there, in the smallest published size from `image_size` on.
     """
 
     source: str = field(kw_only=True)
@@ -94,14 +87,7 @@ class MedMNISTData(ImageData):
 
 
 def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
-    """Labels as classes from 0.
-
-    Args:
-        labels: Shape (n,) or (n, 1).
-        source: What to call them in an error.
-
-    Raises:
-        PePRError: If they are not classes: several at once, fractions, negative, or as many as there are images.
+    """Labels, shape (n,) or (n, 1), as classes from 0.
 
     >>> as_classes(np.array([[0], [2], [1], [1], [0], [2]]), "labels").tolist()
     [0, 2, 1, 1, 0, 2]
