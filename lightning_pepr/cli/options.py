@@ -50,11 +50,7 @@ def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Ru
 def check_output(
     output: Path | None, paths: Sequence[str], option: str = "--output", endings: tuple[str, ...] = (".csv", ".json")
 ) -> None:
-    """Refuse to write what is no table, or over a table that is read.
-
-    Raises:
-        PePRError: If the file has another ending, or is one of the paths.
-    """
+    """Refuse to write what is no table, by its ending, or over a table that is read."""
     if output is None:
         return
     if output.suffix not in endings:

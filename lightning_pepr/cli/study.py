@@ -22,13 +22,7 @@ from lightning_pepr.study.words import count, duration, outcome
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the options say; returns the exit status: 0, or 1 if runs have failed.
-
-    Raises:
-        PePRError: If the input is wrong; nothing has been trained then.
-        OSError: If something cannot be read or written.
-        KeyboardInterrupt: On Ctrl-C, after the run has written its record.
-    """
+    """Do what the options say; returns the exit status: 0, or 1 if runs have failed."""
     check_options(options)
     settings = settings_of(options)
     names = read_names(options.models)

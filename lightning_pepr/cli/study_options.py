@@ -33,15 +33,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="lidc, digits, medmnist:NAME (such as medmnist:dermamnist), a file of MedMNIST (.npz), or a FOLDER of "
         "images in one folder a class",
     )
-    add("--image-size", type=_image_size, metavar="PX", help="or auto (%(default)s)")
-    add("--fraction", type=_fractions, metavar="SHARES", help="of the training images: 1.0,0.1 (1.0)")
+    pixels = _typed(_image_size, "a number of pixels, or auto")
+    add("--image-size", type=pixels, metavar="PX", help="or auto (%(default)s)")
+    shares = _typed(_fractions, "shares in (0, 1], such as 1.0,0.1")
+    add("--fraction", type=shares, metavar="SHARES", help="of the training images: 1.0,0.1 (1.0)")
     add("--train-samples", type=int, metavar="N", help="take at most N training images, before --fraction")
     add("--eval-samples", type=int, metavar="N", help="validate and test on at most N images each")
     add("--seeds", type=int, metavar="N", help="runs of each, with seeds 0 … N-1 (%(default)s)")
     add("--pretrained", action="store_true", help="start from pretrained weights; with --scratch, do both")
     add("--scratch", action="store_true", help="start from random weights (the default)")
     weights = "a file with pretrained weights of a model, instead of timm's; may be repeated"
-    add("--weights", type=_weights, action="append", metavar="NAME=FILE", help=weights)
+    add("--weights", type=_typed(_weights, "NAME=FILE"), action="append", metavar="NAME=FILE", help=weights)
 
     add = parser.add_argument_group("how it is trained: the same for all, by default as in the paper").add_argument
     add("--epochs", type=int, metavar="N", help="(%(default)s)")
@@ -62,7 +64,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="list the runs and what they may cost, and train none")
     budget = "stop the study at a cost, such as energy_kwh=0.5,time_s=3600"
     add("--budget", type=_budget, metavar="FIELD=AMOUNT", help=budget)
-    add("--shard", type=_shard, metavar="I/N", help="do only every Nth run, from the Ith (from 0)")
+    shard = _typed(_shard, "I/N with I from 0 to N-1, such as 0/4")
+    add("--shard", type=shard, metavar="I/N", help="do only every Nth run, from the Ith (from 0)")
     add("--engine", choices=["local", "ray"], help="this machine, or a Ray cluster (%(default)s)")
     add("--ray-address", metavar="ADDRESS", help="of the cluster (%(default)s)")
     add("--config", action=_Config, metavar="F.yaml", help="options from a file; those that follow it win over it")
@@ -139,31 +142,26 @@ def _arguments(name: str, value: Any) -> list[str]:
     return [f"{name}={','.join(map(str, value))}"]
 
 
-def _type(expected: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:
+def _typed(convert: Callable[[str], Any], expected: str) -> Callable[[str], Any]:
     """Make of a function that raises a ValueError a type for argparse, whose error names what is expected."""
 
-    def decorate(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-        def typed(text: str) -> Any:
-            try:
-                return convert(text)
-            except ValueError:
-                raise argparse.ArgumentTypeError(f"{text!r}; expected {expected}") from None
+    def typed(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r}; expected {expected}") from None
 
-        return typed
-
-    return decorate
+    return typed
 
 
 def _words(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
-@_type("a number of pixels, or auto")
 def _image_size(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
-@_type("shares in (0, 1], such as 1.0,0.1")
 def _fractions(text: str) -> list[float]:
     found = [float(word) for word in _words(text) or [""]]
     for each in found:
@@ -171,7 +169,6 @@ def _fractions(text: str) -> list[float]:
     return found
 
 
-@_type("NAME=FILE")
 def _weights(text: str) -> tuple[str, str]:
     name, equals, file = text.partition("=")
     if not (name and equals and file):
@@ -179,7 +176,6 @@ def _weights(text: str) -> tuple[str, str]:
     return name, str(Path(file).expanduser().resolve())
 
 
-@_type("I/N with I from 0 to N-1, such as 0/4")
 def _shard(text: str) -> tuple[int, int]:
     index, count = map(int, text.split("/"))
     if not 0 <= index < count:
@@ -203,9 +199,7 @@ def _budget(text: str) -> dict[str, float]:
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{word!r}: {error}") from None
         if resource not in _ADDITIVE or not value > 0:
-            expected = ", ".join(each.field for each in _ADDITIVE)
-            raise argparse.ArgumentTypeError(
-                f"{word!r}; expected a positive amount of {expected}, as in energy_kwh=0.5"
-            )
+            expected = f"a positive amount of {', '.join(each.field for each in _ADDITIVE)}, as in energy_kwh=0.5"
+            raise argparse.ArgumentTypeError(f"{word!r}; expected {expected}")
         found[resource.field] = value
     return found

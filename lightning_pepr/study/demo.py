@@ -31,32 +31,27 @@ DEMO_MODELS: Mapping[str, float] = {
 """Seven of the paper's architectures, of seven families, from 1 to 12 million parameters; for each the CPU seconds of
 an epoch on one core, from which the time left is computed."""
 
-EPOCHS = 2
 IMAGE_SIZE = 32
-BATCH_SIZE = 64
 CARBON_INTENSITY = 151.0
 """In g CO2e per kWh: Denmark's grid, as in the paper. It is the same for all models, so PePR-C equals PePR-E."""
 
 FIGURE = "pepr.png"
-
-_NEEDED = ("matplotlib", "PIL", "polars", "pylidc", "rich", "tensorboard", "timm")
 
 
 def demo(
     out: Path,
     *,
     models: Sequence[str] = tuple(DEMO_MODELS),
-    epochs: int = EPOCHS,
+    epochs: int = 2,
     data: ImageData | None = None,
-    carbon_intensity: float | str | None = CARBON_INTENSITY,
     accelerator: str = "auto",
-    seed: int = 0,
 ) -> list[Path]:
     """Train models on the nodule outlines one after the other, and draw what they reached against what it cost.
 
     Returns the folders of the finished runs. Ctrl-C ends the demo early and keeps the models that are finished.
     """
-    missing = [name for name in _NEEDED if not is_installed(name)]
+    needed = ("matplotlib", "PIL", "polars", "pylidc", "rich", "tensorboard", "timm")
+    missing = [name for name in needed if not is_installed(name)]
     if missing:
         raise ModuleNotFoundError(
             f"the demo needs {', '.join(missing)}: pip install 'lightning-pepr[all]'", name=missing[0]
@@ -64,22 +59,19 @@ def demo(
     # Threads that wait for each other should sleep: on small images and a busy machine, spinning made training five
     # times as slow, and an energy that is estimated from CPU time larger. Has an effect only before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    settings = Settings(
-        "lidc", IMAGE_SIZE, epochs, BATCH_SIZE, accelerator=accelerator, carbon_intensity=carbon_intensity
-    )
+    settings = Settings("lidc", IMAGE_SIZE, epochs, 64, accelerator=accelerator, carbon_intensity=CARBON_INTENSITY)
     finished: list[Path] = []
     with StudyProgress(models, [DEMO_MODELS.get(name, 10.0) for name in models]) as progress:
         try:
             from lightning_pepr.study.data.nodules import NoduleData
             from lightning_pepr.study.training import train
 
-            if data is None:
-                data = NoduleData(IMAGE_SIZE, BATCH_SIZE)
+            data = data or NoduleData(IMAGE_SIZE, settings.batch_size)
             data.prepare_data()  # now, so that drawing is not counted as a cost of the first model
             data.setup("fit")
             for number, name in enumerate(models):
                 progress.begin(number)
-                run = Run(settings, Model(name, name, IMAGE_SIZE), seed)
+                run = Run(settings, Model(name, name, IMAGE_SIZE))
                 finished.append(train(run, data, out, on_progress=progress.update))
                 progress.say(outcome(name, RunRecord.load(finished[-1])))
         except KeyboardInterrupt:

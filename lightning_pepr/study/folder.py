@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
@@ -89,17 +89,12 @@ class StudyFolder:
 
     def split(self, runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, RunRecord]]]:
         """Divide runs into those that are still to be done, and those that are finished, with their records."""
-        todo, finished = [], []
-        for run in runs:
-            record = self.record_of(run)
-            if record is not None and is_done(record):
-                finished.append((run, record))
-            else:
-                todo.append(run)
-        return todo, finished
+        records = [(run, self.record_of(run)) for run in runs]
+        todo = [run for run, record in records if not is_done(record)]
+        return todo, [(run, record) for run, record in records if is_done(record)]
 
 
-def is_done(record: RunRecord | None) -> bool:
+def is_done(record: RunRecord | None) -> TypeGuard[RunRecord]:
     """Whether a run is finished, its test included."""
     return record is not None and record.status == "finished" and record.test_performance is not None
 

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from lightning_pepr.paper.architectures import architectures
 
-PAPER = "paper"
-"""Stands for all of the paper's architectures in a list of models."""
-
 WILDCARDS = frozenset("*?[")
 
 
@@ -34,7 +31,7 @@ def read_names(wanted: str | Sequence[str]) -> list[str]:
 def _names(words: Iterable[str]) -> Iterator[str]:
     for text in words:
         for word in text.replace(",", " ").split():
-            if word == PAPER:
+            if word == "paper":
                 yield from architectures()
             elif word.startswith("@"):
                 path = Path(word[1:])

@@ -26,9 +26,6 @@ from lightning_pepr.utilities.json import convert, to_builtins
 LOG_FILE = "log.txt"
 """What a run has printed, beside its record."""
 
-GRACE_S = 60.0
-"""How long a run that is interrupted may take to write its record."""
-
 Listener = Callable[[dict[str, Any]], None]
 """Called with each message of a run: {"event": "progress", "share": 0.5, "epoch": 1, "epochs": 2}, and others."""
 
@@ -75,7 +72,7 @@ class WorkerProcess:
     def interrupt(self) -> None:
         """Let it write its record and end; if it does not, end it."""
         self.process.send_signal(signal.SIGINT)  # does nothing once it has ended, and neither does `kill`
-        timer = threading.Timer(GRACE_S, self.process.kill)
+        timer = threading.Timer(60.0, self.process.kill)  # by then it has written its record
         timer.daemon = True
         timer.start()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lightning_pepr.study.words import count, duration
@@ -55,9 +54,7 @@ class StudyProgress:
             self.say(f"getting ready to train {count(len(self.models), self.noun)}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def doing(self, what: str) -> None:

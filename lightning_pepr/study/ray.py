@@ -47,12 +47,7 @@ class _Node(NamedTuple):
 
 
 def run_on_ray(
-    todo: Sequence[Run],
-    folder: StudyFolder,
-    estimate: StudyEstimate,
-    budget: StudyBudget,
-    *,
-    address: str = "auto",
+    todo: Sequence[Run], folder: StudyFolder, estimate: StudyEstimate, budget: StudyBudget, *, address: str = "auto"
 ) -> tuple[list[tuple[Run, RunRecord]], str]:
     """Do runs on a cluster ("auto" finds it, "local" starts one here); returns the same as `run_here`.
 
@@ -141,12 +136,10 @@ def _nodes(ray: Any, todo: Sequence[Run]) -> list[_Node]:
     found = []
     for node in ray.nodes():
         cpus, gpus = node["Resources"].get("CPU", 0.0), int(node["Resources"].get("GPU", 0))
-        if not node["Alive"] or cpus < 1:
-            continue
-        if gpus and not on_cpu:
-            found.append(_Node(node["NodeID"], gpus, max(1.0, cpus // gpus), 1))
-        else:
-            found.append(_Node(node["NodeID"], 1, cpus, 0))
+        if node["Alive"] and cpus >= 1:
+            on_gpus = gpus and not on_cpu
+            slots = (gpus, max(1.0, cpus // gpus), 1) if on_gpus else (1, cpus, 0)
+            found.append(_Node(node["NodeID"], *slots))
     return found
 
 
@@ -195,7 +188,7 @@ def _keep(folder: StudyFolder, run: Run, result: Mapping[str, bytes] | str, node
     """
     target = folder.path / run.folder
     known = folder.record_of(run)
-    if known is not None and is_done(known):
+    if is_done(known):
         return known
     put_aside(target)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ class MedMNISTData(ImageData):
                 )
         classes = as_classes(np.concatenate(labels), str(file))
         self.num_classes = int(classes.max()) + 1
-        resized = torch.cat([_resize(_channels_first(of_part), self.image_size) for of_part in images])
+        resized = torch.cat([_resize(of_part, self.image_size) for of_part in images])
         return resized, torch.from_numpy(classes), np.array(parts)
 
     def _file(self) -> Path:
@@ -96,9 +96,8 @@ def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise PePRError(
-            f"the labels in {source} are not classes: their shape is {labels.shape}, several for each image; {what}."
-        )
+        shape = f"their shape is {labels.shape}, several for each image"
+        raise PePRError(f"the labels in {source} are not classes: {shape}; {what}.")
     if labels.dtype.kind not in "iufb":
         raise PePRError(f"the labels in {source} are not classes but such as {str(labels[0])!r}; {what}.")
     numbers = labels.astype(np.float64)
@@ -107,24 +106,19 @@ def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
         raise PePRError(f"the labels in {source} are not classes: one is {labels[bad][0]}; {what}.")
     distinct = len(np.unique(numbers))
     if distinct > max(2, len(numbers) // 2):
-        raise PePRError(
-            f"the labels in {source} are not classes: {distinct} different ones for {len(numbers)} images; {what}."
-        )
+        found = f"{distinct} different ones for {len(numbers)} images"
+        raise PePRError(f"the labels in {source} are not classes: {found}; {what}.")
     return numbers.astype(np.int64)
 
 
-def _channels_first(images: NDArray[np.uint8]) -> Tensor:
-    """Shape (n, 3, height, width); one channel is repeated thrice."""
-    tensor = torch.from_numpy(images)
-    return tensor.unsqueeze(1).expand(-1, 3, -1, -1) if images.ndim == 3 else tensor.permute(0, 3, 1, 2)
-
-
-def _resize(images: Tensor, size: int, chunk: int = 1024) -> Tensor:
-    """Bring images to `size`, bilinearly, a chunk at a time so that few are floats at once."""
+def _resize(arrays: NDArray[np.uint8], size: int) -> Tensor:
+    """Bring images to shape (n, 3, size, size), bilinearly; one channel is repeated thrice."""
+    images = torch.from_numpy(arrays)
+    images = images.unsqueeze(1).expand(-1, 3, -1, -1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
     if tuple(images.shape[-2:]) == (size, size):
         return images.contiguous()
     done = [
         torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", antialias=True).round().byte()
-        for part in torch.split(images, chunk)
+        for part in torch.split(images, 1024)  # so that few are floats at once
     ]
     return torch.cat(done)

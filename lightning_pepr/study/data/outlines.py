@@ -103,22 +103,17 @@ def load_outlines(
         return Outlines(**{name: kept[name] for name in Outlines.__dataclass_fields__})
     outlines = _draw_all(database, image_size, window_mm)
     with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
-        _keep(outlines, file)
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:  # no other process ever sees a part of the file
+            whole = Path(temporary) / file.name
+            np.savez_compressed(whole, **{name: getattr(outlines, name) for name in Outlines.__dataclass_fields__})
+            os.replace(whole, file)
     return outlines
 
 
 def default_cache() -> Path:
     """The user's cache folder for this package."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning-pepr"
-
-
-def _keep(outlines: Outlines, file: Path) -> None:
-    """Write a cache file such that no other process ever sees a part of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
-        whole = Path(temporary) / file.name
-        np.savez_compressed(whole, **{name: getattr(outlines, name) for name in Outlines.__dataclass_fields__})
-        os.replace(whole, file)
 
 
 def _draw_all(database: Path, image_size: int, window_mm: float) -> Outlines:
@@ -140,9 +135,8 @@ def _draw_all(database: Path, image_size: int, window_mm: float) -> Outlines:
 
 def _read(database: Path) -> Iterator[_Annotation]:
     """Read the annotations, in the order of their id."""
-    with contextlib.closing(
-        sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    ) as connection:
+    address = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
         for _, rows_of_one in groupby(connection.execute(_QUERY), key=itemgetter(0)):
             rows = list(rows_of_one)
             _, patient, malignancy, pixel_mm, *_ = rows[0]
