@@ -17,26 +17,16 @@ if TYPE_CHECKING:
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that reads runs."""
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
-    )
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS[*FACTOR]",
-        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
-    )
+    paths = "a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=paths)
+    column = "a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated"
+    parser.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS[*FACTOR]", help=column)
 
 
 def add_at(parser: argparse.ArgumentParser) -> None:
     """Add the option which epoch's performance counts."""
-    parser.add_argument(
-        "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
-    )
+    at = "performance of the best or the last epoch (%(default)s)"
+    parser.add_argument("--at", choices=["best", "last"], default="best", help=at)
 
 
 def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Runs:

@@ -53,9 +53,8 @@ def run(options: argparse.Namespace) -> int:
         _print_runs(todo, estimate)
     skipped = f", {len(finished)} of them finished before and skipped" if finished else ""
     print(f"{count(len(runs), 'run')} of {count(len(models), 'model')}{skipped}: {estimate}.")
-    print(
-        f"Data: {size.train} images to train on, {size.val} to validate, {size.test} to test; {size.classes} classes."
-    )
+    parts = f"{size.train} images to train on, {size.val} to validate, {size.test} to test"
+    print(f"Data: {parts}; {size.classes} classes.")
     if options.dry_run:
         return 0
     budget = StudyBudget(folder.path, options.budget)

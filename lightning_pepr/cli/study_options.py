@@ -22,12 +22,8 @@ _ADDITIVE = (ENERGY, CARBON, TIME, DATA)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a study to a parser. Those of `Settings` have its defaults."""
     add = parser.add_argument_group("what is trained").add_argument
-    add(
-        "--models",
-        type=_words,
-        metavar="NAMES",
-        help='names of timm, with commas between them; wildcards; "paper" for the 131 of the paper; @FILE',
-    )
+    models = 'names of timm, with commas between them; wildcards; "paper" for the 131 of the paper; @FILE'
+    add("--models", type=_words, metavar="NAMES", help=models)
     add(
         "--data",
         help="lidc, digits, medmnist:NAME (such as medmnist:dermamnist), a file of MedMNIST (.npz), or a FOLDER of "

@@ -43,20 +43,16 @@ class StudyFolder:
         if file.is_file():
             known = _read_study(file)
         elif not append and path.is_dir() and any(map(is_record, files_below(path))):
-            raise PePRError(
-                f"{path} holds records of runs that are no study's; choose another folder for --out, or give --append "
-                "to add to them."
-            )
+            other = "choose another folder for --out, or give --append to add to them."
+            raise PePRError(f"{path} holds records of runs that are no study's; {other}")
         if known and plain not in known and not append:
             changed = [
                 f"{option(name)} {shown(known[-1].get(name))} instead of {shown(value)}"
                 for name, value in plain.items()
                 if known[-1].get(name) != value
             ]
-            raise PePRError(
-                f"{path} holds another study, with {', '.join(changed)}; choose another folder for --out, or give "
-                "--append to add to it."
-            )
+            other = "choose another folder for --out, or give --append to add to it."
+            raise PePRError(f"{path} holds another study, with {', '.join(changed)}; {other}")
         if plain not in known:
             known.append(plain)
             if write:

@@ -103,16 +103,13 @@ def check_weights(models: Sequence[Model], weights: Mapping[str, str]) -> None:
                 timm.create_model(model.timm, pretrained=True, pretrained_cfg_overlay={"file": file})
             except Exception as error:  # pickle, safetensors and torch have many ways to fail
                 text = str(error).strip().splitlines() or [type(error).__name__]
-                raise PePRError(
-                    f"--weights {model.name}={file} does not fit the model: {' '.join(text[:2])}"
-                ) from error
+                why = f"--weights {model.name}={file} does not fit the model: {' '.join(text[:2])}"
+                raise PePRError(why) from error
             continue
         config = timm.models.get_pretrained_cfg(model.timm)
         if config is None or not config.has_weights:
-            raise PePRError(
-                f"timm has no pretrained weights for {model.name}; leave it out, or give a file: "
-                f"--weights {model.name}=FILE."
-            )
+            give = f"give a file: --weights {model.name}=FILE."
+            raise PePRError(f"timm has no pretrained weights for {model.name}; leave it out, or {give}")
         trouble = _unreachable(config)
         if trouble:
             raise FileNotFoundError(

@@ -13,13 +13,7 @@ WILDCARDS = frozenset("*?[")
 
 
 def read_names(wanted: str | Sequence[str]) -> list[str]:
-    """Read a list of models: names, wildcards, "paper", and "@file" for a file of these, where "#" begins a comment.
-
-    >>> read_names("resnet18d, dla34,resnet18d")
-    ['resnet18d', 'dla34']
-    >>> len(read_names("paper"))
-    131
-    """
+    """Read a list of models: names, wildcards, "paper", and "@file" for a file of these, where "#" begins a comment."""
     found = list(dict.fromkeys(_names([wanted] if isinstance(wanted, str) else wanted)))
     if not found:
         raise ValueError(
@@ -47,15 +41,6 @@ def match_names(wanted: Iterable[str], known: Iterable[str], *, more: Iterable[s
     """Expand wildcards, and check that all other names are known; those of the paper always are.
 
     Names that are known besides (`more`), such as those with a tag of weights, match wildcards that have a dot.
-
-    >>> match_names(["resnet1?", "dla34"], ["resnet18", "resnet14t", "vgg11"])
-    ['resnet18', 'dla34']
-    >>> match_names(["resnet18.*"], ["resnet18"], more=["resnet18.a1_in1k"])
-    ['resnet18.a1_in1k']
-    >>> match_names(["resnet18"], ["resnet14t"])
-    Traceback (most recent call last):
-    ...
-    ValueError: unknown model 'resnet18'. Did you mean 'resnet18d', ...?
     """
     names, more = list(dict.fromkeys([*known, *architectures()])), list(more)
     exact = {*names, *more}

@@ -64,32 +64,18 @@ class Run:
 
     @property
     def group(self) -> str:
-        """What it is ranked within: the data, what it starts from, its share of them, and what else is different.
-
-        >>> Run(Settings("lidc"), Model("a", "a", 64), fraction=0.1).group
-        'lidc, scratch, 10 %'
-        >>> Run(Settings("lidc"), Model("a", "a", 64), difference="1 epoch, lr 0.01").group
-        'lidc, scratch, 100 %, 1 epoch, lr 0.01'
-        """
+        """What it is ranked within: the data, what it starts from, its share of them, and what else is different."""
         parts = [data_name(self.settings.data), self.start, f"{self.fraction * 100:g} %", self.difference]
         return ", ".join(part for part in parts if part)
 
     @property
     def title(self) -> str:
-        """The run in a few words.
-
-        >>> Run(Settings("lidc"), Model("dla34", "dla34", 64), seed=2).title
-        'dla34 · scratch · 100 % · seed 2'
-        """
+        """The run in a few words."""
         return f"{self.model.name} · {self.start} · {self.fraction * 100:g} % · seed {self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Where it goes below the study's folder; other settings, another folder.
-
-        >>> Run(Settings("lidc"), Model("dla34", "dla34", 64)).folder.as_posix()
-        'dla34/scratch-100%-seed0-...'
-        """
+        """Where it goes below the study's folder; other settings, another folder."""
         digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
         name = self.model.name.replace("/", "_").replace(":", "_")
         return Path(name) / f"{self.start}-{self.fraction * 100:g}%-seed{self.seed}-{digest}"

@@ -63,11 +63,7 @@ class Settings:
 
 
 def option(name: str) -> str:
-    """The option of the command line that gives a setting.
-
-    >>> option("batch_size")
-    '--batch-size'
-    """
+    """The option of the command line that gives a setting: `--batch-size` for `batch_size`."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -77,13 +73,7 @@ def shown(value: Any) -> str:
 
 
 def in_words(name: str, value: Any) -> str:
-    """A setting as a part of a group's name.
-
-    >>> in_words("epochs", 1), in_words("image_size", None), in_words("measure", "acc"), in_words("lr", 0.01)
-    ('1 epoch', 'auto px', 'by acc', 'lr 0.01')
-    >>> in_words("train_samples", None), in_words("carbon_intensity", None)
-    ('train samples all', 'carbon intensity none')
-    """
+    """A setting as a part of a group's name."""
     if name == "epochs":
         return count(value, "epoch")
     if name == "image_size":
@@ -95,10 +85,6 @@ def in_words(name: str, value: Any) -> str:
 
 
 def data_name(data: str) -> str:
-    """What a data set is called: the name of a file or folder without the path to it.
-
-    >>> data_name("medmnist:dermamnist"), data_name("/data/derma.npz"), data_name("lidc")
-    ('dermamnist', 'derma', 'lidc')
-    """
+    """What a data set is called: the name of a file or folder without the path to it."""
     name = data.removeprefix(MEDMNIST)
     return Path(name).stem if name.endswith(".npz") else Path(name).name or name

@@ -68,6 +68,14 @@ def test_work_counts_training_thrice_and_evaluation_once() -> None:
     assert Run(few, replace(SMALL, mmacs=None)).work(SIZE) is None
 
 
+def test_a_run_has_a_title_a_group_and_a_folder() -> None:
+    run = Run(Settings("lidc"), Model("dla34", "dla34", 64), seed=2)
+    assert run.title == "dla34 · scratch · 100 % · seed 2"
+    assert replace(run, fraction=0.1).group == "lidc, scratch, 10 %"
+    assert replace(run, difference="1 epoch, lr 0.01").group == "lidc, scratch, 100 %, 1 epoch, lr 0.01"
+    assert run.folder.as_posix().startswith("dla34/scratch-100%-seed2-")
+
+
 def test_folders_of_finished_runs_are_those_of_earlier_versions() -> None:
     assert Run(SETTINGS, SMALL, difference="1 epoch").folder.as_posix() == "small/scratch-100%-seed0-07a9a4c1"
 

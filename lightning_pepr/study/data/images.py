@@ -45,10 +45,8 @@ class ImageData(LightningDataModule):
     def __post_init__(self) -> None:
         super().__init__()
         if not (self.val_fraction > 0 and self.test_fraction > 0 and self.val_fraction + self.test_fraction < 1):
-            raise PePRError(
-                f"val_fraction is {self.val_fraction!r} and test_fraction {self.test_fraction!r}; "
-                "expected shares larger than 0 that leave something for training."
-            )
+            given = f"val_fraction is {self.val_fraction!r} and test_fraction {self.test_fraction!r}"
+            raise PePRError(f"{given}; expected shares larger than 0 that leave something for training.")
         check_fraction(self.fraction)
         self._parts: dict[str, Dataset[tuple[Tensor, ...]]] = {}
         self._classes: dict[str, NDArray[np.int64]] = {}

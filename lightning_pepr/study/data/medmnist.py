@@ -87,11 +87,7 @@ class MedMNISTData(ImageData):
 
 
 def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
-    """Labels, shape (n,) or (n, 1), as classes from 0.
-
-    >>> as_classes(np.array([[0], [2], [1], [1], [0], [2]]), "labels").tolist()
-    [0, 2, 1, 1, 0, 2]
-    """
+    """Labels, shape (n,) or (n, 1), as classes from 0."""
     what = "expected whole numbers from 0, one for each image"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

@@ -17,11 +17,7 @@ from lightning_pepr.study.settings import MEDMNIST, Settings
 
 
 def make_data(settings: Settings, image_size: int, *, fraction: float = 1.0, seed: int = 0) -> ImageData:
-    """The data set that a study names, with its limits.
-
-    >>> type(make_data(Settings("digits"), 32)).__name__, type(make_data(Settings("medmnist:dermamnist"), 32)).__name__
-    ('DigitsData', 'MedMNISTData')
-    """
+    """The data set that a study names, with its limits."""
     same = ("batch_size", "num_workers", "train_samples", "eval_samples")
     options: dict[str, Any] = {name: getattr(settings, name) for name in same}
     options |= {"image_size": image_size, "fraction": fraction, "subset_seed": seed}
