@@ -67,7 +67,7 @@ def seconds_to_start() -> float:
     run = Run(Settings("digits", image_size=32, epochs=1, accelerator="cpu"), Model("dla46_c", "dla46_c", 32))
     with tempfile.TemporaryDirectory() as out, (Path(out) / "log.txt").open("wb") as log:
         begin = time.monotonic()
-        worker = WorkerProcess({"task": "train", "run": run.to_dict(), "difference": "", "out": out}, log)
+        worker = WorkerProcess({"task": "train", "run": run, "out": out}, log)
         next(worker.listen())
         taken = time.monotonic() - begin
         worker.process.kill()

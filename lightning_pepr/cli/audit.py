@@ -21,15 +21,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "wrong."
     )
     add_runs(parser)
-    parser.add_argument(
-        "--group", metavar="COLUMN", help="the column whose values are spaces of their own (group or dataset, if there)"
-    )
-    parser.add_argument(
-        "--drop",
-        type=Path,
-        metavar="F.csv",
-        help="write the table without the runs that are rejected, and say what that changes in the ranking",
-    )
+    group = "the column whose values are spaces of their own (group or dataset, if there)"
+    parser.add_argument("--group", metavar="COLUMN", help=group)
+    drop = "write the table without the runs that are rejected, and say what that changes in the ranking"
+    parser.add_argument("--drop", type=Path, metavar="F.csv", help=drop)
     parser.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write all findings to a file, too")
 
 

@@ -28,14 +28,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def print_demo(runs: Sequence[Path]) -> None:
-    """Print the ranking of the demo's runs, the model to take, and what the figures mean.
-
-    Args:
-        runs: The folders of the runs.
-    """
+    """Print the ranking of the demo's runs, the model to take, and what the figures mean."""
     import polars as pl
 
     from lightning_pepr.ranking import rank
+    from lightning_pepr.record import RunRecord
     from lightning_pepr.report.table import print_ranking, recommend
     from lightning_pepr.runs.load import load_runs
     from lightning_pepr.study.demo import CARBON_INTENSITY
@@ -47,8 +44,10 @@ def print_demo(runs: Sequence[Path]) -> None:
     if metered:
         # Chosen on validation data: the test data show how good the choice was.
         print(recommend(ranking, rank(table.with_columns(performance=pl.col("val_performance")))))
+        energies = [RunRecord.load(folder).costs["energy_kwh"] for folder in runs]
+        worst = max((e.error / e.value for e in energies if e.value and e.error is not None), default=0.0)
         print(
-            f"Energy is {' and '.join(sorted(set(ranking['quality'].drop_nulls())))}, ±{_uncertainty(runs):.0%}; "
+            f"Energy is {' and '.join(sorted(set(ranking['quality'].drop_nulls())))}, ±{worst:.0%}; "
             f"carbon is that at {CARBON_INTENSITY:g} g CO2e per kWh. R is normalised over these {len(table)} runs."
         )
     else:
@@ -59,11 +58,3 @@ def print_demo(runs: Sequence[Path]) -> None:
     print(
         "The models see outlines that radiologists drew, whose area alone tells much: they are no diagnostic models.\n"
     )
-
-
-def _uncertainty(runs: Sequence[Path]) -> float:
-    """The largest relative error of the energy of some runs."""
-    from lightning_pepr.record import RunRecord
-
-    energies = [RunRecord.load(folder).costs["energy_kwh"] for folder in runs]
-    return max((e.error / e.value for e in energies if e.value and e.error is not None), default=0.0)

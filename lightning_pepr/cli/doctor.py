@@ -9,12 +9,10 @@ import contextlib
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `lightning-pepr doctor`."""
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, metavar="S", help="how long to test GPUs under load; 0: not (%(default)g)"
-    )
-    parser.add_argument(
-        "--carbon-intensity", metavar="G|COUNTRY", help="in g CO2e per kWh, or a country such as DNK, to look it up"
-    )
+    seconds = "how long to test GPUs under load; 0: not (%(default)g)"
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help=seconds)
+    intensity = "in g CO2e per kWh, or a country such as DNK, to look it up"
+    parser.add_argument("--carbon-intensity", metavar="G|COUNTRY", help=intensity)
     parser.add_argument("--pue", type=float, default=1.0, help="power usage effectiveness (%(default)g)")
 
 

@@ -17,26 +17,16 @@ if TYPE_CHECKING:
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that reads runs."""
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT",
-    )
-    parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS[*FACTOR]",
-        help="a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated",
-    )
+    paths = "a folder of records or of W&B's offline runs, a record, a CSV table, or mlflow:EXPERIMENT"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=paths)
+    column = "a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated"
+    parser.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS[*FACTOR]", help=column)
 
 
 def add_at(parser: argparse.ArgumentParser) -> None:
     """Add the option which epoch's performance counts."""
-    parser.add_argument(
-        "--at", choices=["best", "last"], default="best", help="performance of the best or the last epoch (%(default)s)"
-    )
+    at = "performance of the best or the last epoch (%(default)s)"
+    parser.add_argument("--at", choices=["best", "last"], default="best", help=at)
 
 
 def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Runs:
@@ -50,11 +40,7 @@ def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Ru
 def check_output(
     output: Path | None, paths: Sequence[str], option: str = "--output", endings: tuple[str, ...] = (".csv", ".json")
 ) -> None:
-    """Refuse to write what is no table, or over a table that is read.
-
-    Raises:
-        PePRError: If the file has another ending, or is one of the paths.
-    """
+    """Refuse to write what is no table, by its ending, or over a table that is read."""
     if output is None:
         return
     if output.suffix not in endings:

@@ -12,24 +12,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `lightning-pepr rank`."""
     add_runs(parser)
     parser.add_argument("--group", metavar="COLUMN", help="rank the runs of each value of this column apart")
-    parser.add_argument(
-        "--space",
-        metavar="NAME_OR_FILE",
-        help="a published space, such as derma_pt, or a file that ModelSpace.save wrote, instead of the runs' own",
-    )
-    parser.add_argument(
-        "--by",
-        default="energy",
-        metavar="RESOURCE[,…]",
-        help="energy, carbon, time, memory, data, parameters, or their letters; the first of several orders the table "
-        "(%(default)s)",
-    )
-    parser.add_argument(
-        "--baseline",
-        type=float,
-        metavar="P0",
-        help="score (P - P0) / (1 - P0) instead of P, and show the free predictor that has P0",
-    )
+    space = "a published space, such as derma_pt, or a file that ModelSpace.save wrote, instead of the runs' own"
+    parser.add_argument("--space", metavar="NAME_OR_FILE", help=space)
+    by = "energy, carbon, time, memory, data, parameters, or their letters; the first of several orders the table"
+    parser.add_argument("--by", default="energy", metavar="RESOURCE[,…]", help=f"{by} (%(default)s)")
+    baseline = "score (P - P0) / (1 - P0) instead of P, and show the free predictor that has P0"
+    parser.add_argument("--baseline", type=float, metavar="P0", help=baseline)
     add_at(parser)
     parser.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write the ranking instead of printing it")
 

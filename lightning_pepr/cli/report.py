@@ -18,11 +18,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_runs(parser)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", type=Path, metavar="F.html", help="the file to write")
-    where.add_argument(
-        "--serve",
-        action="store_true",
-        help="follow a running study instead: a page at the loopback address that updates as records arrive",
-    )
+    serve = "follow a running study instead: a page at the loopback address that updates as records arrive"
+    where.add_argument("--serve", action="store_true", help=serve)
     parser.add_argument("--port", type=int, metavar="N", help="where to serve (8650, or a free one)")
     parser.add_argument("--title", metavar="TEXT", help="what the page is called")
     parser.add_argument("--group", metavar="COLUMN", help="look at the runs of each value of this column apart")
@@ -77,9 +74,8 @@ def _serve(options: argparse.Namespace, how: dict[str, Any], title: str, command
         server = open_server(PORT if options.port is None else options.port)
     except OSError as error:
         if options.port is not None:
-            raise OSError(
-                f"port {options.port} cannot be served at: {error.strerror}. Choose another --port."
-            ) from error
+            why = f"port {options.port} cannot be served at: {error.strerror}. Choose another --port."
+            raise OSError(why) from error
         server = open_server(0)  # another report is served
     print(f"{server.url} follows {', '.join(options.paths)} as {FILE_NAME} files arrive. Ctrl-C ends it.", flush=True)
     try:

@@ -22,13 +22,7 @@ from lightning_pepr.study.words import count, duration, outcome
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the options say; returns the exit status: 0, or 1 if runs have failed.
-
-    Raises:
-        PePRError: If the input is wrong; nothing has been trained then.
-        OSError: If something cannot be read or written.
-        KeyboardInterrupt: On Ctrl-C, after the run has written its record.
-    """
+    """Do what the options say; returns the exit status: 0, or 1 if runs have failed."""
     check_options(options)
     settings = settings_of(options)
     names = read_names(options.models)
@@ -59,9 +53,8 @@ def run(options: argparse.Namespace) -> int:
         _print_runs(todo, estimate)
     skipped = f", {len(finished)} of them finished before and skipped" if finished else ""
     print(f"{count(len(runs), 'run')} of {count(len(models), 'model')}{skipped}: {estimate}.")
-    print(
-        f"Data: {size.train} images to train on, {size.val} to validate, {size.test} to test; {size.classes} classes."
-    )
+    parts = f"{size.train} images to train on, {size.val} to validate, {size.test} to test"
+    print(f"Data: {parts}; {size.classes} classes.")
     if options.dry_run:
         return 0
     budget = StudyBudget(folder.path, options.budget)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,10 @@ from lightning_pepr.utilities.files import files_below, is_record, signature
 
 
 class StudyBudget:
-    """What a study may spend, and has.
+    """What a study may spend, by field, and has.
 
-    What it has spent is counted from the folder each time anew, since other jobs write there, too: all that is
-    recorded, attempts that failed and runs in progress included. Records that have not changed are not read again.
-
-    Args:
-        folder: The study's folder.
-        amounts: What it may spend, by field.
+    The latter is counted from its folder each time anew, since other jobs write there, too: all that is recorded,
+    attempts that failed and runs in progress included. Records that have not changed are not read again.
     """
 
     def __init__(self, folder: Path, amounts: Mapping[str, float]) -> None:
@@ -34,7 +30,10 @@ class StudyBudget:
     def refresh(self) -> dict[str, float]:
         """Count what is spent by now, by field."""
         seen: dict[Path, tuple[tuple[int, int] | None, dict[str, float]]] = {}
-        for path in _records(self.folder) if self.amounts else ():
+        for path in files_below(self.folder) if self.amounts else ():
+            hidden = any(name.startswith(".") for name in path.relative_to(self.folder).parts)  # still being moved
+            if hidden or not is_record(path.with_name(path.name.removeprefix(ATTEMPT))):
+                continue
             try:
                 state, before = signature(path), self._read.get(path)
                 seen[path] = before if before and before[0] == state else (state, self._spent(RunRecord.load(path)))
@@ -56,11 +55,7 @@ class StudyBudget:
         return {field: max(0.0, amount - spent[field]) for field, amount in self.amounts.items()}
 
     def watch(self, on_progress: Callable[[float, int, int], None] = lambda *_: None) -> Listener:
-        """Listen to a run and stop it when the budget is spent. The budget is checked after each epoch.
-
-        Args:
-            on_progress: Called with the share of the run that is done, the epoch, and how many there will be.
-        """
+        """Listen to a run and stop it when the budget is spent, which is checked after each epoch."""
         last = 1
 
         def on_message(message: dict[str, Any]) -> None:
@@ -87,11 +82,3 @@ class StudyBudget:
         test = record.stages.get("test")
         extra = {"time_s": test.time_ns / 1e9, "energy_kwh": (test.energy_uj or 0) / 3.6e12} if test else {}
         return {field: (getattr(record.cost, field) or 0.0) + extra.get(field, 0.0) for field in self.amounts}
-
-
-def _records(folder: Path) -> Iterator[Path]:
-    """The records below a folder that count: those in hidden folders are still being moved to their place."""
-    for path in files_below(folder):
-        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
-        if is_record(path.with_name(path.name.removeprefix(ATTEMPT))) and not hidden:
-            yield path

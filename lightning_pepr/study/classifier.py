@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from lightning_pepr.paper.architectures import timm_name
-from lightning_pepr.utilities.imports import require
+from lightning_pepr.study.lookup import require_timm
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -23,23 +23,9 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 class TimmClassifier(LightningModule):
     """A timm model, trained at one learning rate, by default with Adam, as the paper trains all of its own.
 
-    Logs `train_loss`, `val_loss`, `val_auroc`, `val_acc`, `test_loss`, `test_auroc` and `test_acc`, each once an epoch
-    and over all ranks.
-
-    Args:
-        model_name: Name of a model of timm, such as "resnet18d", or the paper's name for it.
-        num_classes: How many classes; with more than two, AUROC is the mean of one against the rest.
-        in_chans: Channels of the images.
-        lr: Learning rate; the default is the paper's.
-        optimizer: "adam", "adamw" or "sgd" (with momentum 0.9).
-        weight_decay: Of the optimizer.
-        pretrained: Whether to start from timm's pretrained weights. Images are then brought to the mean and standard
-            deviation that these are used to.
-        weights: A file with pretrained weights (safetensors, or a state dict of torch), instead of timm's.
-
-    Raises:
-        ModuleNotFoundError: If timm is not installed.
-        RuntimeError: If timm has no model of that name (raised by timm, which names the model).
+    Logs `train_loss`, and loss, `auroc` (with more than two classes, the mean of one against the rest) and `acc` of
+    validation and test, each once an epoch and over all ranks. `weights` is a file that pretraining left, instead of
+    timm's; images are then brought to the mean and standard deviation that pretrained weights are used to.
     """
 
     mean: Tensor
@@ -58,7 +44,7 @@ class TimmClassifier(LightningModule):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        timm = require("timm", "study", "training models")
+        timm = require_timm()
         self.save_hyperparameters(ignore=["pretrained", "weights"])  # a checkpoint of ours has its own weights
         self.lr = lr
         self.optimizer = optimizer

@@ -31,48 +31,27 @@ DEMO_MODELS: Mapping[str, float] = {
 """Seven of the paper's architectures, of seven families, from 1 to 12 million parameters; for each the CPU seconds of
 an epoch on one core, from which the time left is computed."""
 
-EPOCHS = 2
 IMAGE_SIZE = 32
-BATCH_SIZE = 64
 CARBON_INTENSITY = 151.0
 """In g CO2e per kWh: Denmark's grid, as in the paper. It is the same for all models, so PePR-C equals PePR-E."""
 
 FIGURE = "pepr.png"
-
-_NEEDED = ("matplotlib", "PIL", "polars", "pylidc", "rich", "tensorboard", "timm")
 
 
 def demo(
     out: Path,
     *,
     models: Sequence[str] = tuple(DEMO_MODELS),
-    epochs: int = EPOCHS,
+    epochs: int = 2,
     data: ImageData | None = None,
-    carbon_intensity: float | str | None = CARBON_INTENSITY,
     accelerator: str = "auto",
-    seed: int = 0,
 ) -> list[Path]:
     """Train models on the nodule outlines one after the other, and draw what they reached against what it cost.
 
-    Ctrl-C ends the demo early and keeps the models that are finished.
-
-    Args:
-        out: Where to; the figure and a folder for each model are left there.
-        models: Names of models of timm.
-        epochs: How many epochs to train each.
-        data: Other data; by default the nodule outlines.
-        carbon_intensity: In g CO2e per kWh, or a country's code; None records no carbon.
-        accelerator: Same as for `Trainer`: "auto" takes a GPU where there is one.
-        seed: Of weights and batches.
-
-    Returns:
-        The folders of the finished runs, each with its `pepr.json`, in the order of training.
-
-    Raises:
-        ModuleNotFoundError: If something is not installed that will be needed; before anything is trained.
-        KeyboardInterrupt: On Ctrl-C before the first model is finished.
+    Returns the folders of the finished runs. Ctrl-C ends the demo early and keeps the models that are finished.
     """
-    missing = [name for name in _NEEDED if not is_installed(name)]
+    needed = ("matplotlib", "PIL", "polars", "pylidc", "rich", "tensorboard", "timm")
+    missing = [name for name in needed if not is_installed(name)]
     if missing:
         raise ModuleNotFoundError(
             f"the demo needs {', '.join(missing)}: pip install 'lightning-pepr[all]'", name=missing[0]
@@ -80,22 +59,19 @@ def demo(
     # Threads that wait for each other should sleep: on small images and a busy machine, spinning made training five
     # times as slow, and an energy that is estimated from CPU time larger. Has an effect only before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    settings = Settings(
-        "lidc", IMAGE_SIZE, epochs, BATCH_SIZE, accelerator=accelerator, carbon_intensity=carbon_intensity
-    )
+    settings = Settings("lidc", IMAGE_SIZE, epochs, 64, accelerator=accelerator, carbon_intensity=CARBON_INTENSITY)
     finished: list[Path] = []
     with StudyProgress(models, [DEMO_MODELS.get(name, 10.0) for name in models]) as progress:
         try:
             from lightning_pepr.study.data.nodules import NoduleData
             from lightning_pepr.study.training import train
 
-            if data is None:
-                data = NoduleData(IMAGE_SIZE, BATCH_SIZE)
+            data = data or NoduleData(IMAGE_SIZE, settings.batch_size)
             data.prepare_data()  # now, so that drawing is not counted as a cost of the first model
             data.setup("fit")
             for number, name in enumerate(models):
                 progress.begin(number)
-                run = Run(settings, Model(name, name, IMAGE_SIZE), seed)
+                run = Run(settings, Model(name, name, IMAGE_SIZE))
                 finished.append(train(run, data, out, on_progress=progress.update))
                 progress.say(outcome(name, RunRecord.load(finished[-1])))
         except KeyboardInterrupt:
@@ -107,12 +83,7 @@ def demo(
 
 
 def draw(runs: Sequence[Path], path: Path) -> None:
-    """Draw test AUROC against R for runs of the demo; best performance and best PePR are those on validation data.
-
-    Args:
-        runs: The folders of the runs.
-        path: The picture.
-    """
+    """Draw test AUROC against R for runs of the demo; best performance and best PePR are those on validation data."""
     import polars as pl
 
     from lightning_pepr.figures import save_score_profile

@@ -17,25 +17,15 @@ MMACS_PER_S = {"cpu": 15_000.0, "gpu": 1_500_000.0}
 """Multiply-accumulates a second, in millions, of a core and of a GPU, unless finished runs say otherwise. Architectures
 differ by a factor of several in what they make of the same hardware."""
 
-SPREAD = 4.0
-"""The factor, either way, within which costs are stated that nothing was measured for."""
-
 
 @dataclass(frozen=True, slots=True)
 class StudyEstimate:
-    """What runs may cost.
+    """What runs may cost."""
 
-    Attributes:
-        time_s: Wall time, for each run, in seconds.
-        factor: The truth is expected within this factor either way.
-        energy_kwh: Energy of each run, in kWh; None where no run of this study has measured any.
-        runs: How many finished runs it was learnt from; with 0 it is no more than a guess.
-    """
-
-    time_s: list[float]
-    factor: float
-    energy_kwh: list[float] | None = None
-    runs: int = 0
+    time_s: list[float]  # wall time of each run
+    factor: float  # within which, either way, the truth is expected
+    energy_kwh: list[float] | None = None  # of each run; None where no run of this study has measured any
+    runs: int = 0  # finished ones, which it was learnt from; with 0 it is no more than a guess
 
     def __str__(self) -> str:
         """What the runs may cost together, in words."""
@@ -66,18 +56,13 @@ def estimate_study(
         if record.cost.energy_kwh:
             powers.append(record.cost.energy_kwh / seconds)
     if rates:
-        rate, factor = statistics.median(rates), max(1.5, _spread(rates))
+        rate = statistics.median(rates)
+        factors = sorted(max(each / rate, rate / each) for each in rates)
+        factor = max(1.5, factors[min(len(factors) - 1, round(0.8 * len(factors)))])  # four of five are within it
     else:
-        rate, factor = MMACS_PER_S["gpu" if runs and runs[0].settings.gpus() else "cpu"], SPREAD
+        rate, factor = MMACS_PER_S["gpu" if runs and runs[0].settings.gpus() else "cpu"], 4.0
     known = [run.work(size) for run in runs]
     middle = statistics.median([work for work in known if work is not None] or [0.0])
     times = [START_S + (middle if work is None else work) / rate for work in known]
     energies = [time * statistics.median(powers) for time in times] if powers else None
     return StudyEstimate(times, factor, energies, len(rates))
-
-
-def _spread(values: Sequence[float]) -> float:
-    """The factor around the median within which four of five values are."""
-    middle = statistics.median(values)
-    factors = sorted(max(value / middle, middle / value) for value in values)
-    return factors[min(len(factors) - 1, round(0.8 * len(factors)))]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
@@ -24,29 +24,16 @@ ATTEMPT = "attempt-"
 
 @dataclass(slots=True)
 class StudyFolder:
-    """The folder of a study: one folder a run, and a file that says what its runs share.
-
-    Attributes:
-        path: The folder.
-        settings: The settings that its runs have had, as plain types; several after `--append`.
-    """
+    """The folder of a study: one folder a run, and a file that says what its runs share."""
 
     path: Path
-    settings: list[dict[str, Any]] = field(default_factory=list)
+    settings: list[dict[str, Any]]  # those that its runs have had; several after `--append`
 
     @classmethod
     def open(cls, path: Path, settings: Settings, *, append: bool = False, write: bool = True) -> StudyFolder:
-        """Open a study's folder, or make it.
+        """Open a study's folder, or make it; without `write`, it is only looked at.
 
-        Args:
-            path: The folder.
-            settings: What the runs to come share.
-            append: Whether runs of other settings, or of something else, may be in it.
-            write: Whether to make the folder and to write the file; without, it is only looked at.
-
-        Raises:
-            PePRError: If it holds another study's runs, or records that are of no study, and `append` is not given.
-            OSError: If it cannot be written.
+        Runs of other settings, or of something else, may only be in it with `append`.
         """
         plain = asdict(settings)
         file = path / STUDY_FILE
@@ -56,20 +43,16 @@ class StudyFolder:
         if file.is_file():
             known = _read_study(file)
         elif not append and path.is_dir() and any(map(is_record, files_below(path))):
-            raise PePRError(
-                f"{path} holds records of runs that are no study's; choose another folder for --out, or give --append "
-                "to add to them."
-            )
+            other = "choose another folder for --out, or give --append to add to them."
+            raise PePRError(f"{path} holds records of runs that are no study's; {other}")
         if known and plain not in known and not append:
             changed = [
                 f"{option(name)} {shown(known[-1].get(name))} instead of {shown(value)}"
                 for name, value in plain.items()
                 if known[-1].get(name) != value
             ]
-            raise PePRError(
-                f"{path} holds another study, with {', '.join(changed)}; choose another folder for --out, or give "
-                "--append to add to it."
-            )
+            other = "choose another folder for --out, or give --append to add to it."
+            raise PePRError(f"{path} holds another study, with {', '.join(changed)}; {other}")
         if plain not in known:
             known.append(plain)
             if write:
@@ -102,17 +85,12 @@ class StudyFolder:
 
     def split(self, runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, RunRecord]]]:
         """Divide runs into those that are still to be done, and those that are finished, with their records."""
-        todo, finished = [], []
-        for run in runs:
-            record = self.record_of(run)
-            if record is not None and is_done(record):
-                finished.append((run, record))
-            else:
-                todo.append(run)
-        return todo, finished
+        records = [(run, self.record_of(run)) for run in runs]
+        todo = [run for run, record in records if not is_done(record)]
+        return todo, [(run, record) for run, record in records if is_done(record)]
 
 
-def is_done(record: RunRecord | None) -> bool:
+def is_done(record: RunRecord | None) -> TypeGuard[RunRecord]:
     """Whether a run is finished, its test included."""
     return record is not None and record.status == "finished" and record.test_performance is not None
 

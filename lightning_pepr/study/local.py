@@ -23,21 +23,7 @@ NEEDED_BYTES = 1_000_000
 def run_here(
     todo: Sequence[Run], folder: StudyFolder, estimate: StudyEstimate, budget: StudyBudget
 ) -> tuple[list[tuple[Run, RunRecord]], str]:
-    """Do runs one after the other on this machine.
-
-    Args:
-        todo: The runs.
-        folder: The study's folder.
-        estimate: What they may cost.
-        budget: What they may spend; checked before each run begins and after each of its epochs.
-
-    Returns:
-        What failed, and why the study stopped early (empty if it did not).
-
-    Raises:
-        StudyError: If the disk is full.
-        KeyboardInterrupt: On Ctrl-C.
-    """
+    """Do runs one after the other; returns what failed, and why the study stopped early (empty if it did not)."""
     failed: list[tuple[Run, RunRecord]] = []
     done = 0
     with StudyProgress([run.title for run in todo], estimate.time_s, noun="run", starting=START_S) as progress:

@@ -22,13 +22,7 @@ def device_lock(settings: Settings, on_wait: Callable[[str], None] = lambda devi
     """Hold the device that a run will take, so that no other study on this machine trains on it meanwhile.
 
     Two runs on one device would each be charged the energy of both. The lock ends with the process that holds it.
-
-    Args:
-        settings: Of the run: which accelerator it takes.
-        on_wait: Called with the device if it is not free.
-
-    Yields:
-        What is held: "cpu", or a GPU's UUID.
+    `on_wait` is called with the device, "cpu" or a GPU's UUID, if it is not free.
     """
     filelock = require("filelock", "study", "locking a device")
     device = next(iter(settings.gpus()), "cpu")

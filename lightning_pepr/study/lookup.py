@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,13 @@ Send = Callable[..., None]
 LARGEST = 1024
 """The largest side of an image that is tried, in pixels."""
 
+require_timm = partial(require, "timm", "study", "training models")
+
 
 def look_up(
     settings: Settings, wanted: Sequence[str], pretrained: bool, weights: Mapping[str, str], send: Send
 ) -> tuple[list[Model], DataSize]:
-    """Look models and data up, and refuse what cannot be trained.
-
-    Args:
-        settings: What the runs share.
-        wanted: Names of models and wildcards.
-        pretrained: Whether pretrained weights will be needed.
-        weights: Files with them, by the name of the model.
-        send: Called with each model that is looked at.
-    """
+    """Look models (names and wildcards) and data up, and refuse what cannot be trained; `send` gets each model."""
     # MedMNIST has a file for each of some sizes; which are needed is then known when the models are.
     later = settings.image_size is None and settings.data.startswith(MEDMNIST)
     size = None if later else look_up_data(settings)
@@ -45,14 +40,7 @@ def look_up(
 def look_up_data(settings: Settings, image_sizes: Sequence[int] = ()) -> DataSize:
     """Look at the data, and refuse those that no performance can be measured on.
 
-    Args:
-        settings: What the runs share.
-        image_sizes: The sizes that its models take, from the smallest, where the settings leave that to the model.
-
-    Raises:
-        FileNotFoundError: If it is not there.
-        ModuleNotFoundError: If what reads it is not installed.
-        PePRError: If its labels are not classes, or a part lacks some.
+    Where the settings leave the size of images to the models, `image_sizes` are theirs, from the smallest.
     """
     from lightning_pepr.study.data.registry import check_data, make_data
 
@@ -69,24 +57,19 @@ def look_up_data(settings: Settings, image_sizes: Sequence[int] = ()) -> DataSiz
 
 
 def look_up_models(wanted: Sequence[str], image_size: int | None, send: Send = lambda *_, **__: None) -> list[Model]:
-    """Find models in timm, and the size of their images.
-
-    Args:
-        wanted: Names and wildcards.
-        image_size: Side of the images in pixels; None takes the smallest multiple of 32 that a model accepts.
-        send: Called with each model that is looked at, since that takes up to some seconds each.
-
-    Raises:
-        ModuleNotFoundError: If timm is not installed.
-        PePRError: If a model is unknown, or refuses images of that size.
-    """
+    """Find models in timm, and the size of their images; `send` gets each, since that takes up to some seconds."""
     known = architectures()
     if all(name in known for name in wanted):
         names = list(wanted)
     else:
         timm = require_timm()
+
+        def is_model(name: str) -> bool:
+            base, _, tag = name.partition(".")
+            return bool(timm.is_model(base)) and (not tag or name in timm.list_pretrained(f"{base}.*"))
+
         # Names with a tag and deprecated ones are not listed, but known as well.
-        more = [*timm.list_pretrained(), *(w for w in wanted if not WILDCARDS & set(w) and _is_model(w))]
+        more = [*timm.list_pretrained(), *(w for w in wanted if not WILDCARDS & set(w) and is_model(w))]
         names = match_names(wanted, timm.list_models(), more=more)
     found, refused = [], []
     for number, name in enumerate(names):
@@ -109,16 +92,7 @@ def look_up_models(wanted: Sequence[str], image_size: int | None, send: Send = l
 
 
 def check_weights(models: Sequence[Model], weights: Mapping[str, str]) -> None:
-    """Refuse models without pretrained weights, before anything is trained.
-
-    Args:
-        models: The models.
-        weights: Files, by the name of the model.
-
-    Raises:
-        FileNotFoundError: If a file is not there, or timm's weights are neither in the cache nor to be reached.
-        PePRError: If timm has none, or a file does not fit its model.
-    """
+    """Refuse models without pretrained weights, timm's or those of a file that `weights` names for the model."""
     timm = require_timm()
     for model in models:
         file = weights.get(model.name)
@@ -129,16 +103,13 @@ def check_weights(models: Sequence[Model], weights: Mapping[str, str]) -> None:
                 timm.create_model(model.timm, pretrained=True, pretrained_cfg_overlay={"file": file})
             except Exception as error:  # pickle, safetensors and torch have many ways to fail
                 text = str(error).strip().splitlines() or [type(error).__name__]
-                raise PePRError(
-                    f"--weights {model.name}={file} does not fit the model: {' '.join(text[:2])}"
-                ) from error
+                why = f"--weights {model.name}={file} does not fit the model: {' '.join(text[:2])}"
+                raise PePRError(why) from error
             continue
         config = timm.models.get_pretrained_cfg(model.timm)
         if config is None or not config.has_weights:
-            raise PePRError(
-                f"timm has no pretrained weights for {model.name}; leave it out, or give a file: "
-                f"--weights {model.name}=FILE."
-            )
+            give = f"give a file: --weights {model.name}=FILE."
+            raise PePRError(f"timm has no pretrained weights for {model.name}; leave it out, or {give}")
         trouble = _unreachable(config)
         if trouble:
             raise FileNotFoundError(
@@ -149,7 +120,7 @@ def check_weights(models: Sequence[Model], weights: Mapping[str, str]) -> None:
 
 
 def _unreachable(config: Any) -> str:
-    """Why pretrained weights of timm can be neither found nor reached; empty if they can."""
+    """Say why pretrained weights of timm can be neither found nor reached; empty if they can."""
     import urllib.request
 
     import torch
@@ -181,10 +152,14 @@ def _unreachable(config: Any) -> str:
 
 def _try(name: str, image_size: int | None) -> Model | str:
     """The model at the size of images that it takes, or else which size it needs, in words."""
+    import warnings
+
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    module = _without_weights(name)
+    with torch.device("meta"), warnings.catch_warnings():  # where weights take no memory
+        warnings.simplefilter("ignore")
+        module = require_timm().create_model(timm_name(name)).eval()
 
     def mmacs(size: int) -> float | None:
         counter = FlopCounterMode(display=False)
@@ -205,30 +180,3 @@ def _try(name: str, image_size: int | None) -> Model | str:
                 return Model(name, timm_name(name), size, params, found)
             return f"needs {size} px" if size == usual else f"takes {size} px; made for {usual}"
     return "no size that was tried is accepted"
-
-
-def _without_weights(name: str) -> Any:
-    """A model of timm that takes no memory for its weights."""
-    import warnings
-
-    import torch
-
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return require_timm().create_model(timm_name(name)).eval()
-
-
-def _is_model(name: str) -> bool:
-    """Whether timm makes a model of that name, which may have a tag or be deprecated."""
-    timm = require_timm()
-    base, _, tag = name.partition(".")
-    return bool(timm.is_model(base)) and (not tag or name in timm.list_pretrained(f"{base}.*"))
-
-
-def require_timm() -> Any:
-    """Import timm.
-
-    Raises:
-        ModuleNotFoundError: If it is not installed.
-    """
-    return require("timm", "study", "training models")

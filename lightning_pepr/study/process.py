@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,12 +21,10 @@ from lightning_pepr.study.runs import DataSize, Model, Run
 from lightning_pepr.study.settings import Settings
 from lightning_pepr.utilities.environment import describe_hardware, now
 from lightning_pepr.utilities.files import FILE_NAME
+from lightning_pepr.utilities.json import convert, to_builtins
 
 LOG_FILE = "log.txt"
 """What a run has printed, beside its record."""
-
-GRACE_S = 60.0
-"""How long a run that is interrupted may take to write its record."""
 
 Listener = Callable[[dict[str, Any]], None]
 """Called with each message of a run: {"event": "progress", "share": 0.5, "epoch": 1, "epochs": 2}, and others."""
@@ -44,12 +41,7 @@ class StopRun(Exception):
 
 
 class WorkerProcess:
-    """A process that does one task, and ends when this one does.
-
-    Args:
-        task: What to do, as plain types.
-        log: Where its standard error goes.
-    """
+    """A process that does one task and ends when this one does; its standard error goes to `log`."""
 
     def __init__(self, task: Mapping[str, Any], log: IO[bytes]) -> None:
         environment = dict(os.environ)
@@ -67,7 +59,7 @@ class WorkerProcess:
         )
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it says itself why it has ended
-            self.process.stdin.write(json.dumps(task).encode() + b"\n")
+            self.process.stdin.write(json.dumps(to_builtins(task)).encode() + b"\n")
             self.process.stdin.flush()
 
     def listen(self) -> Iterator[dict[str, Any]]:
@@ -80,7 +72,7 @@ class WorkerProcess:
     def interrupt(self) -> None:
         """Let it write its record and end; if it does not, end it."""
         self.process.send_signal(signal.SIGINT)  # does nothing once it has ended, and neither does `kill`
-        timer = threading.Timer(GRACE_S, self.process.kill)
+        timer = threading.Timer(60.0, self.process.kill)  # by then it has written its record
         timer.daemon = True
         timer.start()
 
@@ -107,28 +99,10 @@ def look_up(
     weights: Mapping[str, str],
     on_message: Listener = lambda message: None,
 ) -> tuple[list[Model], DataSize]:
-    """Look models and data up in a process of its own, and refuse what cannot be trained.
-
-    Args:
-        settings: What the runs share.
-        models: Names and wildcards.
-        pretrained: Whether pretrained weights will be needed.
-        weights: Files with them, by the name of the model.
-        on_message: Called with a message for each model that is looked at.
-
-    Raises:
-        PePRError: If a model, the data or a size of images is refused; says what to do.
-        StudyError: If the process ended without an answer.
-    """
-    task = {
-        "task": "look up",
-        "settings": asdict(settings),
-        "models": list(models),
-        "pretrained": pretrained,
-        "weights": dict(weights),
-    }
+    """Do `lookup.look_up` in a process of its own; raises a PePRError if it refuses something."""
+    choice = {"settings": settings, "models": list(models), "pretrained": pretrained, "weights": dict(weights)}
     with tempfile.TemporaryFile() as log:
-        worker = WorkerProcess(task, log)
+        worker = WorkerProcess({"task": "look up", **choice}, log)
         answer: dict[str, Any] = {}
         try:
             for message in worker.listen():
@@ -142,7 +116,7 @@ def look_up(
         finally:
             status = worker.end()
         if answer.get("event") == "found":
-            return [Model(*each) for each in answer["models"]], DataSize(*answer["data"])
+            return convert(answer["models"], list[Model]), convert(answer["data"], DataSize)
         if answer.get("input"):
             raise PePRError(answer["text"])
         log.seek(0)
@@ -151,21 +125,9 @@ def look_up(
 
 
 def execute(run: Run, out: Path, on_message: Listener = lambda message: None) -> RunRecord:
-    """Do one run in a process of its own; whatever becomes of it, its record says so.
+    """Do one run in a process of its own; its record says what became of it, also after Ctrl-C, which is raised again.
 
-    What an earlier attempt has left is kept beside it, without counting as a run.
-
-    Args:
-        run: The run.
-        out: The study's folder.
-        on_message: Called with each message; raise `StopRun` in it to end the run early.
-
-    Returns:
-        The record: "finished", "failed" with the error, or "interrupted".
-
-    Raises:
-        KeyboardInterrupt: On Ctrl-C, after the run has written its record.
-        OSError: If the record cannot be written, as on a full disk.
+    What an earlier attempt has left is kept beside it. `on_message` may raise `StopRun` to end the run early.
     """
     folder = out / run.folder
     put_aside(folder)
@@ -173,8 +135,7 @@ def execute(run: Run, out: Path, on_message: Listener = lambda message: None) ->
     error, reason = "", ""
     ctrl_c: KeyboardInterrupt | None = None
     with (folder / LOG_FILE).open("wb") as log:
-        task = {"task": "train", "run": run.to_dict(), "difference": run.difference, "out": str(out)}
-        worker = WorkerProcess(task, log)
+        worker = WorkerProcess({"task": "train", "run": run, "out": str(out)}, log)
         while True:
             try:
                 for message in worker.listen():
@@ -218,7 +179,7 @@ def _complete_record(run: Run, folder: Path, status: int, error: str, reason: st
 
 
 def _cause(status: int, log: Path) -> str:
-    """Why a process ended that did not say so."""
+    """Say why a process ended that did not say so."""
     if status < 0:
         name = signal.Signals(-status).name
         return f"the process was ended by {name}" + (", as when memory runs out" if name == "SIGKILL" else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lightning_pepr.study.words import count, duration
@@ -18,15 +17,7 @@ if TYPE_CHECKING:
 class StudyProgress:
     """Show which model of how many is trained, which epoch, and how long it will take to the end.
 
-    Args:
-        models: The models, in the order in which they are trained.
-        work: How much work each is, in any unit; by default the same for all. For the time left only.
-        console: Where to; by default standard error.
-        noun: What each of them is called.
-        starting: How much of the work of each is done once its training begins, in the unit of `work`.
-
-    Raises:
-        ModuleNotFoundError: If rich is not installed.
+    The time left follows from the `work` that each model is, in any unit; `starting` of it is done before training.
     """
 
     def __init__(
@@ -63,9 +54,7 @@ class StudyProgress:
             self.say(f"getting ready to train {count(len(self.models), self.noun)}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def doing(self, what: str) -> None:
@@ -80,13 +69,7 @@ class StudyProgress:
         self._show(sum(self.work[:model]) / sum(self.work), "starting")
 
     def update(self, share: float, epoch: int, epochs: int) -> None:
-        """Show how far the training is of the model that has begun.
-
-        Args:
-            share: Of all batches (training, validation and test), in [0, 1].
-            epoch: The epoch, from 1.
-            epochs: How many there will be.
-        """
+        """Show which share of all batches the model that has begun has done, and its epoch, from 1."""
         total = sum(self.work)
         work = self.work[self._model]
         started = min(self.starting, work)

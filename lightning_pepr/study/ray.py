@@ -47,29 +47,11 @@ class _Node(NamedTuple):
 
 
 def run_on_ray(
-    todo: Sequence[Run],
-    folder: StudyFolder,
-    estimate: StudyEstimate,
-    budget: StudyBudget,
-    *,
-    address: str = "auto",
+    todo: Sequence[Run], folder: StudyFolder, estimate: StudyEstimate, budget: StudyBudget, *, address: str = "auto"
 ) -> tuple[list[tuple[Run, RunRecord]], str]:
-    """Do runs on a cluster.
+    """Do runs on a cluster ("auto" finds it, "local" starts one here); returns the same as `run_here`.
 
-    Args:
-        todo: The runs.
-        folder: The study's folder, on this machine.
-        estimate: What they may cost.
-        budget: What they may spend; checked before each run begins and, for that run alone, after each of its epochs.
-        address: Of the cluster; "auto" finds it, "local" starts one on this machine.
-
-    Returns:
-        What failed, and why the study stopped early (empty if it did not).
-
-    Raises:
-        ConnectionError: If there is no cluster at the address.
-        ModuleNotFoundError: If ray is not installed.
-        StudyError: If the cluster has had no node for `PATIENCE_S`.
+    The budget is checked before each run begins and, for that run alone, after each of its epochs.
     """
     ray = _connect(address)
     remote = ray.remote(_train_on_node)
@@ -154,12 +136,10 @@ def _nodes(ray: Any, todo: Sequence[Run]) -> list[_Node]:
     found = []
     for node in ray.nodes():
         cpus, gpus = node["Resources"].get("CPU", 0.0), int(node["Resources"].get("GPU", 0))
-        if not node["Alive"] or cpus < 1:
-            continue
-        if gpus and not on_cpu:
-            found.append(_Node(node["NodeID"], gpus, max(1.0, cpus // gpus), 1))
-        else:
-            found.append(_Node(node["NodeID"], 1, cpus, 0))
+        if node["Alive"] and cpus >= 1:
+            on_gpus = gpus and not on_cpu
+            slots = (gpus, max(1.0, cpus // gpus), 1) if on_gpus else (1, cpus, 0)
+            found.append(_Node(node["NodeID"], *slots))
     return found
 
 
@@ -185,16 +165,11 @@ def _submit(remote: Any, run: Run, node: _Node, budget: StudyBudget) -> Any:
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # Retries are ours: Ray would do them on the node that has died, or not at all.
     options = {"num_cpus": node.cpus, "num_gpus": node.gpus, "max_retries": 0, "scheduling_strategy": there}
-    return remote.options(**options).remote(run.to_dict(), run.difference, budget.left)
+    return remote.options(**options).remote(run, budget.left)
 
 
-def _train_on_node(plain: dict[str, Any], difference: str, budget: dict[str, float]) -> dict[str, bytes]:
-    """Do a run on a node, for no more than a budget.
-
-    Returns:
-        The files that it leaves, by their path below its folder, without checkpoints.
-    """
-    run = Run.from_dict(plain, difference)
+def _train_on_node(run: Run, budget: dict[str, float]) -> dict[str, bytes]:
+    """Do a run for no more than a budget; returns its files, by their path below its folder, without checkpoints."""
     with tempfile.TemporaryDirectory(prefix="lightning-pepr-") as out:
         folder = Path(out) / run.folder
         with device_lock(run.settings):
@@ -207,20 +182,13 @@ def _train_on_node(plain: dict[str, Any], difference: str, budget: dict[str, flo
 
 
 def _keep(folder: StudyFolder, run: Run, result: Mapping[str, bytes] | str, node: _Node) -> RunRecord:
-    """Put what a run has left into the study's folder, all of it or nothing, unless the run is done already.
+    """Put what a run has left, or why it left nothing, into the study's folder, all of it or nothing.
 
-    Args:
-        folder: The study's folder.
-        run: The run.
-        result: Its files, by their path below its folder; or why it failed and left none.
-        node: Where it was.
-
-    Returns:
-        The record that is in the folder then.
+    Returns the record that is in the folder then: a run that is done already stays as it is.
     """
     target = folder.path / run.folder
     known = folder.record_of(run)
-    if known is not None and is_done(known):
+    if is_done(known):
         return known
     put_aside(target)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,33 +16,18 @@ from lightning_pepr.study.settings import Settings, data_name
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as timm has it.
+    """A model as timm has it."""
 
-    Attributes:
-        name: What it is called in the study: the paper's name, or timm's.
-        timm: Its name in timm.
-        image_size: The side of the images that it gets, in pixels.
-        params: Trainable parameters with 1000 classes.
-        mmacs: Multiply-accumulates of a forward pass over one image of that size, in millions; None if unknown.
-    """
-
-    name: str
-    timm: str
+    name: str  # the paper's, or timm's
+    timm: str  # its name in timm
     image_size: int
-    params: int = 0
-    mmacs: float | None = None
+    params: int = 0  # trainable, with 1000 classes
+    mmacs: float | None = None  # multiply-accumulates of a forward pass over one image, in millions; None if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class DataSize:
-    """How much data there is.
-
-    Attributes:
-        classes: Number of classes.
-        train: Images to train on.
-        val: Images to validate on.
-        test: Images to test on.
-    """
+    """How many classes there are, and images in each part."""
 
     classes: int
     train: int
@@ -52,37 +37,18 @@ class DataSize:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a study.
-
-    Attributes:
-        settings: What it shares with the others.
-        model: The model.
-        seed: Of weights, of the order of batches, and of which images a fraction consists of.
-        fraction: Share of the training images that it gets, in (0, 1].
-        pretrained: Whether it starts from pretrained weights.
-        weights: A file with these weights; None takes timm's.
-        difference: How its settings differ from the first of its study, from `StudyFolder.difference`.
-
-    Raises:
-        PePRError: If the fraction is not in (0, 1].
-    """
+    """One run of a study: a model, a start and a share of the training images, and what it shares with the others."""
 
     settings: Settings
     model: Model
-    seed: int = 0
+    seed: int = 0  # of weights, of the order of batches, and of which images the fraction consists of
     fraction: float = 1.0
     pretrained: bool = False
-    weights: str | None = None
-    difference: str = ""
+    weights: str | None = None  # a file with pretrained weights; None takes timm's
+    difference: str = ""  # from the settings of the first run of its study, by `StudyFolder.difference`
 
     def __post_init__(self) -> None:
         check_fraction(self.fraction)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any], difference: str = "") -> Run:
-        """The run of `to_dict`, without what that leaves out: parameters and multiply-accumulates of its model."""
-        settings, model = Settings(**plain["settings"]), Model(**plain["model"])
-        return cls(**{**plain, "settings": settings, "model": model, "difference": difference})
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides what the run does, as plain types."""
@@ -98,38 +64,24 @@ class Run:
 
     @property
     def group(self) -> str:
-        """What it is ranked within: the data, what it starts from, its share of them, and what else is different.
-
-        >>> Run(Settings("lidc"), Model("a", "a", 64), fraction=0.1).group
-        'lidc, scratch, 10 %'
-        >>> Run(Settings("lidc"), Model("a", "a", 64), difference="1 epoch, lr 0.01").group
-        'lidc, scratch, 100 %, 1 epoch, lr 0.01'
-        """
+        """What it is ranked within: the data, what it starts from, its share of them, and what else is different."""
         parts = [data_name(self.settings.data), self.start, f"{self.fraction * 100:g} %", self.difference]
         return ", ".join(part for part in parts if part)
 
     @property
     def title(self) -> str:
-        """The run in a few words.
-
-        >>> Run(Settings("lidc"), Model("dla34", "dla34", 64), seed=2).title
-        'dla34 · scratch · 100 % · seed 2'
-        """
+        """The run in a few words."""
         return f"{self.model.name} · {self.start} · {self.fraction * 100:g} % · seed {self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Where it goes below the study's folder; other settings, another folder.
-
-        >>> Run(Settings("lidc"), Model("dla34", "dla34", 64)).folder.as_posix()
-        'dla34/scratch-100%-seed0-...'
-        """
+        """Where it goes below the study's folder; other settings, another folder."""
         digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
         name = self.model.name.replace("/", "_").replace(":", "_")
         return Path(name) / f"{self.start}-{self.fraction * 100:g}%-seed{self.seed}-{digest}"
 
     def new_record(self) -> RunRecord:
-        """A record that says which run it is of, and nothing yet of what it cost."""
+        """A record that names the run, and nothing yet of what it cost."""
         return RunRecord(self.model.name, monitor=self.settings.monitor, group=self.group, settings=self.to_dict())
 
     def samples(self, size: DataSize) -> tuple[int, int]:
@@ -151,11 +103,7 @@ class Run:
 
 
 def check_fraction(fraction: float) -> None:
-    """Refuse a share of the training images that is none.
-
-    Raises:
-        PePRError: If it is not in (0, 1].
-    """
+    """Refuse a share of the training images that is not in (0, 1]."""
     if not 0 < fraction <= 1:
         raise PePRError(f"--fraction is {fraction:g}; expected shares in (0, 1], such as 1.0,0.1.")
 
@@ -170,12 +118,7 @@ def make_runs(
     pretrained: Sequence[bool] = (False,),
     weights: Mapping[str, str] | None = None,
 ) -> list[Run]:
-    """List the runs of a study, those that take the least work first, so that what is cut off is known.
-
-    Raises:
-        PePRError: If a fraction is not in (0, 1], there is no seed, or `weights` names a model that is not trained, or
-            nothing that starts from them.
-    """
+    """List the runs of a study, those that take the least work first, so that what is cut off is known."""
     weights = weights or {}
     if seeds < 1:
         raise PePRError(f"--seeds is {seeds}; expected at least 1.")

@@ -20,38 +20,17 @@ MEDMNIST = "medmnist:"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all runs of a study share.
-
-    Attributes:
-        data: "lidc", "digits", "medmnist:NAME", a file of MedMNIST (.npz), or a folder of images in one folder a class.
-        image_size: Side of an image in pixels; None takes for each model the smallest multiple of 32 that it accepts.
-        epochs: How many epochs each run trains.
-        batch_size: Images in a batch.
-        lr: Learning rate.
-        optimizer: One of `OPTIMIZERS`.
-        weight_decay: Of the optimizer.
-        measure: The performance, one of `MEASURES`: area under the ROC curve, or accuracy.
-        train_samples: How many training images to take at most, before `fraction`; None takes all.
-        eval_samples: How many images to validate and to test on at most; None takes all.
-        num_workers: Processes that load batches.
-        accelerator: Same as for Lightning's `Trainer`: "auto" takes a GPU where there is one.
-        precision: Same as for Lightning's `Trainer`.
-        carbon_intensity: In g CO2e per kWh, or a country's code; None records no carbon.
-        space: A file or the name of a published space, over which runs are scored as they train; None scores none.
-
-    Raises:
-        PePRError: If a value is out of its range.
-    """
+    """What all runs of a study share; `lightning-pepr study --help` says what each setting is."""
 
     data: str
-    image_size: int | None = 64
+    image_size: int | None = 64  # None takes for each model the smallest multiple of 32 that it accepts
     epochs: int = 10
     batch_size: int = 32
     lr: float = 5e-4
     optimizer: str = "adam"
     weight_decay: float = 0.0
     measure: str = "auroc"
-    train_samples: int | None = None
+    train_samples: int | None = None  # at most, before `Run.fraction`
     eval_samples: int | None = None
     num_workers: int = 0
     accelerator: str = "auto"
@@ -60,17 +39,11 @@ class Settings:
     space: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("epochs", 1),
-            ("batch_size", 2),
-            ("num_workers", 0),
-            ("image_size", 2),
-            ("train_samples", 2),
-            ("eval_samples", 2),
-        ):
+        least = {"epochs": 1, "batch_size": 2, "num_workers": 0, "image_size": 2, "train_samples": 2, "eval_samples": 2}
+        for name, fewest in least.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise PePRError(f"{option(name)} is {value}; expected at least {least}.")
+            if value is not None and value < fewest:
+                raise PePRError(f"{option(name)} is {value}; expected at least {fewest}.")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise PePRError(f"--lr is {self.lr}; expected a positive number, such as 5e-4.")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
@@ -90,11 +63,7 @@ class Settings:
 
 
 def option(name: str) -> str:
-    """The option of the command line that gives a setting.
-
-    >>> option("batch_size")
-    '--batch-size'
-    """
+    """The option of the command line that gives a setting: `--batch-size` for `batch_size`."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -104,13 +73,7 @@ def shown(value: Any) -> str:
 
 
 def in_words(name: str, value: Any) -> str:
-    """A setting as a part of a group's name.
-
-    >>> in_words("epochs", 1), in_words("image_size", None), in_words("measure", "acc"), in_words("lr", 0.01)
-    ('1 epoch', 'auto px', 'by acc', 'lr 0.01')
-    >>> in_words("train_samples", None), in_words("carbon_intensity", None)
-    ('train samples all', 'carbon intensity none')
-    """
+    """A setting as a part of a group's name."""
     if name == "epochs":
         return count(value, "epoch")
     if name == "image_size":
@@ -122,10 +85,6 @@ def in_words(name: str, value: Any) -> str:
 
 
 def data_name(data: str) -> str:
-    """What a data set is called: the name of a file or folder without the path to it.
-
-    >>> data_name("medmnist:dermamnist"), data_name("/data/derma.npz"), data_name("lidc")
-    ('dermamnist', 'derma', 'lidc')
-    """
+    """What a data set is called: the name of a file or folder without the path to it."""
     name = data.removeprefix(MEDMNIST)
     return Path(name).stem if name.endswith(".npz") else Path(name).name or name

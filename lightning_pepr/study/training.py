@@ -25,6 +25,7 @@ from lightning_pepr.study.data.images import ImageData
 from lightning_pepr.study.runs import Run
 
 OnProgress = Callable[[float, int, int], None]
+"""Called after each batch with the share of all batches that is done, the epoch from 1, and how many there will be."""
 
 
 def train(
@@ -42,22 +43,8 @@ def train(
     Denormal floats are flushed to zero: on images that are mostly black some architectures run into them, train
     several times as long on a CPU, and would be ranked by that.
 
-    Args:
-        run: What to train, how, and from which weights and seed.
-        data: What to train on, set up. It keeps what it has loaded, so give the same one for each of several models.
-        out: Where the run's folder goes: `<model>/version_<n>`, with TensorBoard and CSV logs, the best checkpoint and
-            `pepr.json`.
-        in_study: Whether `out` is a study's folder: the run then goes to `run.folder` below it, and its record has the
-            group and the settings.
-        callbacks: Further callbacks.
-        on_progress: Called after each batch with the share of all batches that is done, the epoch from 1, and how many
-            epochs there will be.
-
-    Returns:
-        The folder of the run.
-
-    Raises:
-        KeyboardInterrupt: On Ctrl-C. (Lightning would end the process.)
+    Returns the folder of the run: `<model>/version_<n>` below `out`, or in a study's folder `run.folder`, and then the
+    record has its group and settings.
     """
     settings = run.settings
     name, version = (str(run.folder.parent), run.folder.name) if in_study else (run.model.name, None)

@@ -12,13 +12,13 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from lightning_pepr.study.lookup import Send, look_up, require_timm
 from lightning_pepr.study.runs import Run
 from lightning_pepr.study.settings import Settings
+from lightning_pepr.utilities.json import convert, to_builtins
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     os.dup2(2, 1)  # what libraries print must not get among the messages
 
     def send(event: str, **values: Any) -> None:
-        out.write(json.dumps({"event": event, **values}) + "\n")
+        out.write(json.dumps(to_builtins({"event": event, **values})) + "\n")
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it would be ignored,
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # and under Ray, blocked
@@ -59,8 +59,9 @@ def _end_with_the_driver() -> None:
 
 def _look_up(task: dict[str, Any], send: Send) -> None:
     """Look models and data up, and send what was found."""
-    models, size = look_up(Settings(**task["settings"]), task["models"], task["pretrained"], task["weights"], send)
-    send("found", data=astuple(size), models=[astuple(model) for model in models])
+    settings = convert(task["settings"], Settings)
+    models, size = look_up(settings, task["models"], task["pretrained"], task["weights"], send)
+    send("found", data=size, models=models)
 
 
 def _train(task: dict[str, Any], send: Send) -> None:
@@ -68,7 +69,7 @@ def _train(task: dict[str, Any], send: Send) -> None:
     from lightning_pepr.study.data.registry import make_data
     from lightning_pepr.study.training import train
 
-    run = Run.from_dict(task["run"], task["difference"])
+    run = convert(task["run"], Run)
     require_timm()
     send("ready")  # all that takes long is imported
     data = make_data(run.settings, run.model.image_size, fraction=run.fraction, seed=run.seed)

@@ -15,7 +15,7 @@ from lightning_pepr.study.settings import Settings
 
 def test_it_ends_when_its_input_does() -> None:
     with tempfile.TemporaryFile() as log:
-        worker = WorkerProcess({"task": "train", "run": {}, "difference": "", "out": ""}, log)
+        worker = WorkerProcess({"task": "train", "run": {}, "out": ""}, log)
         assert worker.process.stdin is not None
         worker.process.stdin.close()
         list(worker.listen())

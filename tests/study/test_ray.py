@@ -209,7 +209,7 @@ def test_on_its_node_a_run_keeps_its_group_and_spends_what_was_left(
     monkeypatch.setenv(LOCKS, str(tmp_path))
     settings = Settings("digits", image_size=32, epochs=50, train_samples=64, eval_samples=64, accelerator="cpu")
     run = Run(settings, Model(MODEL, MODEL, 32), difference="lr 0.1")
-    files = _train_on_node(run.to_dict(), run.difference, {"data_samples": 150.0})
+    files = _train_on_node(run, {"data_samples": 150.0})
     record = json.loads(files["pepr.json"])
     assert record["group"] == "digits, scratch, 100 %, lr 0.1"
     assert (record["status"], record["error"]) == ("interrupted", "the study's budget is spent")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from lightning_pepr.study.runs import DataSize, Model, Run, make_runs
 from lightning_pepr.study.settings import Settings
+from lightning_pepr.utilities.json import convert, to_builtins
 
 SETTINGS = Settings("lidc", epochs=2)
 SIZE = DataSize(classes=2, train=1000, val=100, test=100)
@@ -66,12 +68,19 @@ def test_work_counts_training_thrice_and_evaluation_once() -> None:
     assert Run(few, replace(SMALL, mmacs=None)).work(SIZE) is None
 
 
+def test_a_run_has_a_title_a_group_and_a_folder() -> None:
+    run = Run(Settings("lidc"), Model("dla34", "dla34", 64), seed=2)
+    assert run.title == "dla34 · scratch · 100 % · seed 2"
+    assert replace(run, fraction=0.1).group == "lidc, scratch, 10 %"
+    assert replace(run, difference="1 epoch, lr 0.01").group == "lidc, scratch, 100 %, 1 epoch, lr 0.01"
+    assert run.folder.as_posix().startswith("dla34/scratch-100%-seed2-")
+
+
 def test_folders_of_finished_runs_are_those_of_earlier_versions() -> None:
     assert Run(SETTINGS, SMALL, difference="1 epoch").folder.as_posix() == "small/scratch-100%-seed0-07a9a4c1"
 
 
 def test_a_run_survives_the_way_to_its_process() -> None:
     run = Run(Settings("lidc", lr=0.1), Model("gluon_xception65", "xception65", 32), 3, 0.1, True, "file")
-    assert Run.from_dict(run.to_dict()) == run
-    other = replace(run, difference="lr 0.1")
-    assert Run.from_dict(other.to_dict(), other.difference) == other
+    for each in (run, replace(run, difference="lr 0.1")):
+        assert convert(json.loads(json.dumps(to_builtins(each))), Run) == each

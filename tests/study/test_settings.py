@@ -7,9 +7,33 @@ from typing import Any
 
 import pytest
 
-from lightning_pepr.study.settings import Settings
+from lightning_pepr.study.settings import Settings, data_name, in_words, option
 
 SETTINGS = Settings("lidc", epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", 1, "1 epoch"),
+        ("image_size", None, "auto px"),
+        ("measure", "acc", "by acc"),
+        ("lr", 0.01, "lr 0.01"),
+        ("train_samples", None, "train samples all"),
+        ("carbon_intensity", None, "carbon intensity none"),
+    ],
+)
+def test_a_setting_in_words(name: str, value: Any, expected: str) -> None:
+    assert in_words(name, value) == expected
+
+
+def test_a_setting_has_an_option() -> None:
+    assert option("batch_size") == "--batch-size"
+
+
+def test_a_data_set_is_called_by_its_name_without_the_path() -> None:
+    names = [data_name(data) for data in ("medmnist:dermamnist", "/data/derma.npz", "lidc")]
+    assert names == ["dermamnist", "derma", "lidc"]
 
 
 @pytest.mark.parametrize(

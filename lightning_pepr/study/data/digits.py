@@ -16,9 +16,6 @@ class DigitsData(ImageData):
     """Which digit was written by hand: 1,797 images of 8 x 8 pixels in ten classes, which scikit-learn ships.
 
     The images are enlarged to `image_size` by bilinear interpolation, and their one channel is repeated thrice.
-
-    Raises:
-        ModuleNotFoundError: If scikit-learn is not installed, once data is asked for.
     """
 
     image_size: int = 32

@@ -25,14 +25,6 @@ class FolderData(ImageData):
     With folders "train", "val" and "test" (or some of these) these are the parts, and what is missing is held out from
     "train"; else the folders are the classes, and both are held out. Images are read as they are needed, their shorter
     side is brought to `image_size`, and the middle is cut out.
-
-    Attributes, beside those of `ImageData`:
-        root: The folder.
-
-    Raises:
-        FileNotFoundError: If there is no such folder, or there are no images in folders of classes; once set up.
-        ModuleNotFoundError: If torchvision is not installed, once set up.
-        PePRError: If the parts differ in their classes, once set up.
     """
 
     root: Path = field(kw_only=True)

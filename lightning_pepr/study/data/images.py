@@ -26,48 +26,27 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(eq=False)
 class ImageData(LightningDataModule):
-    """Images in memory, in three parts: what all data sets have in common.
-
-    Attributes:
-        image_size: Side of an image in pixels.
-        batch_size: Images in a batch.
-        val_fraction: Share held out for validation.
-        test_fraction: Share held out for the test.
-        split_seed: Decides which; the same on every machine.
-        num_workers: Processes that load batches. The images are in memory already, so 0 is fastest.
-        fraction: Share of the training part that is trained on, in (0, 1]; of each class the same share, nearly.
-        train_samples: How many images of the training part to take at most, before `fraction`; None takes all.
-        eval_samples: How many images to validate and to test on at most; None takes all.
-        subset_seed: Decides which images `fraction` takes; with one seed, a smaller share is part of a larger one.
-        num_classes: How many classes there are, once it is set up.
-
-    Raises:
-        PePRError: If a share is not in (0, 1), or nothing is left for training.
-    """
+    """Images in memory, in three parts: what all data sets have in common."""
 
     image_size: int = 64
     batch_size: int = 32
     _: KW_ONLY
     val_fraction: float = 0.15
     test_fraction: float = 0.15
-    split_seed: int = 0
-    num_workers: int = 0
-    fraction: float = 1.0
-    train_samples: int | None = None
+    split_seed: int = 0  # decides which images are held out, the same on every machine
+    num_workers: int = 0  # the images are in memory already, so 0 is fastest
+    fraction: float = 1.0  # of the training part, and nearly of each class in it
+    train_samples: int | None = None  # at most, before `fraction`
     eval_samples: int | None = None
-    subset_seed: int = 0
+    subset_seed: int = 0  # decides which images `fraction` takes; with one seed, a smaller share is part of a larger
 
-    num_classes = 0
+    num_classes = 0  # until it is set up
 
     def __post_init__(self) -> None:
         super().__init__()
-        if not (
-            0 < self.val_fraction < 1 and 0 < self.test_fraction < 1 and self.val_fraction + self.test_fraction < 1
-        ):
-            raise PePRError(
-                f"val_fraction is {self.val_fraction!r} and test_fraction {self.test_fraction!r}; "
-                "expected shares larger than 0 that leave something for training."
-            )
+        if not (self.val_fraction > 0 and self.test_fraction > 0 and self.val_fraction + self.test_fraction < 1):
+            given = f"val_fraction is {self.val_fraction!r} and test_fraction {self.test_fraction!r}"
+            raise PePRError(f"{given}; expected shares larger than 0 that leave something for training.")
         check_fraction(self.fraction)
         self._parts: dict[str, Dataset[tuple[Tensor, ...]]] = {}
         self._classes: dict[str, NDArray[np.int64]] = {}
@@ -116,14 +95,11 @@ class ImageData(LightningDataModule):
     def _rows(self, name: str, classes: NDArray[np.int64], part: Names) -> NDArray[np.int64]:
         """Which images make up a part, with its limits."""
         rows = np.flatnonzero(part == name)
-        most = len(rows)
         if name == "train":
-            most = min(most, self.train_samples or most)
-            most = max(len(np.unique(classes[rows])), round(most * self.fraction))
-            seed = self.subset_seed
-        else:
-            most = min(most, self.eval_samples or most)
-            seed = self.split_seed  # all runs are tested on the same images
+            most = min(len(rows), self.train_samples or len(rows))
+            most, seed = max(len(np.unique(classes[rows])), round(most * self.fraction)), self.subset_seed
+        else:  # all runs are tested on the same images
+            most, seed = min(len(rows), self.eval_samples or len(rows)), self.split_seed
         return rows if most == len(rows) else np.sort(rows[choose(classes[rows], most, seed=seed)])
 
     def _loader(self, part: str, *, shuffle: bool = False) -> DataLoader[Batch]:
@@ -144,12 +120,6 @@ def split_by_patient(
 
     Patients are ordered by a hash, not by a generator of random numbers whose stream may change between versions.
 
-    Args:
-        patients: The patient of each image.
-        val_fraction: Share of the patients in "val".
-        test_fraction: Share of the patients in "test".
-        seed: Another seed gives another split.
-
     >>> split_by_patient(["a", "a", "b", "c", "d"], 0.25, 0.25).tolist()
     ['val', 'val', 'test', 'train', 'train']
     """
@@ -165,13 +135,7 @@ def split_by_patient(
 def choose(classes: NDArray[np.int64], count: int, *, seed: int = 0) -> NDArray[np.int64]:
     """Choose some images at random, of each class about the same share, and at least one of each if that is possible.
 
-    Args:
-        classes: The class of each image.
-        count: How many.
-        seed: Another seed gives others; with one seed, fewer are part of more.
-
-    Returns:
-        The chosen positions.
+    Returns their positions; with one seed, fewer are part of more.
 
     >>> classes = np.array([0] * 90 + [1] * 10)
     >>> np.bincount(classes[choose(classes, 20)]).tolist()

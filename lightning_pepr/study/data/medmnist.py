@@ -23,15 +23,8 @@ from lightning_pepr.utilities.imports import require
 class MedMNISTData(ImageData):
     """A data set of MedMNIST (https://medmnist.com, CC BY 4.0 for most), which comes with its own three parts.
 
-    Attributes, beside those of `ImageData`:
-        source: A file as MedMNIST publishes them (.npz), or the name of a data set, such as "dermamnist", which the
-            package medmnist then downloads into its own folder if it is not there, in the smallest published size
-            from `image_size` on.
-
-    Raises:
-        FileNotFoundError: If there is no such file, or it cannot be downloaded; once data is asked for.
-        ModuleNotFoundError: If medmnist is not installed and a name is given; once data is asked for.
-        PePRError: If the file is none of MedMNIST's, or its labels are not classes; once data is asked for.
+    `source` is a file as MedMNIST publishes them (.npz), or the name of a data set, such as "dermamnist", which the
+    package medmnist then downloads, if it is not there, in the smallest published size from `image_size` on.
     """
 
     source: str = field(kw_only=True)
@@ -64,7 +57,7 @@ class MedMNISTData(ImageData):
                 )
         classes = as_classes(np.concatenate(labels), str(file))
         self.num_classes = int(classes.max()) + 1
-        resized = torch.cat([_resize(_channels_first(of_part), self.image_size) for of_part in images])
+        resized = torch.cat([_resize(of_part, self.image_size) for of_part in images])
         return resized, torch.from_numpy(classes), np.array(parts)
 
     def _file(self) -> Path:
@@ -94,25 +87,13 @@ class MedMNISTData(ImageData):
 
 
 def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
-    """Labels as classes from 0.
-
-    Args:
-        labels: Shape (n,) or (n, 1).
-        source: What to call them in an error.
-
-    Raises:
-        PePRError: If they are not classes: several at once, fractions, negative, or as many as there are images.
-
-    >>> as_classes(np.array([[0], [2], [1], [1], [0], [2]]), "labels").tolist()
-    [0, 2, 1, 1, 0, 2]
-    """
+    """Labels, shape (n,) or (n, 1), as classes from 0."""
     what = "expected whole numbers from 0, one for each image"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise PePRError(
-            f"the labels in {source} are not classes: their shape is {labels.shape}, several for each image; {what}."
-        )
+        shape = f"their shape is {labels.shape}, several for each image"
+        raise PePRError(f"the labels in {source} are not classes: {shape}; {what}.")
     if labels.dtype.kind not in "iufb":
         raise PePRError(f"the labels in {source} are not classes but such as {str(labels[0])!r}; {what}.")
     numbers = labels.astype(np.float64)
@@ -121,24 +102,19 @@ def as_classes(labels: NDArray[Any], source: str) -> NDArray[np.int64]:
         raise PePRError(f"the labels in {source} are not classes: one is {labels[bad][0]}; {what}.")
     distinct = len(np.unique(numbers))
     if distinct > max(2, len(numbers) // 2):
-        raise PePRError(
-            f"the labels in {source} are not classes: {distinct} different ones for {len(numbers)} images; {what}."
-        )
+        found = f"{distinct} different ones for {len(numbers)} images"
+        raise PePRError(f"the labels in {source} are not classes: {found}; {what}.")
     return numbers.astype(np.int64)
 
 
-def _channels_first(images: NDArray[np.uint8]) -> Tensor:
-    """Shape (n, 3, height, width); one channel is repeated thrice."""
-    tensor = torch.from_numpy(images)
-    return tensor.unsqueeze(1).expand(-1, 3, -1, -1) if images.ndim == 3 else tensor.permute(0, 3, 1, 2)
-
-
-def _resize(images: Tensor, size: int, chunk: int = 1024) -> Tensor:
-    """Bring images to `size`, bilinearly, a chunk at a time so that few are floats at once."""
+def _resize(arrays: NDArray[np.uint8], size: int) -> Tensor:
+    """Bring images to shape (n, 3, size, size), bilinearly; one channel is repeated thrice."""
+    images = torch.from_numpy(arrays)
+    images = images.unsqueeze(1).expand(-1, 3, -1, -1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
     if tuple(images.shape[-2:]) == (size, size):
         return images.contiguous()
     done = [
         torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", antialias=True).round().byte()
-        for part in torch.split(images, chunk)
+        for part in torch.split(images, 1024)  # so that few are floats at once
     ]
     return torch.cat(done)

