@@ -7,6 +7,7 @@ from lightning_pepr.doctor.examination import Examination
 from lightning_pepr.doctor.packages import LOGGERS
 from lightning_pepr.doctor.selftest import SelfTest
 from lightning_pepr.utilities.imports import is_installed
+from lightning_pepr.utilities.text import open_console, text_table
 
 Row = tuple[str, str, str, str]
 
@@ -85,17 +86,6 @@ def _print_table(rows: list[Row]) -> None:
         for what, *others in rows:
             print(f"{what:10}{'; '.join(filter(None, others))}")
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    if not console.is_terminal:  # nobody reads it at a width: do not cut it
-        console = Console(width=240)
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("", "which", "measured by", "how well"):
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    heads = ("", "which", "measured by", "how well")
+    columns = dict(zip(heads, zip(*rows, strict=True), strict=True))
+    open_console("printing a table").print(text_table(columns, left=heads, wrapped=heads))

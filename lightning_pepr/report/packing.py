@@ -57,10 +57,20 @@ def pack_scores(values: Array) -> Array:
 
 def pack_ratios(values: Array) -> Array:
     """Numbers from 0 on in four bytes that round to the same three decimals, or in eight if one of them is large."""
-    if values.max(initial=0) >= 1000:
+    largest = values.max(initial=0)
+    if largest >= 1000:
         return values.astype("<f8")
-    shown, singles = _thousandths(values), values.astype("<f4")
-    return np.where(_thousandths(singles.astype(np.float64)) == shown, singles, shown / 1000).astype("<f4")
+    if largest < _UNKNOWN / _STEPS / 1000 - 0.001:
+        return pack_scores(values)
+    shown, short = _thousandths(values), trim(values, 16)
+    return np.where(_thousandths(short.astype(np.float64)) == shown, short, shown / 1000).astype("<f4")
+
+
+def trim(values: Array, bits: int) -> Array:
+    """Numbers in four bytes, rounded to that many binary digits: the zeros behind them compress."""
+    rest = 24 - bits
+    whole = values.astype("<f4").view("<u4") + (1 << rest >> 1)
+    return (whole >> rest << rest).view("<f4")
 
 
 def _thousandths(values: Array) -> Array:

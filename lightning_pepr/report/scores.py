@@ -16,7 +16,7 @@ from lightning_pepr.paper.spaces import SETTINGS
 from lightning_pepr.ranking import rank
 from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.report.curves import choose_scored, points_of
-from lightning_pepr.report.packing import Array, Columns, pack_integers, pack_ratios, pack_scores
+from lightning_pepr.report.packing import Array, Columns, pack_integers, pack_ratios, pack_scores, trim
 from lightning_pepr.runs import Runs
 from lightning_pepr.space import ModelSpace
 
@@ -161,8 +161,8 @@ def _columns(view: _View) -> dict[str, Array]:
     columns |= {name: pack_integers(known[name].to_numpy()) for name in ("rank", "worst")}
     if (known["error"] > 0).any():
         r, cost, error = known["r"].to_numpy(), known["cost"], known["error"]
-        columns["left"] = (r - view.normalize((cost - error).clip(0.0), known["group"])).astype("<f4")
-        columns["right"] = (view.normalize(cost + error, known["group"]) - r).astype("<f4")
+        columns["left"] = trim(r - view.normalize((cost - error).clip(0.0), known["group"]), 8)
+        columns["right"] = trim(view.normalize(cost + error, known["group"]) - r, 8)
     return columns
 
 
