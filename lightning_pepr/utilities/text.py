@@ -41,8 +41,12 @@ def text_table(
 
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     for header in columns:
-        justify, folded = "left" if header in left else "right", header in wrapped
-        table.add_column(header, justify=justify, no_wrap=not folded, overflow="fold" if folded else "ellipsis")
+        table.add_column(
+            header,
+            justify="left" if header in left else "right",
+            no_wrap=header not in wrapped,
+            overflow="fold" if header in wrapped else "ellipsis",
+        )
     rows = list(zip(*columns.values(), strict=True))
     for row, first in zip(rows, [False] * len(rows) if bold is None else bold, strict=True):
         table.add_row(*map(printable, row), style="bold" if first else None)

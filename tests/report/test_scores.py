@@ -26,10 +26,12 @@ def test_spaces_are_the_given_one_those_recorded_and_the_published(tmp_path: Pat
 
 
 def test_fewer_recorded_spaces_are_offered_of_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [make_run(f"m{k}", space=ModelSpace.budget(energy_kwh=1.0 + k // 2)) for k in range(10)]
+    runs = [make_run(f"m{k}", space=ModelSpace.budget(energy_kwh=1.0 + k // 2).to_dict()) for k in range(10)]
     assert sum(each["kind"] == "Recorded" for each in collect(runs)["spaces"]) == 5
     monkeypatch.setattr(scores, "_MOST_RECORDED", 25)
     assert sum(each["kind"] == "Recorded" for each in collect(runs)["spaces"]) == 2
+    given = ModelSpace.budget(energy_kwh=9.0)
+    assert [each["kind"] for each in collect(runs, space=given)["spaces"]][:3] == ["Given", "Recorded", "Published"]
 
 
 def test_groups_are_scored_apart_where_there_are_several() -> None:
