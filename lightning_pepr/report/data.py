@@ -82,12 +82,14 @@ def collect(
     for note in notes:
         warnings.warn(note, stacklevel=2)
     ordered = [records.get(run_id) if run_id else None for run_id in runs["run_id"]]
-    return _assemble(table, ordered, given, baseline, findings, notes, grouped=group is not None)
+    page = _assemble(table, ordered, given, baseline, grouped=group is not None)
+    return page | {"findings": findings, "notes": notes}
 
 
 def nothing_yet(reason: str) -> dict[str, Any]:
     """What a page shows that waits for its first run, with the reason why there is none."""
-    return _assemble(pl.DataFrame(schema=COLUMNS), [], None, None, [], [reason], grouped=False)
+    nothing = _assemble(pl.DataFrame(schema=COLUMNS), [], None, None, grouped=False)
+    return nothing | {"findings": [], "notes": [reason]}
 
 
 def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, int, int], ...]:
@@ -100,18 +102,13 @@ def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, i
         read = sorted(path for path in files_below(source) if is_record(path) or path.suffix == ".wandb")
         for file in read if os.path.isdir(source) else [Path(source)]:
             with contextlib.suppress(OSError):  # it is just being replaced
-                found.append((str(file), file.stat().st_mtime_ns, file.stat().st_size))
+                state = file.stat()
+                found.append((str(file), state.st_mtime_ns, state.st_size))
     return tuple(found)
 
 
 def _assemble(
-    table: Runs,
-    records: Sequence[RunRecord | None],
-    given: ModelSpace | None,
-    baseline: float | None,
-    findings: list[dict[str, Any]],
-    notes: list[str],
-    grouped: bool,
+    table: Runs, records: Sequence[RunRecord | None], given: ModelSpace | None, baseline: float | None, grouped: bool
 ) -> dict[str, Any]:
     known = [record for record in records if record is not None]
     evaluations = thin_evaluations(records)
@@ -138,8 +135,6 @@ def _assemble(
         "stages": [None if run is None else {name: of.energy_uj for name, of in run.stages.items()} for run in records],
         "devices": [None if run is None else list_devices(run) for run in records],
         "monitors": sorted({run.monitor if run.test_performance is None else run.test_monitor for run in known}),
-        "findings": findings,
-        "notes": notes,
         "provenance": count_origins(known),
         "themes": {"light": asdict(palette.LIGHT), "dark": asdict(palette.DARK)},
         "symbols": ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross"],  # as `palette.MARKERS`

@@ -30,7 +30,7 @@ def print_findings(findings: pl.DataFrame, runs: Runs, file: IO[str] | None = No
     of_high = findings.filter(confidence="high").select("source", "row", "group", "model").unique()
     console.print(
         f"{len(findings):,} finding{'s' * (len(findings) != 1)} in {count}; {len(of_high):,} of the runs "
-        f"{'is' if len(of_high) == 1 else 'are'} condemned."
+        f"{'is' if len(of_high) == 1 else 'are'} rejected."
     )
     found = {rule: findings.filter(rule=rule) for rule in RULES}
     found = {rule: of_rule for rule, of_rule in found.items() if len(of_rule)}

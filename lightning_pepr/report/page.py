@@ -129,7 +129,6 @@ def _policy(scripts: list[str], live: bool) -> str:
         "img-src": "data: blob:",  # its download of a picture
         "base-uri": "'none'",
         "form-action": "'none'",
+        **({"connect-src": "'self'"} if live else {}),
     }
-    if live:
-        rules["connect-src"] = "'self'"
     return "; ".join(f"{name} {sources}" for name, sources in rules.items())

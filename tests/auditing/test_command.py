@@ -41,7 +41,7 @@ class TestCommand:
         table.write_csv(tmp_path / "t.csv")
         assert main(["audit", str(tmp_path / "t.csv")]) == 1
         out = capsys.readouterr().out
-        assert out.startswith("2 findings in 60 runs; 2 of the runs are condemned.\n")
+        assert out.startswith("2 findings in 60 runs; 2 of the runs are rejected.\n")
         assert "energy_kwh is -1.0" in out
         assert "performance is 93.0 (a percentage?)" in out
 
@@ -129,7 +129,7 @@ class TestCommand:
     def test_the_papers_table(self, tmp_path: Path) -> None:
         done = run("audit", TABLE, "--group", "dataset", "--drop", tmp_path / "kept.csv")
         assert (done.returncode, done.stderr) == (1, "")
-        assert "306 of the runs are condemned" in done.stdout
+        assert "306 of the runs are rejected" in done.stdout
         kept = (tmp_path / "kept.csv").read_text().splitlines()
         lines = TABLE.read_text().splitlines()
         assert len(kept) == 1 + 742
@@ -137,4 +137,4 @@ class TestCommand:
         assert kept == [line for line in lines if line in set(kept)], "in their order"
         again = run("audit", tmp_path / "kept.csv")
         assert again.returncode == 1
-        assert "0 of the runs are condemned" in again.stdout
+        assert "0 of the runs are rejected" in again.stdout
