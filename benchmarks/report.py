@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.browser import WITHOUT, find, launch
 from benchmarks.table import table
 from lightning_pepr.cost import Cost
 from lightning_pepr.record import CostEntry, DeviceEntry, Epoch, RunRecord, Stage
@@ -70,10 +71,9 @@ def main() -> None:
     counts, repetitions = ((1, 100), 1) if chosen.quick else ((1, 100, 1000, 10_000), chosen.repetitions)
 
     from lightning_pepr.report.page import write_page
-    from tests.helpers.browser import find, launch
 
     if find() is None:
-        raise SystemExit("There is no Chromium with its driver here: apt-get install chromium chromium-driver.")
+        raise SystemExit(WITHOUT)
     ready: dict[int, list[float]] = {count: [] for count in counts}
     switched: dict[int, list[float]] = {count: [] for count in counts}
     made, size = {}, {}

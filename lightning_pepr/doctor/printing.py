@@ -6,18 +6,14 @@ from lightning_pepr.doctor.boards import Gpu
 from lightning_pepr.doctor.examination import LOGGERS, Examination
 from lightning_pepr.doctor.selftest import SelfTest
 from lightning_pepr.utilities.imports import is_installed
+from lightning_pepr.utilities.text import open_console, text_table
 
 Row = tuple[str, str, str, str]
 
 
 def print_examination(found: Examination) -> None:
     """Print the examination as a table (by rich, if it is installed), and each trouble with what to do about it."""
-    rows = table_rows(found)
-    if is_installed("rich"):
-        _print_table(rows)
-    else:
-        for what, *others in rows:
-            print(f"{what:10}{'; '.join(filter(None, others))}")
+    _print_table(table_rows(found))
     if found.selftest:
         print(f"Self-test of {found.selftest.seconds:.0f} s; load: {found.selftest.load}.\n")
     for trouble in sorted(found.troubles, key=lambda each: not each.severe):
@@ -70,14 +66,10 @@ def _gpu_row(gpu: Gpu, selftest: SelfTest | None) -> Row:
 
 
 def _print_table(rows: list[Row]) -> None:
-    from rich import box, console, table, text
-
-    screen = console.Console()
-    if not screen.is_terminal:  # nobody reads it at a width: do not cut it
-        screen = console.Console(width=240)
-    grid = table.Table(box=box.SIMPLE_HEAD)
-    for head in ("", "which", "measured by", "how well"):
-        grid.add_column(head, overflow="fold")
-    for row in rows:
-        grid.add_row(*map(text.Text, row))
-    screen.print(grid)
+    if not is_installed("rich"):
+        for what, *others in rows:
+            print(f"{what:10}{'; '.join(filter(None, others))}")
+        return
+    heads = ("", "which", "measured by", "how well")
+    columns = dict(zip(heads, zip(*rows, strict=True), strict=True))
+    open_console("printing a table").print(text_table(columns, left=heads, wrapped=heads))

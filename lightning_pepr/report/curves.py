@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from lightning_pepr.cost import PARAMS, RESOURCES
 from lightning_pepr.record import Epoch, RunRecord
 
-MOST_EVALUATIONS = 60_000
-"""Evaluations of all runs together that the curves of a page hold; of longer runs some are left out."""
+MOST_EVALUATIONS = 50_000  # of all runs together; of long runs some are left out
 
 
 def thin_evaluations(records: Sequence[RunRecord | None]) -> list[list[Epoch]]:
@@ -25,36 +25,30 @@ def thin_evaluations(records: Sequence[RunRecord | None]) -> list[list[Epoch]]:
 
 def draw_curves(records: Sequence[RunRecord | None], kept: Sequence[list[Epoch]]) -> list[dict[str, Any] | None]:
     """The curve of each run: P and each cost that changes, to five digits, which is more than a picture shows."""
-    curves: list[dict[str, Any] | None] = []
-    for record, epochs in zip(records, kept, strict=True):
-        if record is None or not epochs:
-            curves.append(None)
-            continue
-        costs = {r.letter: [_short(e.cost.amount(r)) for e in epochs] for r in RESOURCES if r is not PARAMS}
-        curve = {letter: amounts for letter, amounts in costs.items() if any(a is not None for a in amounts)}
-        known = {"epoch": [e.epoch for e in epochs], "p": [_short(e.performance) for e in epochs], **curve}
-        curves.append(known | ({"of": len(record.evaluations)} if len(epochs) < len(record.evaluations) else {}))
-    return curves
+    pairs = zip(records, kept, strict=True)
+    return [None if record is None or not epochs else _curve(record, epochs) for record, epochs in pairs]
 
 
-def choose_scored(kept: Sequence[list[Epoch]], best_first: Iterable[int], most: int) -> list[int]:
+def choose_scored(kept: Sequence[list[Epoch]], best_first: Sequence[int], most: int) -> list[int]:
     """The runs whose evaluations are scored: the best, as long as they have no more than `most` together."""
-    chosen = []
-    for run in best_first:
-        most -= len(kept[run])
-        if most < 0:
-            break
-        chosen.append(run)
-    return chosen
+    counts = np.cumsum([len(kept[run]) for run in best_first])
+    return list(best_first[: int(np.count_nonzero(counts <= most))])
 
 
 def points_of(kept: Sequence[list[Epoch]], runs: Sequence[int]) -> pl.DataFrame:
     """The evaluations of some runs, one after the other: `run`, `p` and each cost by its letter."""
-    points = [(run, epoch) for run in runs for epoch in kept[run]]
-    costs = {r.letter: [epoch.cost.amount(r) for _, epoch in points] for r in RESOURCES}
-    numbers = {"p": [epoch.performance for _, epoch in points], **costs}
-    schema = {"run": pl.Int64, **dict.fromkeys(numbers, pl.Float64)}
-    return pl.DataFrame({"run": [run for run, _ in points], **numbers}, schema=schema)
+    points = [
+        (run, epoch.performance, *(epoch.cost.amount(r) for r in RESOURCES)) for run in runs for epoch in kept[run]
+    ]
+    numbers = dict.fromkeys(["p", *(r.letter for r in RESOURCES)], pl.Float64)
+    return pl.DataFrame(points, schema={"run": pl.Int64, **numbers}, orient="row")
+
+
+def _curve(record: RunRecord, epochs: list[Epoch]) -> dict[str, Any]:
+    costs = {r.letter: [_short(e.cost.amount(r)) for e in epochs] for r in RESOURCES if r is not PARAMS}
+    curve = {letter: amounts for letter, amounts in costs.items() if any(a is not None for a in amounts)}
+    known = {"epoch": [e.epoch for e in epochs], "p": [_short(e.performance) for e in epochs], **curve}
+    return known | ({"of": len(record.evaluations)} if len(epochs) < len(record.evaluations) else {})
 
 
 def _thin(epochs: list[Epoch], most: int) -> list[Epoch]:

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+
 from lightning_pepr.cost import ENERGY, RESOURCES
 from lightning_pepr.figures import palette
 from lightning_pepr.paper.architectures import architectures
 from lightning_pepr.record import RunRecord
 from lightning_pepr.runs import COLUMNS, Runs
 from lightning_pepr.utilities.json import finite
-
-import polars as pl  # isort: skip, after runs, which says how to install it
 
 _MOST_CATEGORIES = 30
 
@@ -49,11 +49,6 @@ def explain_costs(record: RunRecord | None, quality: str | None) -> dict[str, li
         return {} if quality is None else {ENERGY.letter: [quality, False, ""]}
     known = [(resource, record.costs.get(resource.field)) for resource in RESOURCES]
     return {r.letter: [entry.quality, entry.lower_bound, entry.reason] for r, entry in known if entry is not None}
-
-
-def list_stages(record: RunRecord) -> dict[str, int | None]:
-    """The energy of each stage, in microjoules."""
-    return {name: stage.energy_uj for name, stage in record.stages.items()}
 
 
 def list_devices(record: RunRecord) -> list[list[Any]]:

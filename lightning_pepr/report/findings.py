@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
+import polars as pl
+
 from lightning_pepr.auditing import RULES
 from lightning_pepr.cost import Resource
-from lightning_pepr.report.table import open_console, text_table
 from lightning_pepr.runs import Runs
-
-import polars as pl  # isort: skip, after runs, which says how to install it
+from lightning_pepr.utilities.text import open_console, text_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,16 +21,7 @@ _WIDE = 500  # where nobody reads it at a width: do not break sentences
 
 
 def print_findings(findings: pl.DataFrame, runs: Runs, file: IO[str] | None = None) -> None:
-    """Print what `audit` found, abbreviated.
-
-    Args:
-        findings: What `audit` returned.
-        runs: What it looked at, as `load_runs` returned it.
-        file: Where to; None is standard output.
-
-    Raises:
-        ModuleNotFoundError: If rich is not installed.
-    """
+    """Print what `audit` found in the runs, abbreviated."""
     console = open_console(_PURPOSE, file, _WIDE)
     count = f"{len(runs):,} run{'s' * (len(runs) != 1)}"
     if findings.is_empty():
@@ -55,15 +46,7 @@ def print_findings(findings: pl.DataFrame, runs: Runs, file: IO[str] | None = No
 
 
 def print_changes(changes: pl.DataFrame, file: IO[str] | None = None) -> None:
-    """Print what `ranking_changes` returned.
-
-    Args:
-        changes: One row for each group that loses a run.
-        file: Where to; None is standard output.
-
-    Raises:
-        ModuleNotFoundError: If rich is not installed.
-    """
+    """Print what `ranking_changes` returned."""
     resource = Resource.of(changes["by"][0])
     amounts = {name: [f"{v:.4g}" if v is not None else "–" for v in changes[name]] for name in ("high", "high_after")}
     columns = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities import html
+from lightning_pepr.utilities.text import open_console
 
 if TYPE_CHECKING:
     from lightning_pepr.runs import Runs
@@ -49,7 +51,7 @@ def show(ranking: Runs, performance: str = "P", most: int = 50) -> Shown:
     >>> "<td style" in show(rank(runs))._repr_html_()
     True
     """
-    from lightning_pepr.report.table import LEFT, as_text, build_table, footnotes
+    from lightning_pepr.report.table import LEFT, build_table, footnotes
 
     missing = [name for name in ("rank", "model", "performance") if name not in ranking.columns]
     if missing:
@@ -59,4 +61,6 @@ def show(ranking: Runs, performance: str = "P", most: int = 50) -> Shown:
     rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
     first = [f"The first {most} of {len(ranking)} runs."] if len(ranking) > most else []
     left = [index for index, head in enumerate(heads) if head in LEFT]
-    return Shown(as_text(table), html.block("", "", html.table(heads, rows, left), [*first, *footnotes(ranking)]))
+    text = io.StringIO()
+    open_console("showing a table", text).print(table)
+    return Shown(text.getvalue(), html.block("", "", html.table(heads, rows, left), [*first, *footnotes(ranking)]))

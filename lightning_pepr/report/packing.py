@@ -22,20 +22,9 @@ def compress(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-class Columns:
-    """The columns of a page, each once: views of other groups or spaces share those that are equal."""
-
-    def __init__(self) -> None:
-        self._places: dict[tuple[str, str], int] = {}
-
-    def add(self, values: Array) -> int:
-        """Keep a column, and return its place in `packed`."""
-        packed = (values.dtype.str.lstrip("<|"), base64.b64encode(values.tobytes()).decode())
-        return self._places.setdefault(packed, len(self._places))
-
-    def packed(self) -> list[tuple[str, str]]:
-        """Each column as numpy's name of its type, without the byte order (little), and base64 of its bytes."""
-        return list(self._places)
+def pack(values: Array) -> tuple[str, str]:
+    """A column as numpy's name of its type, without the byte order (little), and base64 of its bytes."""
+    return values.dtype.str.lstrip("<|"), base64.b64encode(values.tobytes()).decode()
 
 
 def pack_integers(values: Array) -> Array:
@@ -44,7 +33,7 @@ def pack_integers(values: Array) -> Array:
 
 
 def pack_scores(values: Array) -> Array:
-    """Numbers in [0, 1] in two bytes: the thousandths that Python's `:.3f` shows times 50, and the place within one.
+    """Numbers from 0 to 1.3 in two bytes: the thousandths that `:.3f` shows times 50, and the place within one.
 
     >>> pack_scores(np.array([0.0, 0.5625, 0.8, np.nan])).tolist()
     [25, 28149, 40025, 65535]
@@ -56,11 +45,21 @@ def pack_scores(values: Array) -> Array:
 
 
 def pack_ratios(values: Array) -> Array:
-    """Numbers from 0 on in four bytes that round to the same three decimals, or in eight if one of them is large."""
-    if values.max(initial=0) >= 1000:
+    """Numbers from 0 on that round to the same three decimals: small ones as scores, others in four bytes or eight."""
+    largest = values.max(initial=0)
+    if largest < 1.3:
+        return pack_scores(values)
+    if largest >= 1000:
         return values.astype("<f8")
-    shown, singles = _thousandths(values), values.astype("<f4")
-    return np.where(_thousandths(singles.astype(np.float64)) == shown, singles, shown / 1000).astype("<f4")
+    shown, short = _thousandths(values), trim(values, 16)
+    return np.where(_thousandths(short.astype(np.float64)) == shown, short, shown / 1000).astype("<f4")
+
+
+def trim(values: Array, bits: int) -> Array:
+    """Numbers in four bytes, rounded to that many binary digits: the zeros behind them compress."""
+    rest = 24 - bits
+    whole = values.astype("<f4").view("<u4") + (1 << rest >> 1)
+    return (whole >> rest << rest).view("<f4")
 
 
 def _thousandths(values: Array) -> Array:

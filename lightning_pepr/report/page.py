@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lightning_pepr import runs as runs  # before the modules that import polars: it says how to install it
 from lightning_pepr._version import __version__
 from lightning_pepr.figures import palette
 from lightning_pepr.report.data import collect
@@ -128,7 +129,6 @@ def _policy(scripts: list[str], live: bool) -> str:
         "img-src": "data: blob:",  # its download of a picture
         "base-uri": "'none'",
         "form-action": "'none'",
+        **({"connect-src": "'self'"} if live else {}),
     }
-    if live:
-        rules["connect-src"] = "'self'"
     return "; ".join(f"{name} {sources}" for name, sources in rules.items())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Resource
 from lightning_pepr.functional import above_baseline, normalize, pepr
@@ -16,16 +17,13 @@ from lightning_pepr.paper.spaces import SETTINGS
 from lightning_pepr.ranking import rank
 from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.report.curves import choose_scored, points_of
-from lightning_pepr.report.packing import Array, Columns, pack_integers, pack_ratios, pack_scores
+from lightning_pepr.report.packing import Array, pack, pack_integers, pack_ratios, pack_scores, trim
 from lightning_pepr.runs import Runs
 from lightning_pepr.space import ModelSpace
 
-import polars as pl  # isort: skip, after runs, which says how to install it
+MOST_SPACES = 20  # recorded ones that a page offers, the most used first
 
-MOST_SPACES = 20
-"""Recorded spaces that a page offers, the most used first; fewer where there are many runs."""
-
-_MOST_RECORDED = 10_000  # runs times recorded spaces
+_MOST_RECORDED = 10_000  # runs times spaces, recorded and given
 _MOST_POINTS = 1_000_000  # evaluations times views that are scored, less 90 for each run
 _METERED = (ENERGY, CARBON)  # what has an error
 _ERRORS = [f"{resource.field}_error" for resource in _METERED]
@@ -38,7 +36,7 @@ def offer_spaces(
     """The spaces to choose from, beside that of the runs themselves: as the page shows them, and by their key."""
     offered = [] if given is None else [("given", "Given", given.source, given)]
     recorded = Counter(ModelSpace.from_dict(record.space) for record in records if record is not None and record.space)
-    most = max(1, min(MOST_SPACES, _MOST_RECORDED // max(1, len(records))))
+    most = min(MOST_SPACES, max(1, _MOST_RECORDED // max(1, len(records))) - len(offered))
     for index, (space, count) in enumerate(recorded.most_common(most)):
         runs = "a run" if count == 1 else f"{count} runs"
         offered.append((f"recorded-{index}", "Recorded", f"{space.source}, as {runs} used it", space))
@@ -68,17 +66,9 @@ def score_runs(
 ) -> dict[str, Any]:
     """Score the runs as `rank` does, in their own space and in others, and their evaluations too.
 
-    Args:
-        table: The runs, with nothing that cannot be scored.
-        same: For each run the first one of its model.
-        spaces: The other spaces, by key.
-        baseline: Same as for `rank`.
-        evaluations: Those of each run that are shown.
-
-    Returns:
-        `all`, the views of all runs in one space, by space and letter, each with the places of its columns; `apart`,
-        those of each group by itself, or None if there are no two groups; `arrays`, the columns; and `points`, the runs
-        whose evaluations are scored, one after the other, in the columns `path` (R) and `curve` (the score).
+    Gives `all`, the views of all runs in one space, by space and letter, each with the places of its columns; `apart`,
+    those of each group by itself, or None if there are no two groups; `arrays`, the columns; and `points`, the runs
+    whose evaluations are scored, one after the other, in the columns `path` (R) and `curve` (the score).
     """
     runs = table.select(*_NEEDED, row=pl.int_range(pl.len(), dtype=pl.Int64))
     several = table["group"].n_unique() > 1
@@ -92,16 +82,16 @@ def score_runs(
             if (space is None or resource in space) and len(runs.drop_nulls(["performance", resource.field]))
         }
         points = _choose_points(table, views.values(), evaluations)
-        arrays = Columns()
+        arrays: dict[tuple[str, str], int] = {}  # the place of each: views share those that are equal
         packed: dict[bool, dict[str, dict[str, Any]]] = {False: {}, True: {}}
         for (apart, key, letter), view in views.items():
             columns = _columns(view) | _point_columns(view, points, baseline)
-            places = {name: arrays.add(values) for name, values in columns.items()}
+            places = {name: arrays.setdefault(pack(values), len(arrays)) for name, values in columns.items()}
             packed[apart].setdefault(key, {})[letter] = {"groups": _groups(view, same), **places}
     return {
         "all": packed[False],
         "apart": packed[True] if several else None,
-        "arrays": arrays.packed(),
+        "arrays": list(arrays),
         "points": points["run"].unique(maintain_order=True).to_list(),
     }
 
@@ -161,8 +151,8 @@ def _columns(view: _View) -> dict[str, Array]:
     columns |= {name: pack_integers(known[name].to_numpy()) for name in ("rank", "worst")}
     if (known["error"] > 0).any():
         r, cost, error = known["r"].to_numpy(), known["cost"], known["error"]
-        columns["left"] = (r - view.normalize((cost - error).clip(0.0), known["group"])).astype("<f4")
-        columns["right"] = (view.normalize(cost + error, known["group"]) - r).astype("<f4")
+        columns["left"] = trim(r - view.normalize((cost - error).clip(0.0), known["group"]), 8)
+        columns["right"] = trim(view.normalize(cost + error, known["group"]) - r, 8)
     return columns
 
 

@@ -14,9 +14,6 @@ from lightning_pepr.report.page import TITLE, render, to_json
 ADDRESS = "127.0.0.1"
 PORT = 8650
 
-Collect = Callable[[], dict[str, Any]]
-"""Gives what a page shows, as `data.collect` does."""
-
 
 class ReportServer:
     """Serves a report that is made anew when its sources have changed.
@@ -25,7 +22,8 @@ class ReportServer:
     a browser read it), and gives out nothing but the page and its data.
 
     Args:
-        collect: Gives what the page shows. What it raises, such as that there is no record yet, is among its notes.
+        collect: Gives what the page shows, as `data.collect` does. What it raises, such as that there is no record
+            yet, is among its notes.
         fingerprint: What changes when the sources do. What it raises is among the notes too, and it is asked again.
         port: Where to listen; 0 is any free one.
         title: What the page is called.
@@ -37,7 +35,7 @@ class ReportServer:
 
     def __init__(
         self,
-        collect: Collect,
+        collect: Callable[[], dict[str, Any]],
         fingerprint: Callable[[], object],
         *,
         port: int = PORT,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any
+
+import polars as pl
 
 from lightning_pepr.cost import CARBON, DATA, ENERGY, MEMORY, PARAMS, RESOURCES, TIME, Resource, three_digits, unit_for
 from lightning_pepr.ranking.uncertainty import NO_RUN, NOT_REPLICATED
 from lightning_pepr.runs import Runs
-from lightning_pepr.utilities.imports import require
-from lightning_pepr.utilities.text import printable
-
-import polars as pl  # isort: skip, after runs, which says how to install it
+from lightning_pepr.utilities.text import open_console, printable, text_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 HEADERS = {ENERGY: "energy", CARBON: "CO2e", TIME: "time", MEMORY: "memory", DATA: "samples", PARAMS: "params"}
@@ -24,69 +21,21 @@ LEFT = ("group", "model", "replicated", "energy is")
 RANK = re.compile(r"rank(_[ectmdn])?")
 
 
-def open_console(purpose: str, file: IO[str] | None = None, width: int = 240) -> Console:
-    """A console that prints names as they are, and is so wide that it cuts nothing off where there is no terminal."""
-    how = {"file": file, "markup": False, "highlight": False}
-    console: Console = require("rich.console", "cli", purpose).Console(**how)
-    return console if console.is_terminal else type(console)(width=width, **how)  # type: ignore[arg-type]
-
-
-def text_table(
-    columns: Mapping[str, Iterable[str]],
-    left: Container[str] = (),
-    wrapped: Container[str] = (),
-    title: str | None = None,
-    bold: Iterable[bool] | None = None,
-) -> Table:
-    """A table of rich: the cells below each header, some columns flush left or wrapped, some rows bold."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for header in columns:
-        folded = header in wrapped
-        table.add_column(
-            header,
-            justify="left" if header in left else "right",
-            no_wrap=not folded,
-            overflow="fold" if folded else "ellipsis",
-        )
-    rows = list(zip(*columns.values(), strict=True))
-    for row, first in zip(rows, [False] * len(rows) if bold is None else bold, strict=True):
-        table.add_row(*map(printable, row), style="bold" if first else None)
-    return table
-
-
-def as_text(table: Table) -> str:
-    """What is printed of a table where there is no terminal."""
-    text = io.StringIO()
-    open_console("showing a table", text).print(table)
-    return text.getvalue()
-
-
 def print_ranking(ranking: Runs, performance: str = "P", file: IO[str] | None = None) -> None:
-    """Print what `rank` returned.
-
-    Args:
-        ranking: The table, one row a run.
-        performance: What to call the performance, such as "test AUROC".
-        file: Where to; None is standard output.
-
-    Raises:
-        ModuleNotFoundError: If rich is not installed.
-    """
+    """Print what `rank` returned, with a name for the performance, such as "test AUROC"."""
     open_console("printing a table", file).print(build_table(ranking, performance))
 
 
 def build_table(ranking: Runs, performance: str = "P") -> Table:
     """The ranking as a table of rich, with the columns that have something in them."""
-    columns: dict[str, list[str]] = {}
-    for name in _ranks(ranking):
-        header = "" if name == "rank" else f"by {_ranked_by(ranking, name).letter}"
+    columns: dict[str, Iterable[str]] = {}
+    ranked_by = _ranked_by(ranking)
+    for name, resource in ranked_by.items():
+        header = "" if name == "rank" else f"by {resource.letter}"
         columns[header] = [_place(best, worst) for best, worst in ranking.select(name, f"{name}_worst").iter_rows()]
     if ranking["group"].count():
-        columns["group"] = _words(ranking["group"])
-    columns["model"] = _words(ranking["model"])
+        columns["group"] = ranking["group"].fill_null("")
+    columns["model"] = ranking["model"].fill_null("")
     for cost in (PARAMS, None, DATA, ENERGY, CARBON, TIME, MEMORY):
         if cost is None:
             columns[performance] = _decimals(ranking["performance"])
@@ -94,34 +43,25 @@ def build_table(ranking: Runs, performance: str = "P") -> Table:
             scale, unit = unit_for(cost, float(ranking[cost.field].max()))  # type: ignore[arg-type]
             header = f"{HEADERS[cost]} / {unit}" if unit else HEADERS[cost]
             columns[header] = [_scaled(value, scale) for value in ranking[cost.field]]
-    ranked_by = [_ranked_by(ranking, name) for name in _ranks(ranking)]
     for resource in RESOURCES:
         key = resource.score_key
-        if resource in ranked_by or (resource in (ENERGY, CARBON, TIME, MEMORY) and key in ranking.columns):
+        if resource in ranked_by.values() or (resource in (ENERGY, CARBON, TIME, MEMORY) and key in ranking.columns):
             columns[f"PePR-{resource.letter}"] = _decimals(ranking[key])
-        if resource in ranked_by and (ranking[f"{key}_low"] < ranking[f"{key}_high"]).any():
+        if resource in ranked_by.values() and (ranking[f"{key}_low"] < ranking[f"{key}_high"]).any():
             limits = ranking.select(f"{key}_low", f"{key}_high").iter_rows()
             columns[f"PePR-{resource.letter} is in"] = [
                 "–" if low is None else f"{low:.3f} … {high:.3f}" for low, high in limits
             ]
     if (ranking["replication"] != NOT_REPLICATED).any():
-        columns["replicated"] = _words(ranking["replication"])
+        columns["replicated"] = ranking["replication"].fill_null("")
     columns["Pareto"] = ["*" if on_front else "" for on_front in ranking["pareto"]]
     if ranking["quality"].count():
-        columns["energy is"] = _words(ranking["quality"])
-    return text_table(columns, left=LEFT, bold=[place == 1 for place in ranking[_ranks(ranking)[0]]])
+        columns["energy is"] = ranking["quality"].fill_null("")
+    return text_table(columns, left=LEFT, bold=ranking[next(iter(ranked_by))] == 1)
 
 
 def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
-    """What to say below a ranking: what its intervals hold, and on which models it depends.
-
-    Args:
-        ranking: What `rank` returned.
-        leverage: What `leverage` returned of the same runs; None if their space was given.
-
-    Returns:
-        Lines of text; none if there is nothing to say.
-    """
+    """What to say below a ranking: what its intervals hold, and, by `leverage`, on which models it depends."""
     lines = []
     runs = ranking.filter(pl.col("source").ne_missing(NO_RUN))
     unfinished = runs.filter(pl.col("status").is_in(["running", "interrupted", "failed"]))
@@ -136,7 +76,7 @@ def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
             f"Estimated without a bound: the energy of {len(exact)} of {len(runs)} runs. Intervals and ranks take "
             "it as exact, and it may be off by half."
         )
-    resource = _ranked_by(ranking, "rank")
+    resource = _ranked_by(ranking)["rank"]
     if (ranking["rank"] < ranking["rank_worst"]).any():
         lines.append("Ranks such as 2–5: the intervals of the scores leave these places open.")
     bare = ranking["replication"] == NOT_REPLICATED
@@ -164,14 +104,8 @@ def footnotes(ranking: Runs, leverage: pl.DataFrame | None = None) -> list[str]:
 def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> str:
     """Say which model to take, and what that saves against the one that performs best.
 
-    Args:
-        ranking: The runs with the performance to state.
-        chosen_on: The same runs, ranked by the performance by which they are chosen: that on validation data, so that
-            the test data stay unseen by the choice.
-        on: What that performance is of.
-
-    Returns:
-        One sentence, and another one if the errors leave it open which is best.
+    `chosen_on` are the same runs, ranked by the performance by which they are chosen: that `on` validation data, so
+    that the test data stay unseen by the choice.
     """
     known = chosen_on.drop_nulls(["rank", "performance"])
     if known.is_empty():
@@ -198,10 +132,8 @@ def recommend(ranking: Runs, chosen_on: Runs, on: str = "validation data") -> st
 
 def _row(ranking: Runs, run: dict[str, Any]) -> dict[str, Any]:
     """The same run in another table."""
-    for row in ranking.iter_rows(named=True):
-        if all(row[name] == run[name] for name in ("model", "run_id", "source", "row")):
-            return row
-    raise ValueError(f"{run['model']} is not in the ranking.")
+    names = ("model", "run_id", "source", "row")
+    return next(row for row in ranking.iter_rows(named=True) if all(row[name] == run[name] for name in names))
 
 
 def _free_places(ranking: Runs, resource: Resource) -> list[str]:
@@ -221,25 +153,15 @@ def _free_places(ranking: Runs, resource: Resource) -> list[str]:
     return lines
 
 
-def _ranks(ranking: Runs) -> list[str]:
-    """The columns of the ranks, the first of which orders the table."""
-    return [name for name in ranking.columns if RANK.fullmatch(name)]
-
-
-def _ranked_by(ranking: Runs, name: str) -> Resource:
-    """By which resource a column of ranks is."""
-    if name != "rank":
-        return Resource.of(name.removeprefix("rank_"))
-    low = next(column for column in ranking.columns if column.endswith("_low"))
-    return Resource.of(low.removesuffix("_low"))
+def _ranked_by(ranking: Runs) -> dict[str, Resource]:
+    """By which resource each column of ranks is; the first of them orders the table."""
+    first = next(name for name in ranking.columns if name.endswith("_low")).removesuffix("_low")
+    names = [name for name in ranking.columns if RANK.fullmatch(name)]
+    return {name: Resource.of(first if name == "rank" else name.removeprefix("rank_")) for name in names}
 
 
 def _place(best: int | None, worst: int | None) -> str:
     return "" if best is None else f"{best}" if best == worst else f"{best}–{worst}"
-
-
-def _words(values: pl.Series) -> list[str]:
-    return ["" if value is None else str(value) for value in values]
 
 
 def _decimals(values: pl.Series) -> list[str]:

@@ -63,7 +63,7 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
     check_columns(columns)
     records: list[Found] = []
     tables: list[Runs] = []
-    for source in _flatten(sources):
+    for source in flatten(sources):
         if isinstance(source, RunRecord):
             records.append((source, None))
         elif isinstance(source, pl.DataFrame):
@@ -90,10 +90,11 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
     return concat(([from_records(records)] if records else []) + tables)
 
 
-def _flatten(sources: Iterable[Any]) -> Iterator[Any]:
+def flatten(sources: Iterable[Any]) -> Iterator[Any]:
+    """The sources of a list that may hold lists."""
     for source in sources:
         if isinstance(source, (list, tuple)):
-            yield from _flatten(source)
+            yield from flatten(source)
         else:
             yield source
 

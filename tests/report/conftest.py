@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from lightning_pepr.report.page import write_page
-from tests.helpers.browser import Browser, launch
+from tests.helpers.browser import WITHOUT, Browser, find, launch
 from tests.helpers.records import save_runs
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    if find() is None:
+        pytest.skip(WITHOUT)
     with launch() as started:
         yield started
 

@@ -17,6 +17,7 @@ from benchmarks.report import make_runs
 from lightning_pepr.cli import main
 from lightning_pepr.report.data import collect, nothing_yet
 from lightning_pepr.report.page import SCRIPTS, _plotly, render, write_page
+from lightning_pepr.space import ModelSpace
 from tests.helpers.records import make_run, save_runs
 
 
@@ -53,12 +54,28 @@ def test_a_page_of_the_same_data_is_the_same() -> None:
     assert json.loads(unpack(page, "data")) == json.loads(json.dumps(data))
 
 
-@pytest.mark.parametrize(("count", "groups", "most"), [(1, 1, 2.5e6), (10_000, 1, 15e6), (10_000, 4, 15e6)])
-def test_pages_are_not_too_large(tmp_path: Path, count: int, groups: int, most: float) -> None:
+@pytest.mark.parametrize(
+    ("count", "groups", "spaces", "given", "most"),
+    [
+        (1, 1, 0, False, 2.5e6),
+        (10_000, 1, 0, False, 15e6),
+        (10_000, 4, 3, False, 15e6),
+        pytest.param(10_000, 4, 3, True, 15e6, marks=pytest.mark.slow),
+        pytest.param(9_000, 4, 20, True, 15e6, marks=pytest.mark.slow),
+    ],
+)
+def test_pages_are_not_too_large(
+    tmp_path: Path, count: int, groups: int, spaces: int, given: bool, most: float
+) -> None:
+    """Whether the runs are of several groups, recorded spaces of their own, or are looked at in a given one."""
     runs = make_runs(count)
+    costs = [run.epochs[-1].cost for run in runs[: spaces + 1]]
+    known = [ModelSpace({resource.field: (0.0, 5 * amount) for resource, amount in cost.items()}) for cost in costs]
     for index, run in enumerate(runs):
         run.group = f"data {index % groups}"
-    assert write_page(runs, tmp_path / "page.html").stat().st_size <= most
+        run.space = known[index % spaces].to_dict() if spaces else None
+    page = write_page(runs, tmp_path / "page.html", space=known[-1] if given else None)
+    assert page.stat().st_size <= most
 
 
 def test_a_page_without_runs_waits() -> None:

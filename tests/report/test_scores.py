@@ -30,6 +30,8 @@ def test_fewer_recorded_spaces_are_offered_of_many_runs(monkeypatch: pytest.Monk
     assert sum(each["kind"] == "Recorded" for each in collect(runs)["spaces"]) == 5
     monkeypatch.setattr(scores, "_MOST_RECORDED", 25)
     assert sum(each["kind"] == "Recorded" for each in collect(runs)["spaces"]) == 2
+    given = ModelSpace.budget(energy_kwh=9.0)
+    assert [each["kind"] for each in collect(runs, space=given)["spaces"]][:3] == ["Given", "Recorded", "Published"]
 
 
 def test_groups_are_scored_apart_where_there_are_several() -> None:

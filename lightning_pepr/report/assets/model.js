@@ -79,6 +79,8 @@ const Model = (() => {
 
   const score = (packed) => (packed === 65535 ? null : (packed - 24.5) / 50000); // within the thousandth that it is
 
+  const ratio = (column, k) => (column instanceof Uint16Array ? score(column[k]) : column[k]); // small ones are packed so
+
   const unpacked = new WeakMap();
   function unpack(place) {
     const column = page.data.scores.arrays[place];
@@ -108,7 +110,7 @@ const Model = (() => {
       column.order.slice().sort().forEach((i, k) => {
         if (!here.has(i)) return;
         of.set(i, {
-          r: column.r[k], rank: column.rank[k], worst: column.worst[k], score: score(column.score[k]), low: score(column.low[k]), high: score(column.high[k]),
+          r: ratio(column.r, k), rank: column.rank[k], worst: column.worst[k], score: score(column.score[k]), low: score(column.low[k]), high: score(column.high[k]),
           left: column.left ? column.left[k] : 0, right: column.right ? column.right[k] : 0,
         });
         if (column.front[k]) front.add(i);
