@@ -84,7 +84,7 @@ def test_the_package_imports_only_the_standard_library() -> None:
         ("auditing", TORCH_SIDE | {"pandas", "matplotlib"}),
         ("report.data", TORCH_SIDE | {"pandas", "matplotlib", "jinja2", "mlflow", "wandb", "rich"}),
         ("report.page", TORCH_SIDE | {"pandas", "matplotlib", "jinja2", "mlflow", "wandb", "rich"}),
-        ("report.notebook", HEAVY),
+        ("report.notebook", HEAVY - {"numpy", "polars", "psutil"}),
         ("callbacks._summary", HEAVY - {"numpy"}),
         ("doctor", HEAVY - {"numpy", "psutil"}),
         ("ranking", TORCH_SIDE | {"pandas", "matplotlib"}),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,9 @@ SETTINGS = [
 ]
 FIGURES = ["profile", "energy", "performance_and_pepr_e", "pepr_c_m_t", "pretraining", "training_size"]
 FIGURES += [f"profile_{setting}" for setting in SETTINGS]
+
+Reproduced: TypeAlias = tuple[Path, Path, str]
+"""The table, the folder of the figures, and what the example printed."""
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +62,7 @@ def made_up(path: Path, models: int = 12) -> Path:
 
 
 @pytest.fixture(scope="module", params=["published", "made up"])
-def reproduced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+def reproduced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
     """The table, the folder, and what was printed."""
     folder = tmp_path_factory.mktemp("paper")
     if request.param == "published":
@@ -86,7 +90,7 @@ def by_hand(table: Path) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def test_every_score_of_every_setting(reproduced: tuple[Path, Path, str]) -> None:
+def test_every_score_of_every_setting(reproduced: Reproduced) -> None:
     table, out, _ = reproduced
     scores = pl.read_csv(out / "scores.csv").sort("model")
     expected = by_hand(table)
@@ -97,7 +101,7 @@ def test_every_score_of_every_setting(reproduced: tuple[Path, Path, str]) -> Non
             np.testing.assert_allclose(found[name].to_numpy(), values, rtol=0, atol=1e-12, err_msg=f"{setting} {name}")
 
 
-def test_the_published_scores(reproduced: tuple[Path, Path, str]) -> None:
+def test_the_published_scores(reproduced: Reproduced) -> None:
     table, out, _ = reproduced
     if table.parent != PUBLISHED:
         pytest.skip("there are published scores for the published table only")
@@ -109,7 +113,7 @@ def test_the_published_scores(reproduced: tuple[Path, Path, str]) -> None:
             np.testing.assert_allclose(both[ours].to_numpy(), both[theirs].to_numpy(), rtol=0, atol=1e-12)
 
 
-def test_the_tables_of_the_best(reproduced: tuple[Path, Path, str]) -> None:
+def test_the_tables_of_the_best(reproduced: Reproduced) -> None:
     table, _, printed = reproduced
     expected, names = by_hand(table), np.array(sorted(set(pl.read_csv(table)["model"])))
     tables = re.findall(r"^(\w+): the five best by PePR-E, and the best by P\n.*\n((?:.+\n){6})", printed, re.MULTILINE)
@@ -132,7 +136,7 @@ def test_the_tables_of_the_best(reproduced: tuple[Path, Path, str]) -> None:
         ("All training data", ["derma_pt", "lidc", "pneumonia"], ["derma_small", "lidc_small", "pneumonia_small"]),
     ],
 )
-def test_the_t_tests(reproduced: tuple[Path, Path, str], words: str, one: list[str], two: list[str]) -> None:
+def test_the_t_tests(reproduced: Reproduced, words: str, one: list[str], two: list[str]) -> None:
     table, _, printed = reproduced
     columns = by_hand(table)
     a, b = (np.mean([columns[setting]["performance"] for setting in settings], axis=0) for settings in (one, two))
@@ -153,7 +157,7 @@ def test_the_t_tests(reproduced: tuple[Path, Path, str], words: str, one: list[s
         assert float(re.findall(r"p = (\S+),", row[1])[0]) < 0.001  # which is what the paper says
 
 
-def test_what_changes_without_the_rejected_rows(reproduced: tuple[Path, Path, str]) -> None:
+def test_what_changes_without_the_rejected_rows(reproduced: Reproduced) -> None:
     table, _, printed = reproduced
     rows = pl.read_csv(table).sort("dataset", "model")
     # By hand: whoever shares energy and CO2 with another row, at more than 850 W over ten epochs, has another's.
@@ -197,7 +201,7 @@ def test_what_changes_without_the_rejected_rows(reproduced: tuple[Path, Path, st
         assert row[11:] == [first, then, str(was), "/", str(now)]
 
 
-def test_every_figure_is_a_pdf_of_the_width_of_a_column_or_a_page(reproduced: tuple[Path, Path, str]) -> None:
+def test_every_figure_is_a_pdf_as_wide_as_a_column_or_a_page(reproduced: Reproduced) -> None:
     _, out, printed = reproduced
     assert sorted(path.name for path in out.glob("*.pdf")) == sorted(f"{name}.pdf" for name in FIGURES)
     assert f"{len(FIGURES)} figures and scores.csv are in {out}" in printed

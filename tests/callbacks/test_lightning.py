@@ -73,7 +73,7 @@ def test_a_metric_has_its_loggers_prefix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"sync_tensorboard": True}])
-def test_whether_wandb_takes_its_steps_from_tensorboard(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_wandb_may_take_tensorboards_steps(tmp_path: Path, options: dict[str, Any]) -> None:
     logger = WandbLogger(save_dir=tmp_path, offline=True, **options)
     assert _lightning.syncs_tensorboard(logger) is bool(options)
 

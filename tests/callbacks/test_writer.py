@@ -132,5 +132,5 @@ def test_a_disk_that_recovers_gets_the_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("beside", "name"), [(False, FILE_NAME), (True, "pepr-0a1b2c3d.json")])
-def test_the_name_is_the_runs_own_beside_another_callbacks(tmp_path: Path, beside: bool, name: str) -> None:
+def test_the_name_beside_another_callbacks(tmp_path: Path, beside: bool, name: str) -> None:
     assert record_path(trainer(root=tmp_path), "0a1b2c3d4e5f", beside) == tmp_path / name

@@ -107,7 +107,7 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert settings_of(parse(["--data", str(tmp_path)])).data == str(tmp_path.resolve())
 
 
-def test_an_empty_list_of_models_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_models_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "models.txt").write_text("# none yet\n", encoding="utf-8")
     words = ["--models", f"@{tmp_path}/models.txt", "--data", "digits", "--out", str(tmp_path / "runs")]
     assert main(["study", *words]) == 2

@@ -66,7 +66,7 @@ def test_a_checkpoint_goes_on_in_its_run(tmp_path: Path) -> None:
         ("lightning_pepr.CostBudget", {"energy_kwh": 0.5}, CostBudget),
     ],
 )
-def test_a_configuration_finds_the_classes(path: str, arguments: dict[str, Any], kind: type) -> None:
+def test_a_configuration_finds_classes(path: str, arguments: dict[str, Any], kind: type) -> None:
     parser = ArgumentParser()
     parser.add_subclass_arguments(kind, "callback")
     options = parser.parse_object({"callback": {"class_path": path, "init_args": arguments}})
