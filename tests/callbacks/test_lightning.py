@@ -55,7 +55,7 @@ def test_the_step_is_that_of_lightnings_own_metrics(tmp_path: Path) -> None:
         (Callback, {}, False),
     ],
 )
-def test_who_acts_after_validation(tmp_path: Path, callback: Any, options: Any, expected: bool) -> None:
+def test_who_acts_late(tmp_path: Path, callback: Any, options: Any, expected: bool) -> None:
     made = callback()
     found: list[bool] = []
 
