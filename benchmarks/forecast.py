@@ -68,7 +68,7 @@ def autocorrelation(rng: np.random.Generator, look: int) -> Trace:
 
 
 def warm_up(rng: np.random.Generator, look: int) -> Trace:
-    """The first 1 to 3 epochs are dearer, the very first up to three times, less and less."""
+    """The first 1 to 3 epochs cost more, the very first up to three times, less and less."""
     length = int(rng.integers(1, 4))
     costs = np.ones(EPOCHS)
     costs[:length] += rng.uniform(0.1, 2.0) * np.arange(length, 0, -1) / length

@@ -28,7 +28,7 @@ COSTS = {"energy_kwh": "e", "carbon_g": "c", "time_s": "t", "memory_gb": "m", "d
 
 
 def make_table(path: Path, rows: int, groups: int) -> None:
-    """Write a table of runs at random: dearer models are better, on the whole."""
+    """Write a table of runs at random: costlier models are better, on the whole."""
     import numpy as np
     import polars as pl
 

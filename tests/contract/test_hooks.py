@@ -95,11 +95,11 @@ def test_configured_callbacks_are_there_at_setup(trainer_with: MakeTrainer) -> N
 def test_setup_is_told_what_is_run_and_knows_the_device(trainer_with: MakeTrainer, fn: str) -> None:
     seen: list[Any] = []
 
-    class Told(Callback):
+    class Order(Callback):
         def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
             seen.extend([stage == fn, trainer.strategy.root_device])
 
-    getattr(trainer_with(Told()), fn)(Tiny())
+    getattr(trainer_with(Order()), fn)(Tiny())
     assert seen == [True, torch.device("cpu")]
 
 

@@ -48,7 +48,7 @@ def test_a_signature_changes_with_the_file_and_is_none_without_one(tmp_path: Pat
         (lambda folder: {Path(name).parent.name for name, *_ in fingerprint([folder])}, {"a", "c"}),
         (lambda folder: StudyBudget(folder, {"data_samples": 1.0}).refresh(), {"data_samples": 101.0}),
     ],
-    ids=["files", "runs", "fingerprint", "purse"],
+    ids=["files", "runs", "fingerprint", "budget"],
 )
 def test_a_folder_that_is_moved_away_meanwhile_is_left_out(
     read: Callable[[Path], Any], expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
