@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
 
 ArrayT = TypeVar("ArrayT")
@@ -23,8 +21,6 @@ PERFORMANCE_TOLERANCE = 1e-6
 """How far outside [0, 1] rounding may carry a performance before it is refused."""
 
 PERFORMANCE_RANGE = (-PERFORMANCE_TOLERANCE, 1.0 + PERFORMANCE_TOLERANCE)
-
-SPACE_SCHEMA = "lightning-pepr/space/1"
 
 
 def is_performance(value: float) -> bool:
@@ -195,37 +191,6 @@ def check_range(low: float, high: float) -> tuple[float, float]:
     if low > high:
         raise PePRError(f"low ({low!r}) is larger than high ({high!r}); expected low <= high. Swap the two?")
     return low, high
-
-
-def check_ranges(ranges: Any) -> dict[str, tuple[float, float]]:
-    """Return the low and high of each resource by its field, in order, or raise an error that says what is wrong."""
-    if not isinstance(ranges, Mapping) or not ranges:
-        raise PePRError(
-            f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
-            'such as {"energy_kwh": (0.01, 0.25)}.'
-        )
-    found: dict[str, tuple[float, float]] = {}
-    for name, pair in ranges.items():
-        field = Resource.of(name).field
-        if field in found:
-            raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
-        try:
-            low, high = pair
-        except (TypeError, ValueError):
-            raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
-        try:
-            found[field] = check_range(low, high)
-        except (TypeError, ValueError) as error:
-            raise PePRError(f"the range of {name}: {error}") from None
-    return {r.field: found[r.field] for r in RESOURCES if r.field in found}
-
-
-def check_space(plain: Any) -> dict[str, tuple[float, float]]:
-    """Return the ranges of what `ModelSpace.to_dict` gives, or raise an error that says why it is no such thing."""
-    schema = plain.get("schema") if isinstance(plain, Mapping) else None
-    if schema != SPACE_SCHEMA:
-        raise PePRError(f"schema is {schema!r}; expected {SPACE_SCHEMA!r} (a newer one needs a newer lightning-pepr).")
-    return check_ranges(plain.get("ranges", {}))
 
 
 def _check(values: Any, name: str, expected: str, low: float, high: float) -> Any:

@@ -14,15 +14,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import field
 
-from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, in_words
+from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, Resource, in_words
 from lightning_pepr.errors import PePRError
-from lightning_pepr.functional import check_space
+from lightning_pepr.functional import check_range
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
 from lightning_pepr.utilities.json import convert, finite, to_builtins, to_json
 
 SCHEMA = "lightning-pepr/run/1"
+SPACE_SCHEMA = "lightning-pepr/space/1"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -301,3 +302,34 @@ def move_aside(target: Path, run_id: str) -> None:
         which = "unreadable"
     names = (name_aside(which if number == 1 else f"{which}-{number}") for number in itertools.count(1))
     target.rename(next(aside for aside in map(target.with_name, names) if not aside.exists()))
+
+
+def check_ranges(ranges: Any) -> dict[str, tuple[float, float]]:
+    """Return the low and high of each resource by its field, in order, or raise an error that says what is wrong."""
+    if not isinstance(ranges, Mapping) or not ranges:
+        raise PePRError(
+            f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
+            'such as {"energy_kwh": (0.01, 0.25)}.'
+        )
+    found: dict[str, tuple[float, float]] = {}
+    for name, pair in ranges.items():
+        field = Resource.of(name).field
+        if field in found:
+            raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
+        try:
+            low, high = pair
+        except (TypeError, ValueError):
+            raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
+        try:
+            found[field] = check_range(low, high)
+        except (TypeError, ValueError) as error:
+            raise PePRError(f"the range of {name}: {error}") from None
+    return {r.field: found[r.field] for r in RESOURCES if r.field in found}
+
+
+def check_space(plain: Any) -> dict[str, tuple[float, float]]:
+    """Return the ranges of what `ModelSpace.to_dict` gives, or raise an error that says why it is no such thing."""
+    schema = plain.get("schema") if isinstance(plain, Mapping) else None
+    if schema != SPACE_SCHEMA:
+        raise PePRError(f"schema is {schema!r}; expected {SPACE_SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+    return check_ranges(plain.get("ranges", {}))

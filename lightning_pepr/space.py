@@ -14,6 +14,7 @@ from lightning_pepr import functional
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.paper.spaces import DEVICE, MODELS, NOTE, PAPER, REJECTED, SETTINGS, TABLE
+from lightning_pepr.record import SPACE_SCHEMA, check_ranges, check_space
 
 if TYPE_CHECKING:
     from lightning_pepr.runs.columns import Columns
@@ -53,7 +54,7 @@ class ModelSpace:
         device: str = "",
         note: str = "",
     ) -> None:
-        self.ranges = functional.check_ranges(ranges)
+        self.ranges = check_ranges(ranges)
         self.source = source
         self.models = models
         self.device = device
@@ -211,7 +212,7 @@ class ModelSpace:
     def to_dict(self) -> dict[str, Any]:
         """The space as plain types, as a record and `save` hold it."""
         ranges = {field: list(pair) for field, pair in self.ranges.items()}
-        plain = {"schema": functional.SPACE_SCHEMA, "ranges": ranges, "source": self.source, "models": self.models}
+        plain = {"schema": SPACE_SCHEMA, "ranges": ranges, "source": self.source, "models": self.models}
         return plain | {key: text for key, text in (("device", self.device), ("note", self.note)) if text}
 
     @classmethod
@@ -221,7 +222,7 @@ class ModelSpace:
         Raises:
             PePRError: If it is none, or of another schema.
         """
-        ranges = functional.check_space(data)
+        ranges = check_space(data)
         words = {key: str(data.get(key, "")) for key in ("source", "device", "note")}
         return cls(ranges, models=data.get("models"), **words)
 
