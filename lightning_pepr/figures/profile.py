@@ -284,10 +284,8 @@ def _name_dots(axes: Axes, models: _Models, marked: dict[int, tuple[str, str]], 
         text["fontweight"] = "bold" if words else "normal"
         at = models.r[i], models.performance[i]
         labels.append(axes.text(*at, f"{name}\n{words}".rstrip(), linespacing=1.1, **text))
-    # In a crowd names cannot keep clear of every dot.
-    dots = list(range(len(area))) if few else list(marked)
-    centres = axes.transData.transform(np.column_stack([models.r, models.performance])[dots])
-    reach = (np.sqrt(area[dots])[:, None] / 2 + 2) * figure.dpi / 72
+    centres = axes.transData.transform(np.column_stack([models.r, models.performance]))
+    reach = (np.sqrt(area)[:, None] / 2 + 2) * figure.dpi / 72
     corners = (axes.transData.inverted().transform(centres + sign * reach) for sign in (-1, 1))
     boxes = [Bbox([low, high]) for low, high in zip(*corners, strict=True)]
     arrows = {"arrowstyle": "-", "color": LIGHT.ink, "lw": 0.6}
