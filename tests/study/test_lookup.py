@@ -167,7 +167,7 @@ def test_real_weights_are_loaded_with_their_normalisation(tmp_path: Path) -> Non
     assert not torch.equal(scratch.model.conv_stem.weight, module.model.conv_stem.weight)
     assert scratch.mean.abs().sum() == 0
 
-    # They are weights of ImageNet: with its 1000 classes, a black and a random image are told apart with confidence.
+    # They are weights of ImageNet: with its 1000 classes, a black and a random image are distinguished with confidence.
     whole = TimmClassifier(LITE, num_classes=1000, pretrained=True, weights=str(file)).eval()
     with torch.no_grad():
         probability = whole(torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))).softmax(1)

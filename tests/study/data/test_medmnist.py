@@ -44,7 +44,7 @@ def test_a_named_data_set_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert data.sizes()["test"] == 35
 
 
-def test_a_named_data_set_that_cannot_be_had_says_where_to_get_it(
+def test_a_named_data_set_that_cannot_be_downloaded_says_where_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = pytest.importorskip("medmnist")
