@@ -46,10 +46,9 @@ browser:  ## find Chromium for the tests of the report, or install it (apt, as r
 		echo "browser: none was found or could be installed, so the tests of the report page in a browser are SKIPPED"; \
 	fi
 
-# Those of `alone` wait most of their time, so that they may run beside one another; nothing busy may run beside them.
 test: lint docs browser  ## everything, on the CPU
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not gpu and not alone"
-	$(BIN)/pytest -n 3 --dist worksteal -m alone
+	$(BIN)/pytest -m alone
 
 test-fast: lint  ## the quick tests, in at most five minutes
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not gpu and not alone and not slow"
