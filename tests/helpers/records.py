@@ -74,3 +74,20 @@ def save_runs(folder: Path, seeds: int = 2) -> Path:
         for seed in range(seeds):
             make_run(model, params, seed).save(folder / f"{model}-{seed}" / "pepr.json")
     return folder
+
+
+def save_three(folder: Path) -> Path:
+    """Save three runs: the most expensive performs best, the middle one scores best."""
+    for name, validation, test, kwh in (
+        ("tiny", 0.5, 0.55, 1e-4),
+        ("small", 0.8, 0.75, 2e-4),
+        ("large", 0.85, 0.85, 1e-3),
+    ):
+        RunRecord(
+            name,
+            params=10**6,
+            epochs=[Epoch(0, 1, validation)],
+            test_performance=test,
+            costs={"energy_kwh": CostEntry(kwh, 0.0, "estimated"), "time_s": CostEntry(kwh * 1e6, 0.0, "counter")},
+        ).save(folder / name / "pepr.json")
+    return folder

@@ -1,16 +1,23 @@
-"""The model that the demo recommends."""
+"""The sentence below a ranking that recommends a model; the table itself is tested with the commands that print it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from lightning_pepr import load_runs, rank
 from lightning_pepr.report.table import recommend
+from tests.helpers.records import save_three
 
 
-def test_the_recommendation_is_picked_on_validation_and_told_on_test(runs: Path) -> None:
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return save_three(tmp_path / "runs")
+
+
+def test_the_recommendation_is_picked_on_validation_and_stated_on_test(runs: Path) -> None:
     table = load_runs(runs)
     chosen_on = rank(table.with_columns(performance=pl.col("val_performance")))
     assert recommend(rank(table), chosen_on) == (
