@@ -99,7 +99,7 @@ class ModelSpace:
             table has the time of one epoch beside the energy of ten.
 
         Raises:
-            PePRError: If there is no setting of that name; lists those there are.
+            PePRError: If no setting has that name; the message lists those that exist.
 
         Source:
             The published results of https://arxiv.org/abs/2403.12562, in https://github.com/saintslab/PePR.

@@ -1,4 +1,4 @@
-"""Files are written whole, found in folders that change, and told apart by their names."""
+"""Files are written whole, found in folders that change, and recognised by their names."""
 
 from __future__ import annotations
 
