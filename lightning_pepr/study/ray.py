@@ -25,7 +25,7 @@ from lightning_pepr.study.process import StudyError, execute
 from lightning_pepr.study.progress import StudyProgress
 from lightning_pepr.study.runs import Run
 from lightning_pepr.study.words import outcome
-from lightning_pepr.utilities.files import FILE_NAME
+from lightning_pepr.utilities.files import FILE_NAME, INCOMING
 from lightning_pepr.utilities.imports import require
 
 ATTEMPTS = 4
@@ -192,7 +192,7 @@ def _keep(folder: StudyFolder, run: Run, result: Mapping[str, bytes] | str, node
         return known
     put_aside(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as temporary:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=INCOMING) as temporary:
         whole = Path(temporary) / "run"
         for name, content in ({} if isinstance(result, str) else result).items():
             path = whole / name

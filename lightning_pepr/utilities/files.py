@@ -12,6 +12,9 @@ from pathlib import Path
 FILE_NAME = "pepr.json"
 """The name of a run's record."""
 
+INCOMING = ".incoming-"
+"""How the name of a folder begins that is being filled: what is in it is not whole yet, and readers leave it out."""
+
 _RECORD = re.compile(r"pepr(-[0-9a-f]{8}(-\d+)?)?\.json")  # the second form is of a run that shares its folder
 
 
@@ -26,7 +29,8 @@ def is_record(path: Path) -> bool:
 
 def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """The files below a folder. `rglob` would fail if a running study moved a folder away meanwhile."""
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(INCOMING)]
         yield from (Path(place, name) for name in names)
 
 

@@ -21,6 +21,7 @@ from lightning_pepr.study.folder import StudyFolder, is_done
 from lightning_pepr.study.locks import LOCKS
 from lightning_pepr.study.runs import DataSize, Model, Run, make_runs
 from lightning_pepr.study.settings import Settings
+from lightning_pepr.utilities.files import FILE_NAME, files_below
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'lightning-pepr[ray]'")
 
@@ -72,7 +73,7 @@ def arguments(out: Path, address: str) -> list[str]:
 
 
 def records(out: Path) -> list[RunRecord]:
-    return [RunRecord.load(path) for path in out.rglob("pepr.json")]
+    return [RunRecord.load(path) for path in files_below(out) if path.name == FILE_NAME]
 
 
 def held(locks: Path) -> bool:

@@ -13,7 +13,7 @@ from lightning_pepr import RunRecord, load_runs
 from lightning_pepr.record import CostEntry
 from lightning_pepr.report.data import fingerprint
 from lightning_pepr.study.budget import StudyBudget
-from lightning_pepr.utilities.files import files_below, is_record, name_aside, signature, write_whole
+from lightning_pepr.utilities.files import FILE_NAME, INCOMING, files_below, is_record, name_aside, signature, write_whole
 
 
 def test_the_names_that_records_have() -> None:
@@ -28,6 +28,12 @@ def test_a_file_is_written_whole_into_a_folder_that_is_not_there_yet(tmp_path: P
         write_whole(target, text)
         assert target.read_text(encoding="utf-8") == text
     assert os.listdir(target.parent) == ["file.txt"]
+
+
+def test_a_folder_that_is_being_filled_is_left_out(tmp_path: Path) -> None:
+    for folder in ("whole", f"{INCOMING}0a1b", f"study/{INCOMING}0a1b/run", ".hidden"):
+        write_whole(tmp_path / folder / FILE_NAME, "{}")
+    assert {path.parent.name for path in files_below(tmp_path)} == {"whole", ".hidden"}
 
 
 def test_a_signature_changes_with_the_file_and_is_none_without_one(tmp_path: Path) -> None:
