@@ -57,6 +57,12 @@ class PePRCallback(Callback):
             first does, and the others write `pepr-<first 8 of its run_id>.json` there.
         prog_bar: Whether to show the scores in the progress bar.
         baseline: P0 in [0, 1), the performance of a trivial predictor: scores (P - P0) / (1 - P0) instead of P.
+        name: What to call the model; None takes its `model_name`, a hyperparameter of that kind, or its class.
+        group: What the run is compared within, such as the data set.
+        settings: What else decided what the run did, such as its seed, as plain types; a ranking tells runs apart by it.
+        prefix: Put before every key that is logged. A second callback in one Trainer needs one, such as "auc_": it
+            scores another performance of the same run, whose costs are metered, logged and recorded once.
+        batch_size: Counts the samples of a batch, where the batch does not tell: `batch_size(batch) -> int`.
 
     Raises:
         ValueError: If an argument is out of its range, or `monitor` is a loss.
@@ -87,6 +93,11 @@ class PePRCallback(Callback):
         record: bool = True,
         prog_bar: bool = True,
         baseline: float | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        prefix: str = "",
+        batch_size: Callable[[Any], int] | None = None,
     ) -> None:
         # Not named `monitor`: others take a callback of that attribute for one that acts on the key.
         self.performance_key = _checks.check_key(monitor)

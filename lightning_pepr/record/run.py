@@ -14,96 +14,19 @@ from typing import Any, Literal
 import msgspec
 from msgspec import field
 
-from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, Resource, in_words
+from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, in_words
 from lightning_pepr.errors import PePRError
-from lightning_pepr.functional import check_range
+from lightning_pepr.functional import PERFORMANCE_RANGE
+from lightning_pepr.record.entries import CostEntry, DeviceEntry, Epoch, Stage
+from lightning_pepr.record.spaces import check_space
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
 from lightning_pepr.utilities.json import convert, finite, to_builtins, to_json
 
 SCHEMA = "lightning-pepr/run/1"
-SPACE_SCHEMA = "lightning-pepr/space/1"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
-
-
-class CostEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """One cost of a run, and how well it is known.
-
-    Attributes:
-        value: The amount, in the unit of the field; None if it was not measured.
-        error: Bound on its error, in the same unit; None if unknown.
-        quality: How the value was obtained: "counter", "integrated", "estimated", "unavailable"; for what is no energy,
-            "counter" means that it was counted or read off a clock.
-        lower_bound: Whether something was lost on the way, so that the truth is larger.
-        reason: Why it is missing or a lower bound; empty if neither.
-    """
-
-    value: float | None = None
-    error: float | None = None
-    quality: str = "unavailable"
-    lower_bound: bool = False
-    reason: str = ""
-
-
-class Epoch(msgspec.Struct, forbid_unknown_fields=True):
-    """One evaluation of a run.
-
-    Attributes:
-        epoch: The epoch, from 0.
-        step: The step under which the loggers have it.
-        performance: The monitored value, averaged over ranks; None in an epoch in which it was not logged.
-        cost: All that had been spent by then.
-        scores: The scores that were logged, by key ("pepr_e").
-        forecasts: The forecast of the whole run's cost at the end of the epoch, by field: "expected", "low", "high" and
-            "level", as in `Forecast`. Empty where there is no forecast, or the epoch went on.
-    """
-
-    epoch: int
-    step: int
-    performance: float | None = None
-    cost: Cost = field(default_factory=Cost)
-    scores: dict[str, Any] = field(default_factory=dict)
-    forecasts: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The evaluation as plain types."""
-        return to_builtins(self)
-
-
-class Stage(msgspec.Struct, forbid_unknown_fields=True):
-    """What one stage of a run (train, validate, test, other) has cost. The integers add up to the whole exactly.
-
-    Attributes:
-        energy_uj: Energy in microjoules; None if it was not measured.
-        time_ns: Wall time in nanoseconds.
-    """
-
-    energy_uj: int | None = None
-    time_ns: int = 0
-
-
-class DeviceEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """One device that was metered.
-
-    Attributes:
-        name: What the device is called; empty if unknown.
-        host: The host that it is in.
-        energy_uj: Its energy in microjoules; None if it was not measured.
-        error_j: Bound on the error in joules.
-        quality: How it was measured.
-        gain: Relative uncertainty of the board's own sensor, which is not part of the error.
-        reason: Why it could not be measured, or what was lost.
-    """
-
-    name: str = ""
-    host: str = ""
-    energy_uj: int | None = None
-    error_j: float | None = None
-    quality: str = "unavailable"
-    gain: float = 0.0
-    reason: str = ""
 
 
 class RunRecord(msgspec.Struct):
@@ -113,8 +36,10 @@ class RunRecord(msgspec.Struct):
         model: The model's name.
         params: Its trainable parameters; None if unknown.
         group: What the run is compared within, such as the data set and the share of it; empty if nothing says.
-        settings: What else decided what a study's run did, such as its seed, as plain types.
-        monitor: The key of the performance that was scored.
+        settings: What else decided what the run did, such as a study's seed, as plain types.
+        named: Whether somebody gave the model its name; else it is its class's, which tells runs apart badly.
+        hyperparameters: Those of the module and the data module, as plain types.
+        monitor: The key of the performance that was scored; empty if none was.
         run_id: What tells this run from others; a resumed run keeps it.
         status: "running", "finished", "interrupted" (Ctrl-C, SIGTERM, Optuna's pruning) or "failed" (an exception).
         started: When the run began, ISO 8601 with time zone.
@@ -127,6 +52,7 @@ class RunRecord(msgspec.Struct):
         test_samples: How many samples the test performance is of.
         test_performance: Performance on test data, if the trainer has tested; the last test wins.
         test_monitor: The key of the test performance.
+        test_others: The test performance by the keys that further callbacks scored on validation data.
         baseline: The performance of a trivial predictor, if scores were rescaled by it.
         space: The space in which the run was scored, as `ModelSpace.to_dict` gives it; None if it was not.
         carbon: The intensity behind `carbon_g`: "g_per_kwh", "pue", "source"; empty if carbon was not measured.
@@ -160,6 +86,9 @@ class RunRecord(msgspec.Struct):
     stopped: str = ""
     group: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    named: bool = False
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    test_others: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cost(self) -> Cost:
@@ -168,8 +97,9 @@ class RunRecord(msgspec.Struct):
 
     @property
     def evaluations(self) -> list[Epoch]:
-        """The epochs whose performance is known."""
-        return [e for e in self.epochs if e.performance is not None and math.isfinite(e.performance)]
+        """The epochs whose performance is known; none if one is above 1, since the others are no performances then."""
+        known = [e for e in self.epochs if e.performance is not None and math.isfinite(e.performance)]
+        return known if all((e.performance or 0.0) <= PERFORMANCE_RANGE[1] for e in known) else []
 
     @property
     def best(self) -> Epoch | None:
@@ -183,10 +113,11 @@ class RunRecord(msgspec.Struct):
 
     @property
     def performance(self) -> float | None:
-        """P of the model one would keep: on test data where it was tested, else of the best epoch."""
-        if self.test_performance is not None:
-            return self.test_performance
-        return self.best.performance if self.best else None
+        """P of the model one would keep: on test data where it was tested, else of the best epoch; not below 0."""
+        found = self.test_performance
+        if found is None and self.best is not None:
+            found = self.best.performance
+        return None if found is None else max(0.0, found)
 
     def _repr_html_(self) -> str:
         """The run as a notebook shows it: what it reached, and each cost with how it was obtained."""
@@ -302,34 +233,3 @@ def move_aside(target: Path, run_id: str) -> None:
         which = "unreadable"
     names = (name_aside(which if number == 1 else f"{which}-{number}") for number in itertools.count(1))
     target.rename(next(aside for aside in map(target.with_name, names) if not aside.exists()))
-
-
-def check_ranges(ranges: Any) -> dict[str, tuple[float, float]]:
-    """Return the low and high of each resource by its field, in order, or raise an error that says what is wrong."""
-    if not isinstance(ranges, Mapping) or not ranges:
-        raise PePRError(
-            f"ranges is {ranges!r}; expected a low and a high for at least one resource, "
-            'such as {"energy_kwh": (0.01, 0.25)}.'
-        )
-    found: dict[str, tuple[float, float]] = {}
-    for name, pair in ranges.items():
-        field = Resource.of(name).field
-        if field in found:
-            raise PePRError(f"{field} is given twice (the second time as {name!r}); expected once.")
-        try:
-            low, high = pair
-        except (TypeError, ValueError):
-            raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
-        try:
-            found[field] = check_range(low, high)
-        except (TypeError, ValueError) as error:
-            raise PePRError(f"the range of {name}: {error}") from None
-    return {r.field: found[r.field] for r in RESOURCES if r.field in found}
-
-
-def check_space(plain: Any) -> dict[str, tuple[float, float]]:
-    """Return the ranges of what `ModelSpace.to_dict` gives, or raise an error that says why it is no such thing."""
-    schema = plain.get("schema") if isinstance(plain, Mapping) else None
-    if schema != SPACE_SCHEMA:
-        raise PePRError(f"schema is {schema!r}; expected {SPACE_SCHEMA!r} (a newer one needs a newer lightning-pepr).")
-    return check_ranges(plain.get("ranges", {}))
