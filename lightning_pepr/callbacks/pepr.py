@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +59,7 @@ class PePRCallback(Callback):
         baseline: P0 in [0, 1), the performance of a trivial predictor: scores (P - P0) / (1 - P0) instead of P.
         name: What to call the model; None takes its `model_name`, a hyperparameter of that kind, or its class.
         group: What the run is compared within, such as the data set.
-        settings: What else decided what the run did, such as its seed, as plain types; a ranking tells runs apart by it.
+        settings: What else decided what the run did, as plain types; a ranking tells runs apart by it, but for a seed.
         prefix: Put before every key that is logged. A second callback in one Trainer needs one, such as "auc_": it
             scores another performance of the same run, whose costs are metered, logged and recorded once.
         batch_size: Counts the samples of a batch, where the batch does not tell: `batch_size(batch) -> int`.
