@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lightning_pepr.accounting.stages import Spent
 from lightning_pepr.meters.base import Part, Quality
+
+
+class Performance(NamedTuple):
+    """A monitored value, and of how many samples it is; None if that is not known."""
+
+    value: float
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +26,7 @@ class RankReport:
     total: Spent
     data_samples: int | None = None
     memory_gb: float | None = None
-    performance: float | None = None  # the monitored value, where this rank has a fresh one
-    evaluated: int | None = None  # of how many samples that is
+    performances: Mapping[str, Performance] = field(default_factory=dict)  # by key, where this rank has a fresh one
     keys: frozenset[str] = field(default_factory=frozenset)  # that this rank has logged
     names: Mapping[str, str] = field(default_factory=dict)  # of the devices, by the keys of the parts
 
@@ -55,7 +62,7 @@ def merge(reports: Sequence[RankReport]) -> RankReport:
     """One report of the whole run.
 
     Energy is summed over distinct devices and hosts, time and memory are those of the largest rank, samples are
-    summed, and performance is averaged over the ranks that have one, whose samples are summed.
+    summed, and a performance is averaged over the ranks that have it, whose samples are summed.
     """
     keepers = _keepers(reports)
     slowest = max(reports, key=lambda report: report.total.time_ns)
@@ -64,8 +71,7 @@ def merge(reports: Sequence[RankReport]) -> RankReport:
         at_stage = [report.stages.get(stage, Spent()) for report in reports]
         stages[stage] = Spent(_merge_parts(keepers, at_stage), slowest.stages.get(stage, Spent()).time_ns)
     total = Spent(_merge_parts(keepers, [report.total for report in reports]), slowest.total.time_ns)
-    performances = [report.performance for report in reports if report.performance is not None]
-    evaluated = [r.evaluated for r in reports if r.performance is not None and r.evaluated is not None]
+    monitored = dict.fromkeys(key for report in reports for key in report.performances)
     samples = [report.data_samples for report in reports if report.data_samples is not None]
     return RankReport(
         host="",
@@ -73,11 +79,16 @@ def merge(reports: Sequence[RankReport]) -> RankReport:
         total=total,
         data_samples=sum(samples) if len(samples) == len(reports) else None,
         memory_gb=_largest(*reports),
-        performance=sum(performances) / len(performances) if performances else None,
-        evaluated=sum(evaluated) if evaluated and len(evaluated) == len(performances) else None,
+        performances={key: _mean([r.performances[key] for r in reports if key in r.performances]) for key in monitored},
         keys=frozenset[str]().union(*(report.keys for report in reports)),
         names={device_key(report.host, key): name for report in reports for key, name in report.names.items()},
     )
+
+
+def _mean(performances: Sequence[Performance]) -> Performance:
+    samples = [each.samples for each in performances if each.samples is not None]
+    known = len(samples) == len(performances)
+    return Performance(sum(each.value for each in performances) / len(performances), sum(samples) if known else None)
 
 
 def device_key(host: str, key: str) -> str:

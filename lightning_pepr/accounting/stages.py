@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lightning_pepr.meters.base import Meter, Part, Quality, Reading
+
+METERING = "metering"
+"""The stage of what metering itself takes: a share of the stages that it interrupts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,24 @@ class _Window:
     begin: _Boundary
     end: _Boundary
     joined: bool  # to the window before it
+    own_ns: int  # how long metering itself has run in it
 
     def spent(self) -> Spent:
         return Spent((self.end.reading - self.begin.reading).parts, self.end.at_ns - self.begin.at_ns)
+
+    def by_stage(self) -> dict[str, Spent]:
+        """What the stage has spent, and metering itself: its time as measured, and as large a share of the energy."""
+        whole = self.spent()
+        own_ns = min(self.own_ns, whole.time_ns)
+        if not own_ns:
+            return {self.stage: whole}
+        parts, own = {}, {}
+        for key, part in whole.parts.items():
+            energy = None if part.energy_uj is None else part.energy_uj * own_ns // whole.time_ns
+            error = 0.0 if energy is None else part.error_j * own_ns / whole.time_ns
+            own[key] = replace(part, energy_uj=energy, begin_j=0.0, end_j=0.0, drift_j=error)
+            parts[key] = replace(part, energy_uj=None if energy is None else (part.energy_uj or 0) - energy)
+        return {self.stage: Spent(parts, whole.time_ns - own_ns), METERING: Spent(own, own_ns)}
 
 
 class Ledger:
@@ -62,6 +81,8 @@ class Ledger:
 
     A boundary does not wait for the next tick: it is settled at a later one, and until then its uncertainty is in the
     error. If the meter raises, what it had read so far is kept and the loss is marked.
+
+    What happens between `enter` and `leave` is metering itself, and is taken out of the stage that runs.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -72,12 +93,47 @@ class Ledger:
         self._stages: dict[str, Spent] = {}
         self._total = Spent()
         self._counting = False  # whether the window before was counted, so that the next one joins it
+        self._entered_ns: int | None = None  # since when metering itself runs
+        self._own_ns = 0  # how long it has run since the last boundary
+
+    def enter(self) -> bool:
+        """Metering itself begins; False if it had begun before, so that the caller need not `leave`."""
+        if self._entered_ns is not None:
+            return False
+        self._entered_ns = time.monotonic_ns()
+        return True
+
+    def leave(self) -> None:
+        """Metering itself ends."""
+        if self._entered_ns is not None:
+            self._own_ns += time.monotonic_ns() - self._entered_ns
+            self._entered_ns = None
+
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        """Leave metering for a while, if it runs."""
+        entered = self._entered_ns is not None
+        self.leave()
+        try:
+            yield
+        finally:
+            if entered:
+                self._entered_ns = time.monotonic_ns()
+
+    def _own_until(self, at_ns: int) -> int:
+        """How long metering itself has run since the last boundary, up to a new one."""
+        own_ns, self._own_ns = self._own_ns, 0
+        if self._entered_ns is not None:
+            own_ns += at_ns - self._entered_ns
+            self._entered_ns = at_ns
+        return own_ns
 
     def switch_stage(self, stage: str | None, wait: bool = False) -> None:
         """End the running stage here and begin another; None counts nothing from here on."""
         boundary = self._read(wait)
+        own_ns = self._own_until(boundary.at_ns)
         if self.stage is not None and self._last is not None:
-            self._windows.append(_Window(self.stage, self._last, boundary, joined=self._counting))
+            self._windows.append(_Window(self.stage, self._last, boundary, self._counting, own_ns))
         self._counting = self.stage is not None
         self.stage, self._last = stage, boundary
         self._fold()
@@ -91,7 +147,7 @@ class Ledger:
         """What each stage has cost up to the last boundary."""
         stages = dict(self._stages)
         for window in self._windows:
-            stages[window.stage] = stages.get(window.stage, Spent()).plus(window.spent())
+            _add_to(stages, window)
         return stages
 
     def total(self) -> Spent:
@@ -125,9 +181,8 @@ class Ledger:
                     boundary.reading = self._settled(boundary.reading)
             if not (window.begin.reading.settled and window.end.reading.settled):
                 return
-            spent = window.spent()
-            self._stages[window.stage] = self._stages.get(window.stage, Spent()).plus(spent)
-            self._total = self._total.plus(spent, joined=window.joined)
+            _add_to(self._stages, window)
+            self._total = self._total.plus(window.spent(), joined=window.joined)
             del self._windows[0]
 
     def _settled(self, reading: Reading) -> Reading:
@@ -137,6 +192,11 @@ class Ledger:
             # The uncertainty of the boundary stays in the error.
             return Reading({k: replace(p, settled=True) for k, p in reading.parts.items()}, reading.time_s)
         return settled if settled.parts.keys() == reading.parts.keys() else reading
+
+
+def _add_to(stages: dict[str, Spent], window: _Window) -> None:
+    for stage, spent in window.by_stage().items():
+        stages[stage] = stages.get(stage, Spent()).plus(spent)
 
 
 def _add(first: Part, second: Part, joined: bool) -> Part:
@@ -151,6 +211,7 @@ def _add(first: Part, second: Part, joined: bool) -> Part:
         reason=second.reason or first.reason,
         gain=max(first.gain, second.gain),
         settled=first.settled and second.settled,
+        shared=first.shared or second.shared,
     )
 
 

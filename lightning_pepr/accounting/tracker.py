@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from lightning_pepr.accounting.ranks import RankReport, gather, merge
+from lightning_pepr.accounting.ranks import Performance, RankReport, gather, merge
 from lightning_pepr.accounting.stages import Ledger, Spent
 from lightning_pepr.carbon import Intensity, carbon_g
-from lightning_pepr.cost import CARBON, DATA, ENERGY, J_PER_KWH, MEMORY, PARAMS, TIME, UJ_PER_KWH
-from lightning_pepr.meters import Meter, open_meter
+from lightning_pepr.cost import CARBON, DATA, ENERGY, J_PER_KWH, MEMORY, PARAMS, RESOURCES, TIME, UJ_PER_KWH
+from lightning_pepr.meters import Meter, Part, open_meter
 from lightning_pepr.meters.memory import MemoryMeter
 from lightning_pepr.record import CostEntry, DeviceEntry, RunRecord, Stage
 from lightning_pepr.utilities.environment import host_name, processor_name
-from lightning_pepr.utilities.json import convert, to_builtins
+from lightning_pepr.utilities.json import read_field, to_builtins
 
 NO_INTENSITY = (
     "the carbon intensity of the electricity is not known; give PePRCallback(…, carbon_intensity=…), in g CO2e per kWh "
@@ -24,7 +25,10 @@ NO_INTENSITY = (
 )
 NO_BATCH_SIZE = "no tensor was found in a batch, whose first dimension would tell its size"
 LAZY_PARAMETERS = "the model's parameters are not initialised when the fit begins"
-CUT_OFF = "the run was cut off; what other ranks spent after the last evaluation is missing"
+OTHER_RANKS = "what the other ranks spent after the last evaluation is missing"
+ACCUMULATING = (ENERGY.field, CARBON.field, TIME.field, MEMORY.field, DATA.field)  # what earlier fits add to
+
+UNREADABLE = "what the checkpoint says of what was spent before cannot be read"
 
 
 class CostTracker:
@@ -43,6 +47,7 @@ class CostTracker:
     def reset_run(self) -> None:
         """Begin a new run."""
         self._before = RankReport("", {}, Spent(), data_samples=0)
+        self.gaps: dict[str, str] = {}  # fields of which something is missing, and why
         self.reset_fit()
 
     def reset_fit(self) -> None:
@@ -52,6 +57,8 @@ class CostTracker:
         self._own: RankReport | None = None  # the latest report of this rank in this fit
         self._ranks: list[RankReport] = []  # the latest report of each rank
         self._merged: RankReport | None = None  # these as one
+        self._alone = False  # whether the latest is this rank's, and the others' are older
+        self._busy = False
 
     def _forget_meters(self) -> None:
         self._meter: Meter | None = None
@@ -73,6 +80,26 @@ class CostTracker:
     def stage(self) -> str | None:
         """The stage that is running."""
         return None if self._ledger is None else self._ledger.stage
+
+    @contextlib.contextmanager
+    def metering(self) -> Iterator[None]:
+        """What is done within is metering itself: it is taken out of the stage that runs."""
+        ledger = self._ledger
+        entered = ledger is not None and ledger.enter()
+        try:
+            yield
+        finally:
+            if entered and ledger is not None:
+                ledger.leave()
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """Let nothing else read the meters meanwhile: a signal's handler may run between any two lines."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     def open(self, device: torch.device) -> None:
         """Open the meters for the device that this process trains on: the other ranks read theirs."""
@@ -109,8 +136,9 @@ class CostTracker:
     def switch_stage(self, stage: str | None, wait: bool = False) -> None:
         """End the running stage here and begin another; None counts nothing from here on."""
         if self._ledger is not None:
-            self._synchronize()
-            self._ledger.switch_stage(stage, wait)
+            with self._exclusively():
+                self._synchronize()
+                self._ledger.switch_stage(stage, wait)
 
     @property
     def stands_still(self) -> bool:
@@ -120,8 +148,9 @@ class CostTracker:
     def leave_out(self) -> None:
         """Count nothing of what has been since the last gathering, as if the fit had stood still."""
         if self._ledger is not None:
-            self._synchronize()
-            self._ledger.leave_out()
+            with self._exclusively():
+                self._synchronize()
+                self._ledger.leave_out()
             self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
             self.start()  # the memory's peak begins anew
 
@@ -136,11 +165,11 @@ class CostTracker:
 
     def _synchronize(self) -> None:
         """Wait for the work that is queued, which belongs to the stage that queued it."""
-        if self._on_gpu:
-            with contextlib.suppress(RuntimeError):  # a broken device is for Lightning to report
+        if self._on_gpu and self._ledger is not None:
+            with self._ledger.left(), contextlib.suppress(RuntimeError):  # a broken device is for Lightning to report
                 torch.cuda.synchronize(self._device)
 
-    def _report(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
+    def _report(self, performances: Mapping[str, Performance] | None = None, keys: Iterable[str] = ()) -> RankReport:
         peak = None if self._memory is None else self._memory.peak_bytes()
         return RankReport(
             host=host_name(),
@@ -148,8 +177,7 @@ class CostTracker:
             total=Spent() if self._ledger is None else self._ledger.total(),
             data_samples=self._samples,
             memory_gb=None if peak is None else max(peak / 1e9, self._least_peak_gb),
-            performance=None if performance is None else float(performance),
-            evaluated=evaluated,
+            performances=performances or {},
             keys=frozenset(keys),
             names=self._names,
         )
@@ -164,18 +192,25 @@ class CostTracker:
                     names[gpus[0]] = torch.cuda.get_device_name(self._device)
         return names
 
-    def gather(self, performance: Any = None, keys: Iterable[str] = (), evaluated: int | None = None) -> RankReport:
-        """What all ranks have spent in this fit. A collective; each gives its monitored value if that is fresh."""
-        self._own = self._report(performance, keys, evaluated)
-        self._ranks = gather(self._own)
-        self._merged = merge(self._ranks)
+    def gather(self, performances: Mapping[str, Performance] | None = None, keys: Iterable[str] = ()) -> RankReport:
+        """What all ranks have spent in this fit. A collective; each gives its monitored values that are fresh."""
+        with self._exclusively():
+            self._own = self._report(performances, keys)
+            self._ranks = gather(self._own)
+            self._merged, self._alone = merge(self._ranks), False
         return self._merged
 
-    def cut_off(self, rank: int, ranks: int) -> None:
-        """Take this rank's last report without asking the others, who may be gone."""
-        self._ranks = self._ranks or [RankReport("", {}, Spent(), data_samples=0) for _ in range(ranks)]
-        self._ranks[rank] = self._report()
-        self._merged = merge(self._ranks)
+    def report_alone(self, rank: int, ranks: int) -> None:
+        """Take this rank's report up to now, without asking the others, who may be gone or busy."""
+        if self._ledger is None or self._busy:  # as in a signal's handler: what was known before remains
+            return
+        self.switch_stage(self.stage)
+        with self._exclusively():
+            still = self.stage in (None, "other") or (self.stage == "train" and self.stands_still)
+            older = self._own is None or not still
+            self._ranks = self._ranks or [RankReport("", {}, Spent(), data_samples=0) for _ in range(ranks)]
+            self._ranks[rank] = self._report()
+            self._merged, self._alone = merge(self._ranks), self._alone or (older and ranks > 1)
 
     def whole(self) -> RankReport:
         """What the run has spent up to the last gathering, with earlier fits."""
@@ -183,7 +218,17 @@ class CostTracker:
 
     def finish(self) -> None:
         """End a fit: from now on it counts as an earlier one."""
-        self._before, self._ranks, self._merged = self.whole(), [], None
+        self.gaps |= self._missing()
+        self._before, self._ranks, self._merged, self._alone = self.whole(), [], None, False
+
+    def _missing(self) -> dict[str, str]:
+        """The fields of which something is missing, and why."""
+        summed = {resource.field: OTHER_RANKS for resource in RESOURCES if resource.merge == "sum"}
+        return (summed if self._alone else {}) | self.gaps
+
+    def miss_all(self, reason: str) -> None:
+        """Say that what was spent before is missing."""
+        self.gaps = dict.fromkeys(ACCUMULATING, reason) | self.gaps
 
     def write_to(self, run: RunRecord, intensity: Intensity | None) -> None:
         """Write what the run has spent into its record."""
@@ -210,7 +255,7 @@ class CostTracker:
         else:
             grams, error = carbon_g(energy.value, intensity), carbon_g(energy.error, intensity)
             carbon = CostEntry(grams, error, energy.quality, energy.lower_bound, energy.reason)
-        return {
+        entries = {
             ENERGY.field: energy,
             CARBON.field: carbon,
             TIME.field: CostEntry(spent.time_ns / 1e9, 0.0, "counter"),
@@ -218,6 +263,10 @@ class CostTracker:
             DATA.field: _counted(whole.data_samples, NO_BATCH_SIZE),
             PARAMS.field: _counted(params, LAZY_PARAMETERS),
         }
+        for name, reason in self._missing().items():
+            if entries[name].value is not None:
+                entries[name].lower_bound, entries[name].reason = True, entries[name].reason or reason
+        return entries
 
     def _memory_entry(self, peak_gb: float | None) -> CostEntry:
         if peak_gb is None:
@@ -228,11 +277,48 @@ class CostTracker:
     def to_dict(self) -> dict[str, Any]:
         """What the run has spent up to the last gathering, as plain types."""
         whole = to_builtins(self.whole())
-        return {name: whole[name] for name in ("stages", "total", "data_samples", "memory_gb", "names")}
+        kept = {name: whole[name] for name in ("stages", "total", "data_samples", "memory_gb", "names")}
+        return {**kept, "gaps": self._missing()}
 
-    def resume(self, data: Mapping[str, Any]) -> None:
-        """Go on from what `to_dict` gave."""
-        self._before = convert({"host": "", **data}, RankReport)
+    def resume(self, data: Any) -> None:
+        """Go on from what `to_dict` gave. What of it cannot be read is a gap: no resume fails by it."""
+        state = data if isinstance(data, Mapping) else {}
+        self.gaps = read_field(state, "gaps", dict[str, str]) or {}
+        self.gaps = {field: reason for field, reason in self.gaps.items() if field in ACCUMULATING}
+        total, stages = read_field(state, "total", Spent), read_field(state, "stages", dict[str, Spent])
+        if total is None or stages is None or not _adds_up(stages, total):
+            total = total if total is not None and _adds_up({"other": total}, total) else Spent()
+            stages = {"other": total}
+            self._miss(ENERGY.field, CARBON.field, TIME.field)
+        samples, memory_gb = read_field(state, "data_samples", int), read_field(state, "memory_gb", float)
+        if state.get("data_samples", -1) is not None and (samples is None or samples < 0):
+            samples = 0
+            self._miss(DATA.field)
+        if state.get("memory_gb", -1) is not None and (memory_gb is None or not 0 <= memory_gb < math.inf):
+            memory_gb = None
+            self._miss(MEMORY.field)
+        names = read_field(state, "names", dict[str, str]) or {}
+        self._before = RankReport("", stages, total, data_samples=samples, memory_gb=memory_gb, names=names)
+
+    def _miss(self, *fields: str) -> None:
+        self.gaps = dict.fromkeys(fields, UNREADABLE) | self.gaps
+
+
+def _is_amount(part: Part) -> bool:
+    errors = (part.begin_j, part.end_j, part.drift_j, part.gain)
+    return (part.energy_uj or 0) >= 0 and part.losses >= 0 and all(0 <= error < math.inf for error in errors)
+
+
+def _adds_up(stages: Mapping[str, Spent], total: Spent) -> bool:
+    """Whether these are amounts that a run can have spent, and the stages add up to the whole."""
+    parts = [part for spent in (*stages.values(), total) for part in spent.parts.values()]
+    if not all(map(_is_amount, parts)):
+        return False
+    together = Spent()
+    for spent in stages.values():
+        together = together.plus(spent)
+    energies = [{key: part.energy_uj for key, part in spent.parts.items()} for spent in (together, total)]
+    return total.time_ns >= 0 and together.time_ns == total.time_ns and energies[0] == energies[1]
 
 
 def stage_of(spent: Spent) -> Stage:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback as Callback
@@ -14,6 +16,9 @@ if not TYPE_CHECKING:
     _twin = getattr(sys.modules.get("pytorch_lightning"), "Callback", None)
     if _twin is not None:
         Callback = type("Callback", (Callback, _twin), {"__doc__": Callback.__doc__})
+
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
 class WarnOnce:
@@ -27,3 +32,15 @@ class WarnOnce:
         if topic not in self._topics:
             self._topics.add(topic)
             rank_zero_warn(f"{self._prefix}{message}")
+
+
+def metered(hook: Hook) -> Hook:
+    """A hook of the callback that meters in its Trainer; what it takes is metering itself, and no training."""
+
+    @functools.wraps(hook)
+    def counted(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self._first is None and self._run is not None:
+            with self._run.tracker.metering():
+                hook(self, *args, **kwargs)
+
+    return cast("Hook", counted)

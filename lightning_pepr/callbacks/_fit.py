@@ -2,136 +2,191 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_pepr.accounting.ranks import RankReport
-from lightning_pepr.callbacks import _checks, _loggers
-from lightning_pepr.callbacks._base import WarnOnce
-from lightning_pepr.callbacks._lightning import logged_step
+from lightning_pepr.accounting.ranks import Performance
+from lightning_pepr.callbacks import _checks, _lightning, _loggers
+from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._publish import publish
 from lightning_pepr.callbacks._run import Run, trainable_parameters
 from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
-from lightning_pepr.callbacks._scorer import Scorer
-from lightning_pepr.cost import Resource
-from lightning_pepr.errors import PePRError
-from lightning_pepr.functional import is_performance
 from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.environment import describe_hardware, describe_software
+
+SAVE_EVERY_S = 60.0
+"""How often at least what is known is saved within an epoch."""
+
+NO_STATE = "the run began before this fit, and the checkpoint has no state of PePRCallback: what it had spent is missing"
 
 
 @dataclass
 class Fit:
-    """A fit of a run, from its setup on."""
+    """A fit of a run, from its setup on. Of what is monitored, the first is the run's own performance."""
 
     run: Run
-    scorer: Scorer
-    requested: Sequence[Resource]  # by the user
-    prog_bar: bool
-    warn_once: WarnOnce
+    monitored: Sequence[Monitored]
+    rank: int
+    ranks: int
     validated: bool = False  # whether a validation has run
-    served: bool = False  # whether the running epoch has been evaluated
-    at_epoch_start: Any = None  # the monitored value then,
-    at_validation_start: Any = None  # and then
+    started: bool = False
+    ended: bool = False
+    _entry: Epoch | None = None  # the evaluation of the running epoch
+    _saved_at: float = field(default_factory=time.monotonic)
+    _gathered_at: int = 0  # the step at which all ranks were asked for a checkpoint
 
     def __post_init__(self) -> None:
-        record = self.run.record
-        self._before = record.status, record.error, record.stopped
-        record.status, record.error, record.stopped = "running", "", ""
+        self._resumes = self.run.begun
         self.run.tracker.reset_fit()
 
-    def undo(self) -> None:
-        """Leave the record as it was before this fit."""
-        self.run.record.status, self.run.record.error, self.run.record.stopped = self._before
+    @property
+    def own(self) -> Monitored:
+        """The run's own performance."""
+        return self.monitored[0]
 
     def open(self, trainer: Trainer) -> None:
         """Open the meters, and check whether others monitor what will not be there."""
         self.run.tracker.open(trainer.strategy.root_device)
-        _checks.check_watchers(trainer, self.run.record.monitor, self.scorer, self.run.missing())
-        for name, (low, high) in (self.scorer.space.ranges if self.scorer.space else {}).items():
-            if low == high:
-                self.warn_once(f"range {name}", f"low and high of {name} are equal ({low}): R is 0 for every cost.")
+        for monitored in self.monitored:
+            _checks.check_watchers(trainer, monitored, self.run.missing())
+            space = monitored.scorer.space
+            for name, (low, high) in (space.ranges if space else {}).items():
+                if low == high:
+                    message = f"low and high of {name} are equal ({low}): R is 0 for every cost."
+                    monitored.warn_once(f"range {name}", message)
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describe the run, announce what will be logged, and begin to count."""
-        record = self.run.record
-        record.params = trainable_parameters(pl_module)
+        run, record, own = self.run, self.run.record, self.own
+        self.started = run.begun = True
+        record.status, record.error, record.stopped = "running", "", ""
+        run.describe(trainer, pl_module)
         record.hardware = {
             **describe_hardware(),
             "ranks": trainer.world_size,
             "device": str(trainer.strategy.root_device),
         }
         record.software = describe_software()
-        missing = self.run.missing()
-        costs = [resource.field for resource in self.scorer.resources if resource.field not in missing]
-        scores = [resource.score_key for resource in self.scorer.scored if resource.field not in missing]
-        _loggers.begin(trainer, record, costs, scores)
-        self.run.tracker.start()
-        self.run.tracker.switch_stage("other")
+        missing = run.missing()
+        costs = [own.prefix + each.field for each in own.scorer.resources if each.field not in missing]
+        scores = [
+            each.prefix + resource.score_key
+            for each in self.monitored
+            for resource in each.scorer.scored
+            if resource.field not in missing
+        ]
+        _loggers.begin(trainer, record, costs, scores, own.prefix)
+        run.tracker.start()
+        run.tracker.switch_stage("other")
 
-    def evaluate(self, trainer: Trainer, after_validation: bool, samples: int | None = None) -> None:
-        """Log the cost and, where the monitored value, of so many samples, is fresh, the score. A collective."""
-        merged = self._gather(trainer.callback_metrics, after_validation, samples)
-        if (merged.performance is None) == after_validation:  # it comes with the end of the training epoch, if at all
-            _checks.check_in_time(trainer, self.run.record.monitor, merged.keys)
-        if merged.performance is None and after_validation:
-            return
-        performance = self._check_performance(trainer, merged)
+    def resume(self, state: object) -> None:
+        """Go on with the run of a checkpoint."""
+        self._resumes = self.run.resume(state, self.own.key) or self._resumes
+
+    def check_past(self, trainer: Trainer) -> None:
+        """Say so if the run has a past that is not known."""
+        if not self._resumes and (trainer.current_epoch > 0 or trainer.global_step > 0):
+            self.run.tracker.miss_all(NO_STATE)
+            self.own.warn_once("no state", f"{NO_STATE}. Its costs are lower bounds, and its scores upper bounds.")
+        self._resumes = True
+
+    def begin_epoch(self, trainer: Trainer) -> None:
+        """Count for training."""
+        if self.run.tracker.stage != "train":
+            self.run.tracker.switch_stage("train")
+        self._entry = None
+        for monitored in self.monitored:
+            monitored.begin_epoch(trainer)
+
+    def after_batch(self, trainer: Trainer) -> bool:
+        """Keep what a checkpoint is about to hold; whether it is time to save what is known.
+
+        All ranks are asked before a checkpoint of this step: when it is written, they may not be there.
+        """
+        step = trainer.global_step
+        if self.ranks > 1 and step != self._gathered_at and _lightning.saves_at_step(trainer, step):
+            self._gathered_at = step
+            self.run.gather()
+        if time.monotonic() - self._saved_at < SAVE_EVERY_S:
+            return False
+        self._saved_at = time.monotonic()
+        self.run.tracker.report_alone(self.rank, self.ranks)
         self.run.update_costs()
-        self._warn_of_missing()
-        self._log(trainer, performance, logged_step(trainer, epoch_ended=not after_validation))
-        self.served = True
+        return True
 
-    def end_epoch(self, trainer: Trainer) -> None:
-        """Evaluate, if validation has not, and forecast what the whole run will cost. A collective."""
+    def end_validation(self, trainer: Trainer) -> None:
+        """Log the cost and the scores of what the validation has logged. A collective."""
+        self.validated = True
+        fresh = {each.key: value for each in self.monitored if (value := each.validated(trainer)) is not None}
+        values = self._gather(trainer, fresh)
+        for each in self.monitored:
+            if each.key not in values and not each.seen:  # it comes with the end of the training epoch, if at all
+                _checks.check_in_time(trainer, each, _lightning.logged_keys(trainer))
+        if values:
+            self._entry = None
+            self._evaluate(trainer, values, _lightning.logged_step(trainer, epoch_ended=False))
+
+    def end_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluate what validation has not, and forecast what the whole run will cost. A collective."""
         self.run.tracker.switch_stage("other")
-        if self.served:
-            self.run.tracker.gather()
-            self.run.update_costs()
-        else:
-            self.evaluate(trainer, after_validation=False)
+        self.run.count_parameters(pl_module)
+        fresh = {
+            each.key: value
+            for each in self.monitored
+            if not each.served and (value := each.trained(trainer)) is not None
+        }
+        values = self._gather(trainer, fresh)
+        for each in self.monitored:
+            if each.key in values:
+                _checks.check_in_time(trainer, each, _lightning.logged_keys(trainer))
+            elif not each.served:
+                each.check_logged(trainer, due=self.validated or not trainer.enable_validation)
+        self.run.update_costs()
+        if values or self._entry is None:
+            self._evaluate(trainer, values, _lightning.logged_step(trainer, epoch_ended=True))
         self._forecast(trainer)
 
-    def _gather(self, metrics: Mapping[str, Any], after_validation: bool, samples: int | None) -> RankReport:
-        value = metrics.get(self.run.record.monitor)
-        # Lightning never clears a value, so one that is the very object of before is an epoch old.
-        stale = self.at_validation_start if after_validation else self.at_epoch_start
-        return self.run.tracker.gather(None if value is stale else value, metrics, samples)
+    def _gather(self, trainer: Trainer, fresh: Mapping[str, Performance]) -> Mapping[str, Performance]:
+        return self.run.tracker.gather(fresh).performances
 
-    def _check_performance(self, trainer: Trainer, merged: RankReport) -> float | None:
-        """The performance; NaN where it is none, which at the first evaluation is an error, as a missing one is."""
-        record, performance = self.run.record, merged.performance
-        first = not record.evaluations
-        if performance is None:
-            due = self.validated or not trainer.enable_validation
-            if first and due and not trainer.barebones:  # in which self.log does nothing
-                raise PePRError(_checks.not_logged(record.monitor, merged.keys))
-            return None
-        if not is_performance(performance):
-            message = _checks.not_a_performance(record.monitor, performance)
-            if first:
-                raise PePRError(message)
-            self.warn_once("outside", f"{message} The score is NaN in such epochs.")
-            performance = float("nan")
-        record.val_samples = merged.evaluated
-        return performance
+    def _evaluate(self, trainer: Trainer, values: Mapping[str, Performance], step: int) -> None:
+        """Log and record the cost, and the performances with their scores."""
+        record = self.run.record
+        self.run.update_costs()
+        self._warn_of_missing()
+        cost, logged, shown = record.cost, dict[str, float](), dict[str, float]()
+        entry = self._entry
+        if entry is None:
+            entry = self._entry = Epoch(trainer.current_epoch, step, cost=cost)
+            costs = {each.field: amount for each, amount in cost.items() if each in self.own.scorer.resources}
+            logged |= self.own.named(costs)
+        for each in self.monitored:
+            if each.key not in values:
+                continue
+            value, samples = values[each.key]
+            each.served = True
+            scores = each.scores(each.check(value), cost)
+            logged |= each.named(scores)
+            shown |= each.named(scores) if each.prog_bar else {}
+            if each is self.own:
+                entry.performance, record.val_samples = value, samples
+                entry.scores |= scores
+            else:
+                entry.others[each.key] = value
+                entry.scores |= each.named(scores)
+        if not record.epochs or record.epochs[-1] is not entry:
+            record.epochs.append(entry)
+        publish(trainer, logged, step, shown)
 
     def _warn_of_missing(self) -> None:
-        for resource in self.requested:
+        for resource in dict.fromkeys(resource for each in self.monitored for resource in each.requested):
             entry = self.run.record.costs[resource.field]
             if entry.value is None:
                 reason = _checks.not_measured(resource.field, entry.reason)
-                self.warn_once(resource.field, f"{resource.name} was requested, but {reason}")
-
-    def _log(self, trainer: Trainer, performance: float | None, step: int) -> None:
-        cost = self.run.record.cost
-        scores = {} if performance is None else self.scorer.scores(performance, cost)
-        self.run.record.epochs.append(Epoch(trainer.current_epoch, step, performance, cost, scores))
-        costs = {resource.field: amount for resource, amount in cost.items() if resource in self.scorer.resources}
-        publish(trainer, costs | scores, step, scores if self.prog_bar else None)
+                self.own.warn_once(resource.field, f"{resource.name} was requested, but {reason}")
 
     def _forecast(self, trainer: Trainer) -> None:
         """Log and record what the whole run will cost, now that an epoch is over."""
@@ -141,6 +196,19 @@ class Fit:
             return  # the epoch may be cut short, and there are no more
         if forecasts := forecast_run(trainer, run.ends, epoch):
             run.record.epochs[-1].forecasts = {field: each._asdict() for field, each in forecasts.items()}
-            logged = {resource.field for resource in self.scorer.resources}
-            values = {_checks.FORECAST + field: each.expected for field, each in forecasts.items() if field in logged}
-            publish(trainer, values, logged_step(trainer, epoch_ended=True))
+            fields = {resource.field for resource in self.own.scorer.resources}
+            values = {_checks.FORECAST + field: each.expected for field, each in forecasts.items() if field in fields}
+            publish(trainer, self.own.named(values), _lightning.logged_step(trainer, epoch_ended=True))
+
+    def end(self, trainer: Trainer) -> None:
+        """End the fit as planned, with every reading settled. A collective."""
+        self.ended = True
+        self.run.finish()
+        for each in self.monitored:
+            if each.key and not each.seen and self.validated and not trainer.barebones:
+                each.warn_once("never", f"{each.key!r} was never logged, so the run has no performance of that name.")
+
+    def cut_off(self, exception: BaseException) -> None:
+        """End the fit by an exception. No collectives: the other ranks may be gone."""
+        self.ended = True
+        self.run.cut_off(exception, self.rank, self.ranks)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lightning.pytorch import LightningModule
+import msgspec
+from lightning.pytorch import LightningModule, Trainer
 from torch.nn.parameter import is_lazy
 
-from lightning_pepr.accounting.tracker import CUT_OFF, NO_INTENSITY, CostTracker
+from lightning_pepr.accounting.tracker import NO_INTENSITY, CostTracker
 from lightning_pepr.callbacks._schedule import End, costs_of
 from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.carbon import Intensity
-from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost
+from lightning_pepr.cost import CARBON, ENERGY, Cost
+from lightning_pepr.errors import PePRError
 from lightning_pepr.record import Epoch, RunRecord
+from lightning_pepr.utilities.json import convert, read_field
+
+
+STATE_SCHEMA = "lightning-pepr/state/1"
 
 
 @dataclass
@@ -25,7 +33,22 @@ class Run:
     tracker: CostTracker
     writer: RecordWriter
     intensity: Intensity | None
+    name: str | None = None  # that the user gave
     ends: dict[int, End] = field(default_factory=dict)  # what had been spent by the end of each epoch
+    begun: bool = False  # whether a fit has started
+
+    def describe(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what the model is called, and by what it differs from others of its class."""
+        name = self.name or model_name(pl_module)
+        self.record.model, self.record.named = name or type(pl_module).__name__, name is not None
+        self.record.hyperparameters = hyperparameters_of(pl_module, getattr(trainer, "datamodule", None))
+        self.count_parameters(pl_module)
+
+    def count_parameters(self, pl_module: LightningModule) -> None:
+        """Count the trainable parameters: the largest number counts, since some are frozen at first, or sharded."""
+        params = trainable_parameters(pl_module)
+        if params is not None:
+            self.record.params = max(params, self.record.params or 0)
 
     def missing(self) -> dict[str, str]:
         """The fields that cannot be measured here, with the reason."""
@@ -54,13 +77,8 @@ class Run:
 
     def cut_off(self, exception: BaseException, rank: int, ranks: int) -> None:
         """End the run by an exception, with what this rank knows: the others may be gone."""
-        self.tracker.switch_stage(None)
-        self.tracker.cut_off(rank, ranks)
+        self.tracker.report_alone(rank, ranks)
         self.update_costs()
-        for resource in RESOURCES if ranks > 1 else ():
-            entry = self.record.costs[resource.field]
-            if resource.merge == "sum" and entry.value is not None:
-                entry.lower_bound, entry.reason = True, entry.reason or CUT_OFF
         self.tracker.finish()
         # SIGTERMException is a SystemExit; Optuna's TrialPruned ends a trial that falls behind.
         meant = isinstance(exception, (KeyboardInterrupt, SystemExit)) or type(exception).__name__ == "TrialPruned"
@@ -70,34 +88,108 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """The run up to the last gathering, as plain types, for a checkpoint."""
         return {
+            "schema": STATE_SCHEMA,
             "run_id": self.record.run_id,
             "started": self.record.started,
+            "monitor": self.record.monitor,
+            "params": self.record.params,
+            "record": None if self.writer.target is None else str(self.writer.target),
             "epochs": [epoch.to_dict() for epoch in self.record.epochs],
             "spent": self.tracker.to_dict(),
             "ends": dict(self.ends),
         }
 
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on with the run of a checkpoint."""
+    def resume(self, state: object, monitor: str) -> bool:
+        """Go on with the run of a checkpoint; whether it is one. What of it cannot be read is a gap, and no error."""
+        if not isinstance(state, Mapping):
+            return False
         record, tracker = self.record, self.tracker
-        if record.run_id == state["run_id"]:  # what this process has spent on a run stays spent
-            if tracker.stands_still and tracker.to_dict() == state["spent"]:
+        spent, run_id = state.get("spent"), state.get("run_id")
+        if record.run_id == run_id:  # what this process has spent on a run stays spent
+            if tracker.stands_still and tracker.to_dict() == spent:
                 # Saved a moment ago and restored within the fit, without a batch between that callbacks were shown:
                 # a search for a learning rate or a batch size, after which training goes on as if it had not been.
                 tracker.leave_out()
-            return
-        record.run_id, record.started = state["run_id"], state["started"]
-        record.epochs = [Epoch(**{**epoch, "cost": Cost(**epoch["cost"])}) for epoch in state["epochs"]]
+            return True
+        if isinstance(run_id, str) and run_id:
+            record.run_id = run_id
+        record.started = read_field(state, "started", str) or record.started
+        params = read_field(state, "params", int)
+        record.params = params if params is not None and params >= 0 else None
+        record.epochs = _read_epochs(state.get("epochs"))
+        if (before := state.get("monitor", monitor)) != monitor:
+            record.epochs = [_monitored_anew(epoch, str(before), monitor) for epoch in record.epochs]
         # What is saved after validation lacks the end of its epoch.
-        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs} | state.get("ends", {})
-        tracker.resume(state["spent"])
+        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs}
+        self.ends |= read_field(state, "ends", dict[int, End]) or {}
+        tracker.resume(spent)
+        return True
 
 
-def model_name(pl_module: LightningModule) -> str:
-    """What to call the model: its `model_name`, a hyperparameter of that kind, or its class."""
+def _read_epochs(plain: Any) -> list[Epoch]:
+    """The evaluations of a state that can be read; what a newer version knows of them is left out."""
+    epochs = []
+    for each in plain if isinstance(plain, (list, tuple)) else ():
+        with contextlib.suppress(PePRError, TypeError, RecursionError):
+            known = {name: each[name] for name in Epoch.__struct_fields__ if name in each}
+            cost = {name: known["cost"][name] for name in Cost.__dataclass_fields__ if name in known.get("cost", ())}
+            epochs.append(convert({**known, "cost": cost}, Epoch))
+    return epochs
+
+
+def _monitored_anew(epoch: Epoch, before: str, monitor: str) -> Epoch:
+    """An evaluation of a run that from now on is scored by another performance."""
+    others = dict(epoch.others)
+    performance = others.pop(monitor, None)
+    if epoch.performance is not None and before:
+        others[before] = epoch.performance
+    return msgspec.structs.replace(epoch, performance=performance, others=others, scores={})
+
+
+_RUNS: weakref.WeakKeyDictionary[Trainer, tuple[weakref.ref[LightningModule], str, Run]] = weakref.WeakKeyDictionary()
+
+
+def recall(trainer: Trainer, pl_module: LightningModule, state_key: str) -> Run | None:
+    """The run that a callback of this key has begun with the trainer and the module; `configure_callbacks` makes anew."""
+    module, key, run = _RUNS.get(trainer, (lambda: None, "", None))
+    return run if module() is pl_module and key == state_key else None
+
+
+def remember(trainer: Trainer, pl_module: LightningModule, state_key: str, run: Run | None) -> None:
+    """Keep a run for `recall`, as long as the trainer lives; None forgets it."""
+    if run is None:
+        _RUNS.pop(trainer, None)
+    else:
+        _RUNS[trainer] = weakref.ref(pl_module), state_key, run
+
+
+def model_name(pl_module: LightningModule) -> str | None:
+    """What the model is called: its `model_name`, or a hyperparameter of that kind; None if nothing says."""
     hparams = getattr(pl_module, "hparams", {})
     names = [getattr(pl_module, "model_name", None), *(hparams.get(key) for key in ("model_name", "model", "arch"))]
-    return next((name for name in names if isinstance(name, str) and name), type(pl_module).__name__)
+    return next((name for name in names if isinstance(name, str) and name), None)
+
+
+def hyperparameters_of(*owners: Any) -> dict[str, Any]:
+    """The hyperparameters of a module and a data module as plain types: what is none is called by its class's name."""
+    params: dict[str, Any] = {}
+    for owner in owners:
+        params |= dict(getattr(owner, "hparams_initial", {}))
+    return {str(name): _plain(value) for name, value in params.items()}
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)[:200]
+    if depth < 3 and isinstance(value, Mapping):
+        return {str(key): _plain(each, depth + 1) for key, each in value.items()}
+    if depth < 3 and isinstance(value, (list, tuple)) and len(value) <= 100:
+        return [_plain(each, depth + 1) for each in value]
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def trainable_parameters(pl_module: LightningModule) -> int | None:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_pepr.accounting.stages import Spent
-from lightning_pepr.accounting.tracker import CostTracker, stage_of
+from lightning_pepr.accounting.tracker import CostTracker
 from lightning_pepr.callbacks import _checks, _lightning, _loggers
-from lightning_pepr.callbacks._base import Callback, WarnOnce
+from lightning_pepr.callbacks._base import Callback, WarnOnce, metered
 from lightning_pepr.callbacks._batches import SampleCount, batch_size
 from lightning_pepr.callbacks._fit import Fit
-from lightning_pepr.callbacks._run import Run, model_name
+from lightning_pepr.callbacks._monitored import Monitored
+from lightning_pepr.callbacks._run import Run, recall, remember
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.callbacks._summary import one_line_summary, show_line
+from lightning_pepr.callbacks._testing import find_run, record_test
 from lightning_pepr.callbacks._writer import RecordWriter, record_path
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
-from lightning_pepr.functional import above_baseline, is_performance
+from lightning_pepr.functional import above_baseline
 from lightning_pepr.meters import Meter
 from lightning_pepr.record import RunRecord
 from lightning_pepr.space import ModelSpace
@@ -41,7 +40,8 @@ class PePRCallback(Callback):
     anywhere in the list of callbacks.
 
     Args:
-        monitor: The key of the performance: in [0, 1], higher is better, logged with `self.log`.
+        monitor: The key of the performance: in [0, 1], higher is better, logged with `self.log`. None meters and
+            records without a score; P may then come from `trainer.test`, by `test_monitor`.
         space: The space over which costs are normalised, or a file that `ModelSpace.save` wrote, or the name of a
             published one. Without one, costs are logged and recorded, and no score is.
         resources: What to log, by name, letter or field; None logs what can be measured. One that is requested by name
@@ -53,8 +53,7 @@ class PePRCallback(Callback):
             `[carbon]`). None: carbon is not measured.
         pue: Power usage effectiveness of the data centre, at least 1: carbon is multiplied by it.
         devices: NVML indices or UUIDs of the GPUs to meter; None: the one this process trains on.
-        record: Whether to write `pepr.json` to `trainer.log_dir`. Of several such callbacks in one Trainer the
-            first does, and the others write `pepr-<first 8 of its run_id>.json` there.
+        record: Whether to write `pepr.json`, and `pepr.jsonl` beside it, to where the first logger writes.
         prog_bar: Whether to show the scores in the progress bar.
         baseline: P0 in [0, 1), the performance of a trivial predictor: scores (P - P0) / (1 - P0) instead of P.
         name: What to call the model; None takes its `model_name`, a hyperparameter of that kind, or its class.
@@ -81,7 +80,7 @@ class PePRCallback(Callback):
 
     def __init__(
         self,
-        monitor: str,
+        monitor: str | None = None,
         space: ModelSpace | str | Path | None = None,
         *,
         resources: Sequence[str | Resource] | None = None,
@@ -100,7 +99,7 @@ class PePRCallback(Callback):
         batch_size: Callable[[Any], int] | None = None,
     ) -> None:
         # Not named `monitor`: others take a callback of that attribute for one that acts on the key.
-        self.performance_key = _checks.check_key(monitor)
+        self.performance_key = "" if monitor is None else _checks.check_key(monitor)
         if space is not None and not isinstance(space, (ModelSpace, str, Path)):
             raise PePRError(f"space is {space!r}; expected a ModelSpace, such as ModelSpace.budget(energy_kwh=0.5).")
         self.space = None if space is None else ModelSpace.of(space)
@@ -116,17 +115,24 @@ class PePRCallback(Callback):
                 self.space.range(resource)  # raises if the space does not have it
         self.baseline = baseline
         self.intensity = resolve_intensity(carbon_intensity, pue=pue)
-        self.test_key = _checks.key_in_testing(monitor) if test_monitor is None else test_monitor
+        self.test_key = _checks.key_in_testing(self.performance_key) if test_monitor is None else test_monitor
         self.write_record = record
         self.prog_bar = prog_bar
+        self.prefix = _checks.check_text("prefix", prefix)
+        self.name = None if name is None else _checks.check_text("name", name)
+        self.group = "" if group is None else _checks.check_text("group", group)
+        self.settings = _checks.check_settings(settings)
+        self.batch_size = batch_size
         self._meter = None if isinstance(meter, str) else meter
         self._devices = devices
-        self._state_key = f"PePRCallback[{monitor}]"  # evaluated at every hook, so made once
+        # Evaluated at every hook, so made once.
+        self._state_key = f"PePRCallback[{', '.join(filter(None, (self.performance_key, prefix)))}]"
         self._warn_once = WarnOnce("PePRCallback: ")
         self._run: Run | None = None
         self._fit: Fit | None = None  # from the setup of one until the next setup
-        self._fit_of: tuple[weakref.ref[Trainer], weakref.ref[LightningModule]] | None = None
-        self._evaluated = SampleCount()  # of the validation or test that runs or ran last
+        self._first: PePRCallback | None = None  # the one that meters, if that is another
+        self._monitored: list[Monitored] = []  # what this and the others in the Trainer score
+        self._restored: Any = None  # the state of a checkpoint that is tested
 
     @property
     def state_key(self) -> str:
@@ -136,12 +142,19 @@ class PePRCallback(Callback):
     @property
     def run(self) -> RunRecord | None:
         """The record of the run, as far as it is; None before the first fit."""
-        return self._run.record if self._run else None
+        if self._first is not None:
+            return self._first.run
+        return self._run.record if self._run is not None and self._run.begun else None
 
     @property
     def cost(self) -> Cost:
         """What the run had spent at the last evaluation, or at its end."""
-        return self._run.record.cost if self._run else Cost()
+        return self.run.cost if self.run is not None else Cost()
+
+    @property
+    def meters(self) -> bool:
+        """Whether this is the one in its Trainer that meters: the one without a prefix, or the first."""
+        return self._first is None
 
     @property
     def _fitting(self) -> Fit:
@@ -149,74 +162,101 @@ class PePRCallback(Callback):
             raise PePRError("PePRCallback was added to a fit that had begun; add it to the Trainer before.")
         return self._fit
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave weak references behind: they mean nothing in another process."""
-        return {**self.__dict__, "_fit_of": None}
-
     # A fit begins and ends ------------------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put the callback first in the list, open the meters, and check who monitors what."""
-        self._fit = None
+        self._fit = self._restored = None
+        ours = _checks.check_prefixes(each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback))
+        first = next((each for each in ours if not each.prefix), ours[0])
+        self._first = None if first is self else first
+        if not self.meters:
+            return  # the first does it for all
         _lightning.put_first(trainer, self)  # so that what it logs after validation is there when the others look
+        self._monitored = [self._make_monitored(), *(each._make_monitored() for each in ours if each is not self)]
+        self._run = recall(trainer, pl_module, self.state_key)
         if stage != "fit":
             return
-        fit_of = weakref.ref(trainer), weakref.ref(pl_module)
-        if self._run is None or self._fit_of != fit_of:
-            self._run = self._new_run(pl_module)
-        self._fit_of = fit_of
-        requested = self.requested_resources
-        scorer = Scorer(self.space, self.baseline, RESOURCES if requested is None else requested)
-        self._fit = Fit(self._run, scorer, requested or (), self.prog_bar, self._warn_once)
+        if self._run is None:
+            self._run = self._new_run()
+        remember(trainer, pl_module, self.state_key, self._run)
+        self._fit = Fit(self._run, self._monitored, trainer.global_rank, trainer.world_size)
         self._fit.open(trainer)
 
-    def _new_run(self, pl_module: LightningModule) -> Run:
-        if self._run is not None:
-            self._run.tracker.close()
-        record = RunRecord(model_name(pl_module), monitor=self.performance_key, test_monitor=self.test_key)
+    def _make_monitored(self) -> Monitored:
+        requested = self.requested_resources
+        scorer = Scorer(self.space, self.baseline, RESOURCES if requested is None else requested)
+        key, test_key = self.performance_key, self.test_key
+        return Monitored(key, test_key, self.prefix, scorer, requested or (), self.prog_bar, self._warn_once)
+
+    def _new_run(self) -> Run:
+        record = RunRecord(self.name or "", monitor=self.performance_key, test_monitor=self.test_key)
         record.status, record.baseline = "finished", self.baseline  # until a fit begins
         record.space = self.space.to_dict() if self.space else None
         record.carbon = {} if self.intensity is None else asdict(self.intensity)
-        return Run(record, CostTracker(self._meter, self._devices), RecordWriter(self._warn_once), self.intensity)
+        record.group, record.settings = self.group, dict(self.settings)
+        tracker, writer = CostTracker(self._meter, self._devices), RecordWriter(self._warn_once)
+        return Run(record, tracker, writer, self.intensity, self.name)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count."""
-        run = self._fitting.run
+        """Begin to count; where a search for a learning rate or a batch size comes first, after it."""
+        if not self.meters:
+            return
+        if _lightning.searches_first(trainer):
+            self._fitting.run.tracker.close()  # what such a search takes is no cost, and nothing ends one that fails
+        else:
+            self._start(trainer, pl_module)
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        fit = self._fitting
+        if fit.started:
+            return
+        if not fit.run.tracker.is_open:
+            fit.open(trainer)
         if self.write_record:
-            # Each puts itself first in the list, so the user's first is the last.
-            ours = [each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback)]
-            first = next(each for each in reversed(ours) if each.write_record)
-            run.writer.target = record_path(trainer, run.record.run_id, beside=first is not self)
-        self._fitting.start(trainer, pl_module)
+            fit.run.writer.target = record_path(trainer)
+        fit.start(trainer, pl_module)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the sanity check out."""
-        self._fitting.run.tracker.switch_stage(None)
+        if self.meters:
+            self._start(trainer, pl_module)
+            self._fitting.run.tracker.switch_stage(None)
 
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on counting."""
-        self._fitting.run.tracker.switch_stage("other")
+        if self.meters:
+            self._fitting.run.tracker.switch_stage("other")
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count for training. Where a fit resumes within an epoch, no other hook comes before its batches."""
+        if self.meters:
+            self._start(trainer, pl_module)
+            self._fitting.check_past(trainer)
+            self.on_train_epoch_start(trainer, pl_module)
+
+    @metered
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the final record, with every reading settled."""
-        run = self._fitting.run
-        if run.tracker.is_open:
-            run.finish()
-            self._save(trainer, run)
-            _loggers.end(trainer, run.record, self.write_record)
+        fit = self._fitting
+        if not fit.ended:
+            fit.end(trainer)
+            self._save(trainer, whole=True)
+            _loggers.end(trainer, fit.run.record, self.write_record)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say in one line what the run has reached and cost; where no progress bar is wanted, to the log alone."""
-        run = self._fitting.run
-        if run.record.status == "finished" and trainer.is_global_zero:
-            line = one_line_summary(run.record, run.writer.written_file)
-            show_line(line, quiet=trainer.progress_bar_callback is None)
+        if self.meters and self._fitting.ended and trainer.is_global_zero:
+            run = self._fitting.run
+            if run.record.status == "finished":
+                line = one_line_summary(run.record, run.writer.written_file)
+                show_line(line, quiet=trainer.progress_bar_callback is None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""
-        if self._fit is not None and self._fit.run.tracker.is_open:
-            self._fit.run.cut_off(exception, trainer.global_rank, trainer.world_size)
-            self._save(trainer, self._fit.run)
+        if self._fit is not None and self._fit.started and not self._fit.ended:
+            self._fit.cut_off(exception)
+            self._save(trainer, whole=True)
             self._fit.run.tracker.close()
             _loggers.end(trainer, self._fit.run.record, self.write_record)
         elif self._run is not None:
@@ -224,114 +264,127 @@ class PePRCallback(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the meters."""
-        run = self._run
+        run, fit = self._run, self._fit
         if run is None:
             return
-        if self._fit is not None and run.tracker.is_open:
+        if fit is not None and not fit.ended and fit.undo():
             # Nothing was trained: Lightning's Tuner has searched, or no epoch was left. What that took is no cost.
-            self._fit.undo()
-            if not run.record.costs and not run.record.epochs:
-                self._run = self._fit = None
+            remember(trainer, pl_module, self.state_key, None)
+            self._run = self._fit = None
         run.tracker.close()
 
     # Stages ---------------------------------------------------------------------------------------------------------
 
+    @metered
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for training."""
-        fit = self._fitting
-        if fit.run.tracker.stage != "train":
-            fit.run.tracker.switch_stage("train")
-        fit.at_epoch_start = trainer.callback_metrics.get(self.performance_key)
-        fit.served = False
-
-    on_train_start = on_train_epoch_start  # where a fit resumes within an epoch, no other hook comes before its batches
+        self._fitting.begin_epoch(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the samples."""
-        self._fitting.run.tracker.count(batch_size(batch))
+        """Count the samples, and every now and then save what is known."""
+        if self._first is not None:
+            return
+        fit = self._fitting
+        with fit.run.tracker.metering():
+            fit.run.tracker.count(batch_size(batch))
+            if fit.after_batch(trainer):
+                self._save(trainer)
 
+    @metered
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for validation."""
-        if self._fit is not None and not trainer.sanity_checking:
-            self._fit.run.tracker.switch_stage("validate")
-            self._evaluated = SampleCount(self.performance_key, len(trainer.num_val_batches))
-            self._fit.at_validation_start = trainer.callback_metrics.get(self.performance_key)
+        if self._fit is None or trainer.sanity_checking:
+            return
+        self._fit.run.tracker.switch_stage("validate")
+        for monitored in self._monitored:
+            monitored.begin_validation(trainer)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Count the samples that the performance is of."""
-        self._evaluated.add(batch, dataloader_idx)
+        """Count the samples that the performances are of."""
+        for monitored in self._monitored:
+            monitored.evaluated.add(batch, dataloader_idx)
 
     on_test_batch_end = on_validation_batch_end
 
+    @metered
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, before any other callback looks."""
-        if self._fit is not None and not trainer.sanity_checking:
-            self._fit.run.tracker.switch_stage("train")
-            self._fit.validated = True
-            self._fit.evaluate(trainer, after_validation=True, samples=self._evaluated.samples)
+        if self._fit is None:
+            return
+        if trainer.sanity_checking:
+            for monitored in self._monitored:
+                monitored.check_sanity(trainer)
+            return
+        self._fit.run.tracker.switch_stage("train")
+        self._fit.end_validation(trainer)
+        self._save(trainer)
 
+    @metered
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, if validation has not, and what the run will cost; write the record."""
-        self._fitting.end_epoch(trainer)
-        self._save(trainer, self._fitting.run)
+        self._fitting.end_epoch(trainer, pl_module)
+        self._save(trainer)
 
     def measure(self, trainer: Trainer) -> Cost:
         """What the run has spent up to now, on all ranks. A collective: every rank must call it, within a fit."""
         run = self._fitting.run
-        run.gather()
-        run.update_costs()
+        with run.tracker.metering():
+            run.gather()
+            run.update_costs()
         return run.record.cost
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for testing, beside the fit."""
+        if not self.meters:
+            return
+        if self._run is None:
+            self._run = find_run(self._restored, trainer, RecordWriter(self._warn_once), self.intensity)
         if self._run is not None:
-            self._evaluated = SampleCount(self.test_key, len(trainer.num_test_batches))
+            for monitored in self._monitored:
+                monitored.evaluated = SampleCount(monitored.test_key, len(trainer.num_test_batches))
             self._run.tracker.reset_fit()
             self._run.tracker.open(trainer.strategy.root_device)
             self._run.tracker.switch_stage("test")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the test performance and its cost; the last test wins."""
-        if self._run is None or not self._run.tracker.is_open:
+        if not self.meters or self._run is None or not self._run.tracker.is_open:
             return
-        record, tracker = self._run.record, self._run.tracker
-        tracker.switch_stage(None, wait=True)
-        metrics = trainer.callback_metrics
-        tested = tracker.gather(metrics.get(self.test_key), metrics, self._evaluated.samples)
-        tracker.reset_fit()  # so that it is not added to the fit
-        tracker.close()
-        if tested.performance is None:
-            rank_zero_warn(
-                f"PePRCallback: {self.test_key!r} was not logged in testing, so the record has no test performance. "
-                f"Logged are {_checks.listing(tested.keys)}. Name the right one: PePRCallback(…, test_monitor=…)."
-            )
-        elif not is_performance(tested.performance):
-            message = _checks.not_a_performance(self.test_key, tested.performance)
-            rank_zero_warn(f"PePRCallback: {message} The record is without it.")
-        else:
-            record.test_performance = tested.performance
-            record.test_samples = tested.evaluated
-            record.stages["test"] = stage_of(tested.stages.get("test", Spent()))
-            self._save(trainer, self._run)
-            _loggers.update(trainer, record, self.write_record)
+        if record_test(trainer, self._run, self._monitored):
+            self._save(trainer, whole=True)
+            _loggers.update(trainer, self._run.record, self.write_record)
 
     # Record and checkpoint ------------------------------------------------------------------------------------------
 
-    def _save(self, trainer: Trainer, run: Run) -> None:
-        if trainer.is_global_zero and not _lightning.is_debugging(trainer):
-            run.writer.write(run.record)
+    def _save(self, trainer: Trainer, whole: bool = False) -> None:
+        if self._run is not None and trainer.is_global_zero and not _lightning.is_debugging(trainer):
+            self._run.writer.write(self._run.record)
 
     def state_dict(self) -> dict[str, Any]:
-        """The run so far, as plain types. On several ranks a collective, as saving a checkpoint is."""
-        if self._fit is not None and self._fit.run.tracker.is_open:
-            self._fit.run.gather()
-        return {} if self._run is None else self._run.to_dict()
+        """The run up to now, as plain types; of other ranks, what they had said last. No collective."""
+        if not self.meters or self._run is None:
+            return {}
+        if self._fit is not None and self._fit.started and not self._fit.ended:
+            self._run.tracker.report_alone(self._fit.rank, self._fit.ranks)
+        return self._run.to_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the run of a checkpoint, when a fit resumes from it: testing a checkpoint restores it, too."""
-        if self._fit is not None and state_dict:
-            self._fit.run.resume(state_dict)
+        if self._fit is not None:
+            self._fit.resume(state_dict)
+        elif self.meters:
+            self._restored = state_dict
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Find the state of the run that was saved under another monitor or prefix."""
+        states = checkpoint.get("callbacks")
+        if not self.meters or not isinstance(states, Mapping) or states.get(self.state_key):
+            return
+        for key, state in states.items():
+            if str(key).startswith("PePRCallback") and state:
+                self.load_state_dict(state)
+                return

@@ -60,6 +60,18 @@ def convert(data: Any, kind: type[T], name: str = "it") -> T:
         raise PePRError(f"{path or name} is {value!r}; expected {match['expected']}") from None
 
 
+def read_field(data: Any, name: str, kind: type[T]) -> T | None:
+    """A field of plain types; None if it is not there, or not of its kind.
+
+    >>> read_field({"a": 1, "b": "x"}, "a", int), read_field({"a": 1, "b": "x"}, "b", int)
+    (1, None)
+    """
+    try:
+        return convert(data[name], kind)
+    except (KeyError, TypeError, PePRError, RecursionError):
+        return None
+
+
 def _value_at(data: Any, path: str, kind: str) -> Any:
     """The first value at a path that is of this kind: msgspec does not say under which key of a mapping it was."""
     found = [data]

@@ -1,0 +1,96 @@
+"""What a test adds to the record of a run: of the fit before it, or of the checkpoint that is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities import rank_zero_warn
+from lightning.pytorch import Trainer
+
+from lightning_pepr.accounting.ranks import Performance
+from lightning_pepr.accounting.stages import Spent
+from lightning_pepr.accounting.tracker import CostTracker, stage_of
+from lightning_pepr.callbacks import _checks, _lightning
+from lightning_pepr.callbacks._monitored import Monitored
+from lightning_pepr.callbacks._run import Run
+from lightning_pepr.callbacks._writer import RecordWriter
+from lightning_pepr.functional import is_performance
+from lightning_pepr.record import RunRecord
+from lightning_pepr.utilities.files import is_record
+
+
+def record_test(trainer: Trainer, run: Run, monitored: Sequence[Monitored]) -> bool:
+    """Record what a test that ends now has given and cost; whether there is anything. A collective."""
+    record, tracker = run.record, run.tracker
+    tracker.switch_stage(None, wait=True)
+    published = _lightning.published(trainer)
+    values = {
+        each.test_key: Performance(float(published[each.test_key]), each.evaluated.samples)
+        for each in monitored
+        if each.test_key in published
+    }
+    tested = tracker.gather(values)
+    tracker.reset_fit()  # so that it is not added to the fit
+    tracker.close()
+    keys = _lightning.logged_keys(trainer)
+    found = {each.key: _check(each.test_key, tested.performances, keys) for each in monitored if each.test_key}
+    own = monitored[0]
+    if own.test_key and found[own.key] is None:
+        return False
+    if (performance := found.get(own.key)) is not None:
+        record.test_performance, record.test_samples = performance
+    others = {each.key: found.get(each.key) for each in monitored[1:]}
+    record.test_others |= {key: performance.value for key, performance in others.items() if performance is not None}
+    record.stages["test"] = stage_of(tested.stages.get("test", Spent()))
+    return True
+
+
+def _check(key: str, tested: Mapping[str, Performance], keys: Sequence[str]) -> Performance | None:
+    """The test performance of a key; None with a warning if it was not logged, or is none."""
+    if key not in tested:
+        rank_zero_warn(
+            f"PePRCallback: {key!r} was not logged in testing, so the record has no test performance. "
+            f"Logged are {_checks.listing(keys)}. Name the right one: PePRCallback(…, test_monitor=…)."
+        )
+    elif not is_performance(tested[key].value):
+        rank_zero_warn(
+            f"PePRCallback: {_checks.not_a_performance(key, tested[key].value)} The record is without it."
+        )
+    else:
+        return tested[key]
+    return None
+
+
+def find_run(state: Any, trainer: Trainer, writer: RecordWriter, intensity: Any) -> Run | None:
+    """The run whose checkpoint is tested, by its record: where the checkpoint says it is, or beside the checkpoint."""
+    run_id = state.get("run_id") if isinstance(state, Mapping) else None
+    if not isinstance(run_id, str):
+        rank_zero_warn(
+            "PePRCallback: nothing says which run this test belongs to, so no record has it. Test a checkpoint of the "
+            "run: trainer.test(…, ckpt_path=…)."
+        )
+        return None
+    for path in _places(state.get("record"), trainer.ckpt_path):
+        try:
+            record = RunRecord.load(path)
+        except (OSError, ValueError):
+            continue
+        if record.run_id == run_id:
+            writer.target = path
+            return Run(record, CostTracker(None, None), writer, intensity, begun=True)
+    rank_zero_warn(
+        f"PePRCallback: the record of run {run_id} is neither at {state.get('record')!r} nor beside {trainer.ckpt_path}, "
+        "so no record has this test. Put it beside the checkpoint."
+    )
+    return None
+
+
+def _places(recorded: Any, checkpoint: Any) -> Iterator[Path]:
+    """Where a run's record may be: a checkpoint is often in a folder of its own below the record's."""
+    if isinstance(recorded, str):
+        yield Path(recorded)
+    if isinstance(checkpoint, (str, Path)):
+        for folder in list(Path(checkpoint).absolute().parents)[:3]:
+            yield from sorted(path for path in folder.glob("pepr*.json") if is_record(path))
