@@ -29,12 +29,18 @@ def add_at(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", choices=["best", "last"], default="best", help=at)
 
 
+def add_monitor(parser: argparse.ArgumentParser) -> None:
+    """Add the option which of a record's performances counts."""
+    monitor = "the performance of this key, of those that a record has, instead of the one that its run monitored"
+    parser.add_argument("--monitor", metavar="KEY", help=monitor)
+
+
 def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Runs:
     """Read the runs that the options name, grouped by a column."""
     from lightning_pepr.runs.columns import parse_columns
     from lightning_pepr.runs.load import read_runs
 
-    return read_runs(options.paths, group, columns=parse_columns(options.column))
+    return read_runs(options.paths, group, columns=parse_columns(options.column), monitor=options.monitor)
 
 
 def check_output(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.cli.options import add_at, add_runs
+from lightning_pepr.cli.options import add_at, add_monitor, add_runs
 from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities.files import FILE_NAME
 
@@ -31,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--baseline", type=float, metavar="P0", help="score (P - P0) / (1 - P0) instead of P")
     add_at(parser)
+    add_monitor(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from lightning_pepr.report.page import TITLE, write_page
     from lightning_pepr.runs.columns import parse_columns
 
-    how = {name: getattr(options, name) for name in ("space", "group", "baseline", "at")}
+    how = {name: getattr(options, name) for name in ("space", "group", "baseline", "at", "monitor")}
     how["columns"] = parse_columns(options.column)
     title, command = options.title or TITLE, _again(options)
     if options.serve:
@@ -91,7 +92,7 @@ def _again(options: argparse.Namespace) -> str:
     """The command line that does the same."""
     words = ["lightning-pepr", "report", *options.paths]
     words += ["--serve"] if options.serve else ["-o", str(options.output)]
-    for name in ("port", "title", "group", "space", "baseline"):
+    for name in ("port", "title", "group", "space", "baseline", "monitor"):
         value = getattr(options, name)
         words += [] if value is None else [f"--{name}", str(value)]
     words += [] if options.at == "best" else ["--at", options.at]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -52,6 +53,11 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
     scores: dict[str, Any] = field(default_factory=dict)
     forecasts: dict[str, Any] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def known_scores(self) -> dict[str, float]:
+        """The scores that are numbers; a file has null for NaN."""
+        return {key: score for key, score in self.scores.items() if score is not None and math.isfinite(score)}
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain types."""
