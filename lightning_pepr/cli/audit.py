@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_pepr.cli.options import add_monitor, add_runs, check_output, read_named_runs, write_table
+from lightning_pepr.cli.options import add_runs, check_output, read_named_runs, write_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +23,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_runs(parser)
     group = "the column whose values are spaces of their own (group or dataset, if there)"
     parser.add_argument("--group", metavar="COLUMN", help=group)
-    add_monitor(parser)
     drop = "write the table without the runs that are rejected, and say what that changes in the ranking"
     parser.add_argument("--drop", type=Path, metavar="F.csv", help=drop)
     parser.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write all findings to a file, too")

@@ -21,18 +21,14 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help=paths)
     column = "a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated"
     parser.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS[*FACTOR]", help=column)
+    monitor = "take the performance of this key, of those that a record has, not the one that its run monitored"
+    parser.add_argument("--monitor", metavar="KEY", help=monitor)
 
 
 def add_at(parser: argparse.ArgumentParser) -> None:
     """Add the option which epoch's performance counts."""
     at = "performance of the best or the last epoch (%(default)s)"
     parser.add_argument("--at", choices=["best", "last"], default="best", help=at)
-
-
-def add_monitor(parser: argparse.ArgumentParser) -> None:
-    """Add the option which of a record's performances counts."""
-    monitor = "the performance of this key, of those that a record has, instead of the one that its run monitored"
-    parser.add_argument("--monitor", metavar="KEY", help=monitor)
 
 
 def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Runs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lightning_pepr.cli.options import add_at, add_monitor, add_runs, check_output, read_named_runs, write_table
+from lightning_pepr.cli.options import add_at, add_runs, check_output, read_named_runs, write_table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     baseline = "score (P - P0) / (1 - P0) instead of P, and show the free predictor that has P0"
     parser.add_argument("--baseline", type=float, metavar="P0", help=baseline)
     add_at(parser)
-    add_monitor(parser)
     parser.add_argument("--output", type=Path, metavar="F.csv|F.json", help="write the ranking instead of printing it")
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_pepr.cli.options import add_at, add_monitor, add_runs
+from lightning_pepr.cli.options import add_at, add_runs
 from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities.files import FILE_NAME
 
@@ -31,7 +31,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--baseline", type=float, metavar="P0", help="score (P - P0) / (1 - P0) instead of P")
     add_at(parser)
-    add_monitor(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -42,15 +42,13 @@ def read_scorable(runs: Source, group: str | None, at: str, monitor: str | None 
 
 def scorable_resources(table: Runs, keys: list[Resource], space: ModelSpace | None) -> list[Resource]:
     """List the resources that can be scored, and refuse to rank by any other."""
-    scored = table.drop_nulls("performance")
-    resources = [r for r in RESOURCES if scored[r.field].count() and (space is None or r in space)]
+    resources = [r for r in RESOURCES if table[r.field].count() and (space is None or r in space)]
     for key in keys:
         if space is not None:
             space.range(key)
         if key not in resources:
             found = ", ".join(r.field for r in resources) or "no cost"
-            who = f"{len(scored)} runs with a performance" if table[key.field].count() else f"{len(table)} runs"
-            raise PePRError(f"none of the {who} has {key.field}, by which to rank; they have {found}.")
+            raise PePRError(f"none of the {len(table)} runs has {key.field}, by which to rank; they have {found}.")
     return resources
 
 
