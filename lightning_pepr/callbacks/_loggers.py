@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE = "pepr_curve"  # the tag of the picture
+_LONGEST = 5000  # of a tag that MLflow takes
 
 
 def begin(trainer: Trainer, run: RunRecord, costs: Sequence[str], scores: Sequence[str]) -> None:
     """Announce the costs and scores that will be logged. Like the others, it does nothing on ranks other than 0."""
     # What `load_runs` makes a row of, beside the metrics.
     facts = {"run_id": run.run_id, "model": run.model, "monitor": run.monitor, "test_monitor": run.test_monitor}
-    facts |= {"group": run.group, "named": str(run.named), "settings": json.dumps(run.settings, default=str)}
+    settings = json.dumps(run.settings, default=str) if run.settings else ""
+    told = {"group": run.group, "named": str(run.named) if run.named else "", "settings": settings}
+    facts |= {name: text for name, text in told.items() if 0 < len(text) <= _LONGEST}
     _notify(trainer, trainer, (run.monitor, *scores, *costs, "hp_metric"), TensorBoardLogger=_list_columns)
     _notify(trainer, facts, costs, scores, WandbLogger=_define_metrics)
     _notify(trainer, facts, MLFlowLogger=_tag_begin)

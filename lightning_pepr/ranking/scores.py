@@ -83,7 +83,7 @@ def scorer(resource: Resource, baseline: float | None) -> Score:
     """Make P / (1 + R), with P above the baseline if there is one; `functional.pepr` and `above_baseline`."""
 
     def score(cost: pl.Expr, performance: pl.Expr) -> pl.Expr:
-        p = performance.clip(0.0, 1.0) + 0.0  # which makes 0 of -0
+        p = performance.clip(0.0, 1.0).abs()  # of -0, too
         gained = p if baseline is None else ((p - baseline) / (1.0 - baseline)).clip(0.0)
         return gained / (1 + _normalized(resource, cost))
 
@@ -93,4 +93,4 @@ def scorer(resource: Resource, baseline: float | None) -> Score:
 def _normalized(resource: Resource, cost: pl.Expr) -> pl.Expr:
     """R; `functional.normalize` where each row has its own range."""
     low, high = (pl.col(name) for name in bounds(resource))
-    return pl.when(high > low).then(((cost - low) / (high - low)).clip(0.0)).otherwise((cost - low) * 0.0) + 0.0
+    return pl.when(high > low).then(((cost - low) / (high - low)).clip(0.0)).otherwise((cost - low) * 0.0).abs()
