@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lightning_pepr.cost import PARAMS, three_digits, unit_for
@@ -95,7 +96,7 @@ def _key(run: Identity) -> Key:
 
 
 def _labels_of_group(models: Mapping[str, set[Key]]) -> dict[tuple[str, Key], str]:
-    taken_for = {(name, key): _completed(key, keys) for name, keys in models.items() for key in keys}
+    taken_for = {(name, key): full for name, keys in models.items() for key, full in _completed(keys).items()}
     of_name: dict[str, set[Key]] = defaultdict(set)
     for (name, _), key in taken_for.items():
         of_name[name].add(key)
@@ -115,17 +116,25 @@ def _labels_of_group(models: Mapping[str, set[Key]]) -> dict[tuple[str, Key], st
     return {(name, key): labels[name, completed] for (name, key), completed in taken_for.items()}
 
 
-def _completed(key: Key, keys: Iterable[Key]) -> Key:
-    """Fill in what is not known of a run from the others, where only one model remains that it can be of."""
-    if None not in key:
-        return key
-    fuller = {other for other in keys if other != key and _refines(other, key)}
-    fullest = [one for one in fuller if not any(other != one and _refines(other, one) for other in fuller)]
-    return fullest[0] if len(fullest) == 1 else key
+def _completed(keys: Collection[Key]) -> dict[Key, Key]:
+    """Fill in what is not known of runs from the others, where only one model remains that a run can be of."""
+    fuller: dict[Key, list[Key]] = {}
+    for unknown in {tuple(value is None for value in key) for key in keys}:
+        alike = defaultdict(list)
+        for key in keys:
+            alike[_without(key, unknown)].append(key)
+        for key in keys:
+            if tuple(value is None for value in key) == unknown:
+                fuller[key] = [other for other in alike[_without(key, unknown)] if other != key]
+    completed = {}
+    for key, others in fuller.items():
+        fullest = list(itertools.islice((other for other in others if not fuller[other]), 2))
+        completed[key] = fullest[0] if len(fullest) == 1 else key
+    return completed
 
 
-def _refines(full: Key, less: Key) -> bool:
-    return all(value is None or value == other for value, other in zip(less, full, strict=True))
+def _without(key: Key, unknown: Sequence[bool]) -> tuple[object, ...]:
+    return tuple(value for value, left_out in zip(key, unknown, strict=True) if not left_out)
 
 
 def _labels_of_name(name: str, keys: set[Key]) -> Iterable[tuple[Key, str]]:
@@ -203,14 +212,15 @@ def _part(title: str, value: str | None) -> str:
 def _parameters(counts: Sequence[float]) -> dict[float, str]:
     """Write numbers of parameters with three digits, or in full where these are the same."""
     short = {}
+    words = {count: "parameter" if count == 1 else "parameters" for count in counts}
     for count in counts:
         scale, unit = unit_for(PARAMS, count)
         digits = three_digits(count / scale)
         digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
-        short[count] = " ".join(filter(None, (digits, unit, "parameters")))
+        short[count] = " ".join(filter(None, (digits, unit, words[count])))
     if len(set(short.values())) == len(counts):
         return short
-    return {count: f"{int(count) if count.is_integer() else count:,} parameters" for count in counts}
+    return {count: f"{int(count) if count.is_integer() else count:,} {words[count]}" for count in counts}
 
 
 def _flatten(values: Any, path: str = "") -> dict[str, Any]:

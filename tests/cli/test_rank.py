@@ -129,7 +129,7 @@ def test_broken_records_are_named(runs: Path, capsys: pytest.CaptureFixture[str]
     assert "small" in captured.out
 
 
-def test_another_performance_of_the_records(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_key(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, auc in (("tiny", 0.7), ("small", 0.6)):
         record = RunRecord.load(runs / name)
         record.epochs[0].others = {"val_auc": auc}

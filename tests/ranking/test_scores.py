@@ -56,6 +56,8 @@ def test_each_space_has_its_own_range() -> None:
     assert ranges.select(bounds(ENERGY)).rows() == [(1.0, 3.0), (1.0, 3.0), (5.0, 5.0), (5.0, 5.0)]
 
 
+Rows = list[tuple["float | None", float, str]]
+
 runs = st.lists(
     st.tuples(st.none() | st.floats(0.0, 1.0), st.floats(0.1, 10.0), st.sampled_from(["x", "y"])),
     min_size=2,
@@ -64,7 +66,7 @@ runs = st.lists(
 
 
 @given(runs, st.booleans())
-def test_runs_without_a_performance_move_no_score(rows: list[tuple[float | None, float, str]], grouped: bool) -> None:
+def test_runs_without_a_performance_move_no_score(rows: Rows, grouped: bool) -> None:
     p, energy, groups = (list(column) for column in zip(*rows, strict=True))
     table = toy(energy_kwh=energy, group=groups).with_columns(performance=pl.Series(p, dtype=pl.Float64))
     known = table.drop_nulls("performance")

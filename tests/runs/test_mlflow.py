@@ -179,7 +179,7 @@ def test_a_server_that_cannot_be_reached_is_named_at_once_without_its_password(
 
 
 @pytest.mark.slow
-def test_parameters_tell_runs_of_one_name_apart(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_by_parameters(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     for lr in (0.125, 0.25):
         run_of(Tuned(lr=lr), tmp_path, MLFlowLogger("tuned", tracking_uri=server), record=False)
