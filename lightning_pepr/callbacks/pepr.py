@@ -241,7 +241,7 @@ class PePRCallback(Callback):
         fit = self._fitting
         if fit.run.tracker.stage != "train":
             fit.run.tracker.switch_stage("train")
-        fit.at_epoch_start = trainer.callback_metrics.get(self.performance_key)
+        fit.at_epoch_start = _lightning.published(trainer).get(self.performance_key)
         fit.served = False
 
     on_train_start = on_train_epoch_start  # where a fit resumes within an epoch, no other hook comes before its batches
@@ -257,7 +257,7 @@ class PePRCallback(Callback):
         if self._fit is not None and not trainer.sanity_checking:
             self._fit.run.tracker.switch_stage("validate")
             self._evaluated = SampleCount(self.performance_key, len(trainer.num_val_batches))
-            self._fit.at_validation_start = trainer.callback_metrics.get(self.performance_key)
+            self._fit.at_validation_start = _lightning.published(trainer).get(self.performance_key)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -300,7 +300,7 @@ class PePRCallback(Callback):
             return
         record, tracker = self._run.record, self._run.tracker
         tracker.switch_stage(None, wait=True)
-        metrics = trainer.callback_metrics
+        metrics = _lightning.published(trainer)
         tested = tracker.gather(metrics.get(self.test_key), metrics, self._evaluated.samples)
         tracker.reset_fit()  # so that it is not added to the fit
         tracker.close()
