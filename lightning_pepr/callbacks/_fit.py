@@ -13,7 +13,7 @@ from lightning_pepr.callbacks import _checks, _loggers
 from lightning_pepr.callbacks._base import WarnOnce
 from lightning_pepr.callbacks._lightning import logged_keys, logged_step, pending, published
 from lightning_pepr.callbacks._publish import publish
-from lightning_pepr.callbacks._run import Run, trainable_parameters
+from lightning_pepr.callbacks._run import Run
 from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import Resource
@@ -58,7 +58,7 @@ class Fit:
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describe the run, announce what will be logged, and begin to count."""
         record = self.run.record
-        record.params = trainable_parameters(pl_module)
+        self.run.describe(trainer, pl_module)
         record.hardware = {
             **describe_hardware(),
             "ranks": trainer.world_size,

@@ -52,7 +52,7 @@ class RunRecord(msgspec.Struct):
         test_samples: How many samples the test performance is of.
         test_performance: Performance on test data, if the trainer has tested; the last test wins.
         test_monitor: The key of the test performance.
-        test_others: The test performance by the keys that further callbacks scored on validation data.
+        test_others: Room for the test performance by further keys; `PePRCallback` leaves it empty today.
         baseline: The performance of a trivial predictor, if scores were rescaled by it.
         space: The space in which the run was scored, as `ModelSpace.to_dict` gives it; None if it was not.
         carbon: The intensity behind `carbon_g`: "g_per_kwh", "pue", "source"; empty if carbon was not measured.
