@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback, Trainer
 
-from lightning_pepr.callbacks._lightning import acts_after_validation, callbacks_of
+from lightning_pepr.callbacks._lightning import acts_after_validation, acts_in_epoch, callbacks_of
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
@@ -48,23 +50,55 @@ def check_key(monitor: str) -> str:
     return monitor
 
 
-def watchers(trainer: Trainer) -> Iterator[tuple[Callback, str, Resource]]:
+def check_text(name: str, value: object) -> str:
+    """Return an argument that is a text, or raise a `PePRError`."""
+    if not isinstance(value, str):
+        raise PePRError(f"{name} is {value!r}; expected a text.")
+    return value
+
+
+def check_settings(settings: object) -> dict[str, Any]:
+    """Return what was given as settings, or raise a `PePRError` if a record cannot hold it."""
+    if not isinstance(settings, Mapping) and settings is not None:
+        raise PePRError(f'settings is {settings!r}; expected names and plain values, such as {{"seed": 0}}.')
+    plain = {str(name): value for name, value in (settings or {}).items()}
+    try:
+        json.dumps(plain)
+    except (TypeError, ValueError) as error:
+        raise PePRError(f"settings is {settings!r}; expected plain values, as JSON has them ({error}).") from None
+    return plain
+
+
+def check_prefixes(prefixes: Sequence[str]) -> None:
+    """Raise a `PePRError` if two callbacks of one Trainer would log under the same keys."""
+    for prefix in prefixes:
+        if prefixes.count(prefix) > 1:
+            raise PePRError(
+                f"{prefixes.count(prefix)} PePRCallbacks of this Trainer have the prefix {prefix!r}, and would "
+                "log different scores under one key. Give all but one a prefix of its own, such as "
+                'PePRCallback(…, prefix="auc_").'
+            )
+
+
+def watchers(trainer: Trainer, prefix: str) -> Iterator[tuple[Callback, str, Resource]]:
     """The callbacks that monitor a score or a cost of ours, with the key and its resource."""
     for callback in callbacks_of(trainer):
         key = getattr(callback, "monitor", None)
         for resource in RESOURCES:
-            if key in (resource.score_key, resource.field):
+            if key in (prefix + resource.score_key, prefix + resource.field):
                 yield callback, str(key), resource
 
 
-def check_watchers(trainer: Trainer, monitor: str, scorer: Scorer, missing: Mapping[str, str]) -> None:
+def check_watchers(trainer: Trainer, monitor: str, prefix: str, scorer: Scorer, missing: Mapping[str, str]) -> None:
     """Raise a `PePRError` if a callback monitors what will not be there; `missing` are fields and the reasons."""
-    for callback, key, resource in watchers(trainer):
+    for callback, key, resource in watchers(trainer, prefix):
         watches = f"{type(callback).__name__} monitors {key!r}"
         if resource not in scorer.resources:
             kept = listing(r.name for r in scorer.resources)
             raise PePRError(f"{watches}, but PePRCallback(resources=…) leaves {resource.name} out; it has {kept}.")
-        if key == resource.score_key:
+        if key == prefix + resource.score_key:
+            if not monitor:
+                raise PePRError(f'{watches}, but PePRCallback has no monitor. Give it one, such as "val_acc".')
             if scorer.space is None:
                 example = f"ModelSpace.budget({resource.field}={EXAMPLES[resource.field]})"
                 raise PePRError(
@@ -83,17 +117,25 @@ def check_watchers(trainer: Trainer, monitor: str, scorer: Scorer, missing: Mapp
         for field in getattr(callback, "cost_limits", ()):  # of a CostBudget
             if field in missing:
                 raise PePRError(f"{type(callback).__name__} limits {field}, but {not_measured(field, missing[field])}")
-        if getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
+        if monitor and getattr(callback, "monitor", None) == monitor and getattr(callback, "mode", None) == "min":
             raise PePRError(
                 f'{type(callback).__name__} monitors {monitor!r} with mode="min", as if lower were better; PePRCallback'
                 " needs a performance in [0, 1] where higher is better. Change the mode, or monitor another key."
             )
 
 
-def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
+def acts_on_score(trainer: Trainer, prefix: str) -> bool:
+    """Whether a callback acts on a score at the end of this epoch."""
+    return any(
+        key == prefix + resource.score_key and acts_in_epoch(trainer, callback)
+        for callback, key, resource in watchers(trainer, prefix)
+    )
+
+
+def check_in_time(trainer: Trainer, monitor: str, prefix: str, keys: Iterable[str]) -> None:
     """Raise a `PePRError` if a callback acts on a score after validation, by when only other `keys` are logged."""
-    for callback, key, _ in watchers(trainer):
-        if acts_after_validation(trainer, callback):
+    for callback, key, resource in watchers(trainer, prefix):
+        if key == prefix + resource.score_key and acts_after_validation(trainer, callback):
             raise PePRError(
                 f"{type(callback).__name__} acts on {key!r} after each validation, but {monitor!r} is not logged in "
                 f"validation. Logged by then are {listing(keys)}. Log it in validation_step or "
@@ -105,7 +147,7 @@ def check_in_time(trainer: Trainer, monitor: str, keys: Iterable[str]) -> None:
 
 def not_logged(monitor: str, keys: Iterable[str]) -> str:
     return (
-        f"PePRCallback monitors {monitor!r}, which was not logged by the end of the first epoch. Logged are "
+        f"PePRCallback monitors {monitor!r}, which is not logged yet. Logged are "
         f"{listing(keys)}. Log it with self.log in validation_step or on_validation_epoch_end, or in training_step "
         "with on_epoch=True (the module's on_train_epoch_end is too late); or monitor another key."
     )

@@ -12,7 +12,7 @@ from lightning_pepr.accounting.ranks import Performance
 from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._publish import publish
-from lightning_pepr.callbacks._run import Run, trainable_parameters
+from lightning_pepr.callbacks._run import Run
 from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
 from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.environment import describe_hardware, describe_software
@@ -20,7 +20,7 @@ from lightning_pepr.utilities.environment import describe_hardware, describe_sof
 SAVE_EVERY_S = 60.0
 """How often at least what is known is saved within an epoch."""
 
-NO_STATE = "the run began before this fit, and the checkpoint has no state of PePRCallback: what it had spent is missing"
+NO_STATE = "the run began before, and its checkpoint has no state of PePRCallback: what had been spent is missing"
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Fit:
 
     def __post_init__(self) -> None:
         self._resumes = self.run.begun
+        record = self.run.record
+        self._before = record.status, record.error, record.stopped
         self.run.tracker.reset_fit()
 
     @property
@@ -51,12 +53,15 @@ class Fit:
         """Open the meters, and check whether others monitor what will not be there."""
         self.run.tracker.open(trainer.strategy.root_device)
         for monitored in self.monitored:
-            _checks.check_watchers(trainer, monitored, self.run.missing())
-            space = monitored.scorer.space
-            for name, (low, high) in (space.ranges if space else {}).items():
-                if low == high:
-                    message = f"low and high of {name} are equal ({low}): R is 0 for every cost."
-                    monitored.warn_once(f"range {name}", message)
+            monitored.check_watchers(trainer, self.run.missing())
+
+    def undo(self) -> bool:
+        """Leave the run as it was before this fit, in which nothing was trained; whether it had never begun."""
+        record = self.run.record
+        if self.started:
+            record.status, record.error, record.stopped = self._before
+            self.run.begun = self._resumes or bool(record.costs or record.epochs)
+        return not self.run.begun
 
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describe the run, announce what will be logged, and begin to count."""
@@ -121,10 +126,10 @@ class Fit:
         """Log the cost and the scores of what the validation has logged. A collective."""
         self.validated = True
         fresh = {each.key: value for each in self.monitored if (value := each.validated(trainer)) is not None}
-        values = self._gather(trainer, fresh)
+        values = self.run.tracker.gather(fresh).performances
         for each in self.monitored:
             if each.key not in values and not each.seen:  # it comes with the end of the training epoch, if at all
-                _checks.check_in_time(trainer, each, _lightning.logged_keys(trainer))
+                each.check_in_time(trainer)
         if values:
             self._entry = None
             self._evaluate(trainer, values, _lightning.logged_step(trainer, epoch_ended=False))
@@ -138,19 +143,16 @@ class Fit:
             for each in self.monitored
             if not each.served and (value := each.trained(trainer)) is not None
         }
-        values = self._gather(trainer, fresh)
+        values = self.run.tracker.gather(fresh).performances
         for each in self.monitored:
             if each.key in values:
-                _checks.check_in_time(trainer, each, _lightning.logged_keys(trainer))
+                each.check_in_time(trainer)
             elif not each.served:
                 each.check_logged(trainer, due=self.validated or not trainer.enable_validation)
         self.run.update_costs()
         if values or self._entry is None:
             self._evaluate(trainer, values, _lightning.logged_step(trainer, epoch_ended=True))
         self._forecast(trainer)
-
-    def _gather(self, trainer: Trainer, fresh: Mapping[str, Performance]) -> Mapping[str, Performance]:
-        return self.run.tracker.gather(fresh).performances
 
     def _evaluate(self, trainer: Trainer, values: Mapping[str, Performance], step: int) -> None:
         """Log and record the cost, and the performances with their scores."""

@@ -58,14 +58,13 @@ class Monitored:
         if not self.key:
             return None
         value = _lightning.published(trainer).get(self.key)
-        if value is None or value is self._at_epoch_start:
-            value = _lightning.pending(trainer, self.key)
+        value = _lightning.pending(trainer, self.key, otherwise=None if value is self._at_epoch_start else value)
         return None if value is None else Performance(float(value))
 
     def check_sanity(self, trainer: Trainer) -> None:
         """Raise a `PePRError` if the sanity check's value is no performance: here it costs nothing."""
         value = _lightning.pending(trainer, self.key) if self.key else None
-        if value is not None and PERFORMANCE_RANGE[1] < float(value):
+        if value is not None and float(value) > PERFORMANCE_RANGE[1]:
             raise PePRError(_checks.not_a_performance(self.key, float(value)))
 
     def check(self, performance: float) -> float:
@@ -85,12 +84,23 @@ class Monitored:
         self.warn_once("outside", f"{message} The score is NaN in such epochs.")
         return math.nan
 
+    def check_watchers(self, trainer: Trainer, missing: Mapping[str, str]) -> None:
+        """Raise a `PePRError` if another callback monitors what will not be there."""
+        _checks.check_watchers(trainer, self.key, self.prefix, self.scorer, missing)
+        for name, (low, high) in (self.scorer.space.ranges if self.scorer.space else {}).items():
+            if low == high:
+                self.warn_once(f"range {name}", f"low and high of {name} are equal ({low}): R is 0 for every cost.")
+
+    def check_in_time(self, trainer: Trainer) -> None:
+        """Raise a `PePRError` if another callback acts on the score before it is there."""
+        _checks.check_in_time(trainer, self.key, self.prefix, _lightning.logged_keys(trainer))
+
     def check_logged(self, trainer: Trainer, due: bool) -> None:
         """Wait for a value that was not logged yet; raise a `PePRError` if a callback acts on its score."""
         if self.seen or not self.key or not due or trainer.barebones:  # in which self.log does nothing
             return
         message = _checks.not_logged(self.key, _lightning.logged_keys(trainer))
-        if any(_lightning.acts_in_epoch(trainer, each) for each, _, _ in _checks.score_watchers(trainer, self)):
+        if _checks.acts_on_score(trainer, self.prefix):
             raise PePRError(message)
         self.warn_once("missing", f"{message} Until it is, only costs are logged.")
 

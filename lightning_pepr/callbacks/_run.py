@@ -21,7 +21,6 @@ from lightning_pepr.errors import PePRError
 from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.utilities.json import convert, read_field
 
-
 STATE_SCHEMA = "lightning-pepr/state/1"
 
 
@@ -150,7 +149,7 @@ _RUNS: weakref.WeakKeyDictionary[Trainer, tuple[weakref.ref[LightningModule], st
 
 
 def recall(trainer: Trainer, pl_module: LightningModule, state_key: str) -> Run | None:
-    """The run that a callback of this key has begun with the trainer and the module; `configure_callbacks` makes anew."""
+    """The run that a callback of this key has begun with a trainer and a module: `configure_callbacks` makes new ones."""
     module, key, run = _RUNS.get(trainer, (lambda: None, "", None))
     return run if module() is pl_module and key == state_key else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def record_test(trainer: Trainer, run: Run, monitored: Sequence[Monitored]) -> b
     return True
 
 
-def _check(key: str, tested: Mapping[str, Performance], keys: Sequence[str]) -> Performance | None:
+def _check(key: str, tested: Mapping[str, Performance], keys: Iterable[str]) -> Performance | None:
     """The test performance of a key; None with a warning if it was not logged, or is none."""
     if key not in tested:
         rank_zero_warn(
@@ -55,9 +55,7 @@ def _check(key: str, tested: Mapping[str, Performance], keys: Sequence[str]) -> 
             f"Logged are {_checks.listing(keys)}. Name the right one: PePRCallback(…, test_monitor=…)."
         )
     elif not is_performance(tested[key].value):
-        rank_zero_warn(
-            f"PePRCallback: {_checks.not_a_performance(key, tested[key].value)} The record is without it."
-        )
+        rank_zero_warn(f"PePRCallback: {_checks.not_a_performance(key, tested[key].value)} The record is without it.")
     else:
         return tested[key]
     return None
@@ -81,8 +79,8 @@ def find_run(state: Any, trainer: Trainer, writer: RecordWriter, intensity: Any)
             writer.target = path
             return Run(record, CostTracker(None, None), writer, intensity, begun=True)
     rank_zero_warn(
-        f"PePRCallback: the record of run {run_id} is neither at {state.get('record')!r} nor beside {trainer.ckpt_path}, "
-        "so no record has this test. Put it beside the checkpoint."
+        f"PePRCallback: the record of run {run_id} is neither at {state.get('record')!r} nor beside "
+        f"{trainer.ckpt_path}, so no record has this test. Put it beside the checkpoint."
     )
     return None
 

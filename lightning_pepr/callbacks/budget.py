@@ -148,7 +148,7 @@ class CostBudget(Callback):
 
 def _meter_of(trainer: Trainer) -> PePRCallback:
     for callback in callbacks_of(trainer):
-        if isinstance(callback, PePRCallback):
+        if isinstance(callback, PePRCallback) and callback.meters:
             return callback
     example = 'Trainer(callbacks=[PePRCallback("val_acc"), CostBudget(…)])'
     raise PePRError(f"CostBudget reads the trainer's PePRCallback, and there is none. Add one, such as {example}.")

@@ -167,7 +167,8 @@ class PePRCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put the callback first in the list, open the meters, and check who monitors what."""
         self._fit = self._restored = None
-        ours = _checks.check_prefixes(each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback))
+        ours = [each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback)]
+        _checks.check_prefixes([each.prefix for each in ours])
         first = next((each for each in ours if not each.prefix), ours[0])
         self._first = None if first is self else first
         if not self.meters:
@@ -214,7 +215,7 @@ class PePRCallback(Callback):
         if not fit.run.tracker.is_open:
             fit.open(trainer)
         if self.write_record:
-            fit.run.writer.target = record_path(trainer)
+            fit.run.writer.target = record_path(trainer, fit.run.record.run_id, beside=False)
         fit.start(trainer, pl_module)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -241,7 +242,7 @@ class PePRCallback(Callback):
         fit = self._fitting
         if not fit.ended:
             fit.end(trainer)
-            self._save(trainer, whole=True)
+            self._save(trainer)
             _loggers.end(trainer, fit.run.record, self.write_record)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -256,7 +257,7 @@ class PePRCallback(Callback):
         """Keep what was measured up to here. No collectives: the other ranks may be gone."""
         if self._fit is not None and self._fit.started and not self._fit.ended:
             self._fit.cut_off(exception)
-            self._save(trainer, whole=True)
+            self._save(trainer)
             self._fit.run.tracker.close()
             _loggers.end(trainer, self._fit.run.record, self.write_record)
         elif self._run is not None:
@@ -355,12 +356,12 @@ class PePRCallback(Callback):
         if not self.meters or self._run is None or not self._run.tracker.is_open:
             return
         if record_test(trainer, self._run, self._monitored):
-            self._save(trainer, whole=True)
+            self._save(trainer)
             _loggers.update(trainer, self._run.record, self.write_record)
 
     # Record and checkpoint ------------------------------------------------------------------------------------------
 
-    def _save(self, trainer: Trainer, whole: bool = False) -> None:
+    def _save(self, trainer: Trainer) -> None:
         if self._run is not None and trainer.is_global_zero and not _lightning.is_debugging(trainer):
             self._run.writer.write(self._run.record)
 
