@@ -50,8 +50,9 @@ class Monitored:
         """The value that a validation has logged; None if it has logged none."""
         value = _lightning.published(trainer).get(self.key)
         # Lightning never clears a value, so one that is the very object of before is of a validation before.
-        fresh = value is not None and value is not self._at_validation_start
-        return Performance(float(value), self.evaluated.samples) if fresh else None
+        if value is None or value is self._at_validation_start:
+            return None
+        return Performance(float(value), self.evaluated.samples)
 
     def trained(self, trainer: Trainer) -> Performance | None:
         """The value that the training epoch, now at its end, has logged; None if it has logged none."""

@@ -149,7 +149,7 @@ _RUNS: weakref.WeakKeyDictionary[Trainer, tuple[weakref.ref[LightningModule], st
 
 
 def recall(trainer: Trainer, pl_module: LightningModule, state_key: str) -> Run | None:
-    """The run that a callback of this key has begun with a trainer and a module: `configure_callbacks` makes new ones."""
+    """The run that a callback of this key has begun with both: `configure_callbacks` makes a new callback."""
     module, key, run = _RUNS.get(trainer, (lambda: None, "", None))
     return run if module() is pl_module and key == state_key else None
 
