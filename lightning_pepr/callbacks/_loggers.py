@@ -36,8 +36,8 @@ def begin(trainer: Trainer, run: RunRecord, costs: Sequence[str], scores: Sequen
     # What `load_runs` makes a row of, beside the metrics.
     facts = {"run_id": run.run_id, "model": run.model, "monitor": run.monitor, "test_monitor": run.test_monitor}
     settings = json.dumps(run.settings, default=str) if run.settings else ""
-    told = {"group": run.group, "named": str(run.named) if run.named else "", "settings": settings}
-    facts |= {name: text for name, text in told.items() if 0 < len(text) <= _LONGEST}
+    extra = {"group": run.group, "named": str(run.named) if run.named else "", "settings": settings}
+    facts |= {name: text for name, text in extra.items() if 0 < len(text) <= _LONGEST}
     _notify(trainer, trainer, (run.monitor, *scores, *costs, "hp_metric"), TensorBoardLogger=_list_columns)
     _notify(trainer, facts, costs, scores, WandbLogger=_define_metrics)
     _notify(trainer, facts, MLFlowLogger=_tag_begin)
