@@ -160,8 +160,8 @@ def _differences(keys: Sequence[Key]) -> dict[str, list[str | None]]:
         known = [None if key[place] is None else json.loads(str(key[place])) for key in keys]
         for path in sorted({path for each in known if each is not None for path in each}):
             values = [None if each is None else json.dumps(each[path]) if path in each else "" for each in known]
-            told = {value for value in values if value is not None}
-            if len(told) > 1 and values not in columns.values():  # two that go together are shown as one
+            distinct = {value for value in values if value is not None}
+            if len(distinct) > 1 and values not in columns.values():  # two that go together are shown as one
                 columns[f"{kind}.{path}"] = values
     params = {key[0] for key in keys}
     if len(params) > 1:

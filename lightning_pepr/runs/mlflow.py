@@ -113,7 +113,7 @@ def _read_run(client: MlflowClient, run: Run, folder: Path) -> tuple[RunRecord |
 
 
 def _value(text: str) -> Any:
-    """A hyperparameter as it was before MLflow made it text, as far as that can be told."""
+    """A hyperparameter as it was before MLflow made it text, as far as the text says."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
