@@ -20,7 +20,7 @@ from lightning_pepr.callbacks._fit import Fit
 from lightning_pepr.callbacks._run import Run, model_name
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.callbacks._summary import one_line_summary, show_line
-from lightning_pepr.callbacks._writer import RecordWriter, record_path
+from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
@@ -186,7 +186,7 @@ class PePRCallback(Callback):
             # Each puts itself first in the list, so the user's first is the last.
             ours = [each for each in _lightning.callbacks_of(trainer) if isinstance(each, PePRCallback)]
             first = next(each for each in reversed(ours) if each.write_record)
-            run.writer.target = record_path(trainer, run.record.run_id, beside=first is not self)
+            run.writer.place(trainer, beside=first is not self)
         self._fitting.start(trainer, pl_module)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -273,6 +273,7 @@ class PePRCallback(Callback):
             self._fit.run.tracker.switch_stage("train")
             self._fit.validated = True
             self._fit.evaluate(trainer, after_validation=True, samples=self._evaluated.samples)
+            self._save(trainer, self._fit.run)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, if validation has not, and what the run will cost; write the record."""
@@ -323,7 +324,7 @@ class PePRCallback(Callback):
 
     def _save(self, trainer: Trainer, run: Run) -> None:
         if trainer.is_global_zero and not _lightning.is_debugging(trainer):
-            run.writer.write(run.record)
+            (run.writer.write if run.record.status == "running" else run.writer.finish)(run.record)
 
     def state_dict(self) -> dict[str, Any]:
         """The run so far, as plain types. On several ranks a collective, as saving a checkpoint is."""
