@@ -122,7 +122,7 @@ def test_what_the_record_has_is_not_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "first", [first_line("b" * 32), b'{"schema":"lightning-pepr/journal/2","run_id":"' + b"a" * 32]
 )
-def test_a_journal_of_another_run_or_a_newer_version_is_not_read(tmp_path: Path, first: bytes) -> None:
+def test_a_journal_that_is_not_for_this_reader(tmp_path: Path, first: bytes) -> None:
     record = RunRecord("net", run_id="a" * 32)
     path = write(tmp_path, record, *states())
     journal = tmp_path / "pepr.jsonl"

@@ -52,7 +52,7 @@ def test_a_file_is_written_whole_into_a_folder_that_is_not_there_yet(tmp_path: P
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_new_file_takes_no_others_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     def link(*_: Any) -> None:
         raise PermissionError("this file system has no hard links")
 
