@@ -167,7 +167,8 @@ def _check(spent: Sequence[float], epochs: int, level: float, period: int | None
 def _mix(cost: Array, epochs: int, period: int | None, done: int) -> tuple[Array, Array, Array]:
     """Mix the predictions of all m models: weight, mean and standard deviation of a normal distribution of each.
 
-    They are of shape (s, m); the cost of each of the last n epochs of `done` is of shape (s, n), in units of their mean.
+    They are of shape (s, m); the cost of each of the last n of the `done` epochs is of shape (s, n), in units of their
+    mean.
     """
     prior = PERIOD_PRIOR if period is None else {period: 1.0}
     parts = [_predict(cost, epochs, each, done) for each in prior]
@@ -183,8 +184,8 @@ def _predict(cost: Array, epochs: int, period: int, done: int) -> tuple[Array, A
     """The logarithm of how likely each model is, and mean and variance of its prediction of the rest; shapes (s, m)."""
     series, seen = cost.shape
     left = epochs - done
-    # The regression's columns at the epochs that are seen, and their sums over the epochs to come. Drift is 0 now, and 1
-    # after as many epochs as the run has: then its size needs no unit.
+    # The regression's columns at the epochs that are seen, and their sums over the epochs to come. Drift is 0 now, and
+    # 1 after as many epochs as the run has: then its size needs no unit.
     columns, to_come = [np.ones(seen), np.arange(1.0 - seen, 1.0) / epochs], [left, left * (left + 1) / 2 / epochs]
     if period > 1:
         columns.insert(1, np.arange(done - seen + 1, done + 1) % period == 0)
@@ -209,30 +210,35 @@ def _predict(cost: Array, epochs: int, period: int, done: int) -> tuple[Array, A
     spread = (left - 2 * ahead + r**2 * (1 - r ** (2 * left)) / (1 - r**2)) / (1 - r) ** 2
     sums = np.array(to_come) - ahead[:, None] * rows[0, -1, :wide]  # the columns are those of all series
 
-    # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner.
-    system = np.zeros((series, len(CORRELATION), len(lengths), len(NOISE), len(DRIFT), wide + 2, wide + 2))
+    # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner. The
+    # level is eliminated first, and the drift last: each brings an axis in, and the system is large only when few
+    # columns are left of it.
+    system = np.zeros((series, len(CORRELATION), len(lengths), 1, 1, wide + 2, wide + 2))
     system[..., : wide + 1, : wide + 1] = _moments(rows, first)[:, :, :, None, None]
     system[..., wide + 1, :wide] = system[..., :wide, wide + 1] = sums[:, None, None, None]
     likelihood = 0.5 * np.log(1.0 - r**2)[:, None, None, None] - (lengths[:, None, None] - 1) * np.log(noise)
+    system, pivot, _ = _eliminate(system)
+    likelihood = likelihood - 0.5 * np.log(pivot)
     if wide == 3:  # validation adds something; drift may go either way
         known, guess = (NOISE[:, None] / VALIDATION) ** 2, VALIDATION * level[:, None, :, None, None]
-        system[..., 1, 1] += known
-        system[..., 1, wide] += known * guess
-        system[..., wide, 1] += known * guess
-        system[..., wide, wide] += known * guess**2
-        likelihood = likelihood + 0.5 * np.log(known)
-    system[..., wide - 1, wide - 1] += (noise / drift) ** 2
-    likelihood = likelihood + np.log(noise / drift)
-    for column in range(wide):
-        pivot = system[..., column, column].copy()
-        across = system[..., column].copy()
-        likelihood = likelihood - 0.5 * np.log(pivot)
-        system -= across[..., :, None] * (across / pivot[..., None])[..., None, :]
-    drifts = across[..., wide] / pivot  # the drift that is seen, since it was eliminated last
-    likelihood = likelihood - system[..., wide, wide] / (2.0 * noise**2)
-    mean = left + (ahead * rows[:, -1:, wide])[..., None, None, None] - system[..., wide + 1, wide]
-    variance = noise**2 * (spread[:, None, None, None] - system[..., wide + 1, wide + 1])
-    variance += (DRIFT_CHANGE * drifts * to_come[-1]) ** 2
+        system = np.repeat(system, len(NOISE), axis=3)
+        system[..., 0, 0] += known
+        system[..., 0, 2] += known * guess
+        system[..., 2, 0] += known * guess
+        system[..., 2, 2] += known * guess**2
+        system, pivot, _ = _eliminate(system)
+        likelihood = likelihood + 0.5 * np.log(known / pivot)
+    else:
+        system = np.repeat(system, len(NOISE), axis=3)
+    system = np.repeat(system, len(DRIFT), axis=4)
+    system[..., 0, 0] += (noise / drift) ** 2
+    system, pivot, across = _eliminate(system)
+    likelihood = likelihood + np.log(noise / drift) - 0.5 * np.log(pivot) - system[..., 0, 0] / (2.0 * noise**2)
+    mean = left + (ahead * rows[:, -1:, wide])[..., None, None, None] - system[..., 1, 0]
+    variance = noise**2 * (spread[:, None, None, None] - system[..., 1, 1])
+    variance += (
+        DRIFT_CHANGE * across[..., 1] / pivot * to_come[-1]
+    ) ** 2  # the first of these is the drift that is seen
 
     # How likely the last change is to be that long ago; one length stands for those that are skipped, too.
     change = np.where(done - lengths <= WARM_UP, WARM_UP_PRIOR, np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs))
@@ -244,6 +250,13 @@ def _predict(cost: Array, epochs: int, period: int, done: int) -> tuple[Array, A
         + np.log(DRIFT_PRIOR)
     )
     return (likelihood + prior).reshape(series, -1), mean.reshape(series, -1), variance.reshape(series, -1)
+
+
+def _eliminate(system: Array) -> tuple[Array, Array, Array]:
+    """A symmetric system without its first row and column, and that column's first entry and all of it."""
+    pivot, across = system[..., 0, 0], system[..., 0]
+    rest = across[..., 1:]
+    return system[..., 1:, 1:] - rest[..., :, None] * (rest / pivot[..., None])[..., None, :], pivot, across
 
 
 def _lengths(seen: int, done: int) -> NDArray[np.int64]:

@@ -213,13 +213,6 @@ def test_epochs_that_cost_nothing() -> None:
     assert found.expected == pytest.approx(5.0, rel=0.01)
 
 
-def test_ten_thousand_epochs() -> None:
-    costs = 1.0 + 0.1 * np.random.default_rng(1).standard_normal(10_000)
-    found = after(costs[:9000], 10_000)
-    assert found.low <= costs.sum() <= found.high
-    assert (found.high - found.low) / found.expected < 0.003
-
-
 def test_three_epochs_after_a_step_the_new_cost_counts() -> None:
     costs = [1.0, 1.01, 0.99, 1.0, 1.01, 1.0, 0.99, 1.5, 1.51, 1.49]
     found = after(costs, 50)

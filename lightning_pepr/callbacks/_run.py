@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from torch.nn.parameter import is_lazy
 
 from lightning_pepr.accounting.tracker import CUT_OFF, NO_INTENSITY, CostTracker
-from lightning_pepr.callbacks._schedule import End, costs_of
+from lightning_pepr.callbacks._schedule import KEPT, End, costs_of
 from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.carbon import Intensity
 from lightning_pepr.cost import CARBON, ENERGY, RESOURCES, Cost
@@ -89,7 +89,7 @@ class Run:
         record.run_id, record.started = state["run_id"], state["started"]
         record.epochs = [Epoch(**{**epoch, "cost": Cost(**epoch["cost"])}) for epoch in state["epochs"]]
         # What is saved after validation lacks the end of its epoch.
-        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs} | state.get("ends", {})
+        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs[-KEPT:]} | state.get("ends", {})
         tracker.resume(state["spent"])
 
 
