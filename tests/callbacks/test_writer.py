@@ -115,15 +115,17 @@ def test_an_url_of_this_host_is_a_path(tmp_path: Path, place: str) -> None:
     assert writer.written_file == tmp_path / FILE_NAME
 
 
-def test_a_remote_record_is_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_a_remote_record_is_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    callback = fit(Worker(), tmp_path, logger=CSVLogger("memory://remote/logs", name="net"))
-    (url,) = remote_files("memory://remote/logs", "metrics.csv")
-    assert [callback._run and callback._run.writer.written_file] == [url.replace("metrics.csv", FILE_NAME)]
-    record = RunRecord.load(url.removesuffix("/metrics.csv"))
+    place = f"memory://remote/{kind.__name__}"
+    callback = fit(Worker(), tmp_path, logger=kind(place, name="net"))
+    (url,) = remote_files(place, "hparams.yaml")
+    assert remote_files(place, FILE_NAME) == [url.replace("hparams.yaml", FILE_NAME)]
+    record = RunRecord.load(url.removesuffix("/hparams.yaml"))
     assert (record.status, len(record.epochs), record.run_id) == ("finished", 3, record_of(callback).run_id)
-    assert load_runs("memory://remote/logs")["run_id"].to_list() == [record.run_id]
-    assert remote_files("memory://remote/logs", "pepr.jsonl") == []
+    assert load_runs(place)["run_id"].to_list() == [record.run_id]
+    assert remote_files(place, "pepr.jsonl") == []
     assert not list(tmp_path.iterdir())
 
 
