@@ -115,14 +115,16 @@ def test_an_url_of_this_host_is_a_path(tmp_path: Path, place: str) -> None:
     assert writer.written_file == tmp_path / FILE_NAME
 
 
-@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
-def test_a_remote_record_is_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+@pytest.mark.parametrize(("kind", "theirs"), [(CSVLogger, "metrics.csv"), (TensorBoardLogger, "hparams.yaml")])
+def test_a_remote_record_is_beside_the_loggers_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, theirs: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     place = f"memory://remote/{kind.__name__}"
     callback = fit(Worker(), tmp_path, logger=kind(place, name="net"))
-    (url,) = remote_files(place, "hparams.yaml")
-    assert remote_files(place, FILE_NAME) == [url.replace("hparams.yaml", FILE_NAME)]
-    record = RunRecord.load(url.removesuffix("/hparams.yaml"))
+    (url,) = remote_files(place, theirs)
+    assert remote_files(place, FILE_NAME) == [url.replace(theirs, FILE_NAME)]
+    record = RunRecord.load(url.removesuffix(f"/{theirs}"))
     assert (record.status, len(record.epochs), record.run_id) == ("finished", 3, record_of(callback).run_id)
     assert load_runs(place)["run_id"].to_list() == [record.run_id]
     assert remote_files(place, "pepr.jsonl") == []
