@@ -67,6 +67,7 @@ test-gpu:  ## the claims about measuring, on a real NVIDIA GPU (any python with 
 bench: .venv-bench/installed  ## the tables of docs/benchmarks.md (25 minutes, on a machine that does nothing else)
 	.venv-bench/bin/python -m benchmarks.energy_accuracy
 	.venv-bench/bin/python -m benchmarks.overhead
+	.venv-bench/bin/python -m benchmarks.long_runs
 	.venv-bench/bin/python -m benchmarks.rank
 	.venv-bench/bin/python -m benchmarks.study
 

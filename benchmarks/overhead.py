@@ -222,7 +222,7 @@ def watch(boundaries: int, shortest: float, longest: float) -> dict[str, Any]:
 # Tables ------------------------------------------------------------------------------------------------------------
 
 
-def in_process(device: SimDevice, function: str, *arguments: Any) -> Any:
+def in_process(device: SimDevice, function: str, *arguments: Any, module: str = MODULE) -> Any:
     """Do something on a simulated board in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "found.json"
@@ -230,7 +230,7 @@ def in_process(device: SimDevice, function: str, *arguments: Any) -> Any:
         env = environment(SimDriver(device, latency=LATENCY).env())
         env.pop("CUDA_VISIBLE_DEVICES", None)
         done = subprocess.run(
-            [sys.executable, "-m", MODULE, "--do", work, str(target)], env=env, capture_output=True, text=True
+            [sys.executable, "-m", module, "--do", work, str(target)], env=env, capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"{function}{arguments} ended with {done.returncode}:\n{done.stderr[-2000:]}")

@@ -11,6 +11,8 @@ Online Changepoint Detection", arXiv 0710.3742). Each fit is a linear regression
 over the epochs since the last change, with noise that is autocorrelated (AR(1)). What came before the change has a
 level and a noise of its own, and does not bear on the future. The prior assumptions are below, relative to the level,
 so that they hold in any unit, and to the length of the run, so that they hold for long epochs and short ones.
+
+The fits are to the last `WINDOW` epochs alone, so that a forecast takes no longer the more epochs are done.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ WARM_UP = 3  # epochs that a warm-up may have
 WARM_UP_PRIOR = 0.15  # that it ends with any one of them, relative to none
 
 PERIOD_PRIOR = {1: 0.6, 2: 0.1, 3: 0.1, 4: 0.1, 5: 0.1}  # how often some epochs cost more, if not given; 1 is never
+WINDOW = 256  # epochs that are looked back at
 VALIDATION = 0.25  # mean and standard deviation of what validation adds to an epoch before any is seen, of the level
 
 SMALLEST_LEVEL = 1e-3  # what all this is relative to is no less than this share of the mean: epochs may cost nothing
@@ -102,7 +105,7 @@ def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: in
 
 
 def forecasts(
-    spent: Sequence[Sequence[float]], epochs: int, level: float = 0.9, period: int | None = None
+    spent: Sequence[Sequence[float]], epochs: int, level: float = 0.9, period: int | None = None, first: int = 1
 ) -> list[Forecast | None]:
     """Forecast what the whole run will cost in several resources, as `forecast` does in one, and in about its time.
 
@@ -111,6 +114,8 @@ def forecasts(
         epochs: Same as for `forecast`.
         level: Same as for `forecast`.
         period: Same as for `forecast`.
+        first: The number of the epoch, from 1, at whose end the first amounts had been spent. The last `WINDOW` + 1 of
+            a run give what all of them give.
 
     Returns:
         The forecast of each, within 1e-5 of what `forecast` gives.
@@ -118,48 +123,55 @@ def forecasts(
     Raises:
         PePRError: As `forecast` raises it, and if the resources are not of as many epochs.
     """
-    checked = [_check(each, epochs, level, period) for each in spent]
+    checked = [_check(each, epochs, level, period, first) for each in spent]
     if len({costs.size for costs in checked}) > 1:
         raise PePRError(f"spent is of {[costs.size for costs in checked]} epochs; expected as many of each resource.")
     total = np.array(checked)
-    done = total.shape[-1]
-    if done < min(2, epochs):
+    count = total.shape[-1]
+    done, seen = first - 1 + count, min(WINDOW, count - (first > 1))  # the first amounts are of one epoch in the first
+    if count == 0 or (seen < 2 and done < epochs):
         return [None] * len(checked)
     found: list[Forecast | None] = [Forecast(last, last, last, level) for last in total[:, -1].tolist()]
-    ahead = np.flatnonzero((total[:, -1] > 0.0) & (done < epochs))  # those whose rest is not known yet
-    if ahead.size:
-        share = np.diff(total[ahead] / total[ahead, -1:], prepend=0.0)  # of all that was spent: without a unit
+    if done == epochs:
+        return found
+    known = np.flatnonzero(total[:, -1] > 0.0)
+    # Of all that was spent: without a unit.
+    share = np.diff(total[known] / total[known, -1:], prepend=0.0)[:, -seen:]
+    mean = share.mean(axis=1)
+    known, share, mean = (each[mean > 0.0] for each in (known, share, mean))
+    if known.size:
         tail = (1.0 - level) / 2.0
-        rest = _quantiles(*_mix(share * done, epochs, period), (tail, 0.5, 1.0 - tail))
-        for index, values in zip(ahead, rest, strict=True):
-            low, expected, high = (float(total[index, -1] * (1.0 + max(0.0, value) / done)) for value in values)
+        rest = _quantiles(*_mix(share / mean[:, None], epochs, period, done), (tail, 0.5, 1.0 - tail))
+        for index, unit, values in zip(known, mean, rest, strict=True):
+            low, expected, high = (float(total[index, -1] * (1.0 + max(0.0, value) * unit)) for value in values)
             found[index] = Forecast(expected, low, high, level)
     return found
 
 
-def _check(spent: Sequence[float], epochs: int, level: float, period: int | None) -> Array:
+def _check(spent: Sequence[float], epochs: int, level: float, period: int | None, first: int) -> Array:
     """Return the costs as an array, or raise an error that names what `forecast` cannot take."""
     costs = np.asarray(check_cost(spent), dtype=np.float64)
     if costs.ndim != 1:
         raise PePRError(f"spent has shape {costs.shape}; expected one number for each epoch so far.")
     check_never_falls(costs, "spent", "index", "the end of each epoch")
-    for name, value in (("epochs", epochs), ("period", 1 if period is None else period)):
+    for name, value in (("epochs", epochs), ("period", 1 if period is None else period), ("first", first)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise PePRError(f"{name} is {value!r}; expected a whole number of epochs, at least 1.")
-    if epochs < costs.size:
-        raise PePRError(f"epochs is {epochs!r}, and spent has {costs.size} of them; expected those of the whole run.")
+    if epochs < (done := first - 1 + costs.size):
+        raise PePRError(f"epochs is {epochs!r}, and spent has {done} of them; expected those of the whole run.")
     if not 0.0 < level < 1.0:
         raise PePRError(f"level is {level!r}; expected a probability in (0, 1), such as 0.9.")
     return costs
 
 
-def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Array]:
+def _mix(cost: Array, epochs: int, period: int | None, done: int) -> tuple[Array, Array, Array]:
     """Mix the predictions of all m models: weight, mean and standard deviation of a normal distribution of each.
 
-    They are of shape (s, m); the cost of each epoch so far is of shape (s, n), in units of their mean.
+    They are of shape (s, m); the cost of each of the last n of the `done` epochs is of shape (s, n), in units of their
+    mean.
     """
     prior = PERIOD_PRIOR if period is None else {period: 1.0}
-    parts = [_predict(cost, epochs, each) for each in prior]
+    parts = [_predict(cost, epochs, each, done) for each in prior]
     posterior = np.hstack([part[0] + math.log(share) for part, share in zip(parts, prior.values(), strict=True)])
     weight = np.exp(posterior - posterior.max(axis=1, keepdims=True))
     kept = (weight > 1e-7).any(axis=0)
@@ -168,23 +180,23 @@ def _mix(cost: Array, epochs: int, period: int | None) -> tuple[Array, Array, Ar
     return weight / weight.sum(axis=1, keepdims=True), mean, np.sqrt(variance)
 
 
-def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array]:
+def _predict(cost: Array, epochs: int, period: int, done: int) -> tuple[Array, Array, Array]:
     """The logarithm of how likely each model is, and mean and variance of its prediction of the rest; shapes (s, m)."""
-    series, done = cost.shape
+    series, seen = cost.shape
     left = epochs - done
-    # The regression's columns at the epochs so far, and their sums over the epochs to come. Drift is 0 now, and 1
-    # after as many epochs as the run has: then its size needs no unit.
-    columns, to_come = [np.ones(done), np.arange(1.0 - done, 1.0) / epochs], [left, left * (left + 1) / 2 / epochs]
+    # The regression's columns at the epochs that are seen, and their sums over the epochs to come. Drift is 0 now, and
+    # 1 after as many epochs as the run has: then its size needs no unit.
+    columns, to_come = [np.ones(seen), np.arange(1.0 - seen, 1.0) / epochs], [left, left * (left + 1) / 2 / epochs]
     if period > 1:
-        columns.insert(1, np.arange(1, done + 1) % period == 0)
+        columns.insert(1, np.arange(done - seen + 1, done + 1) % period == 0)
         to_come.insert(1, epochs // period - done // period)
     wide = len(columns)
-    rows = np.empty((series, done, wide + 1))
+    rows = np.empty((series, seen, wide + 1))
     rows[:, :, :wide] = np.column_stack(columns)
     rows[:, :, wide] = cost - 1.0
 
-    lengths = _lengths(done)  # how many epochs there are since the last change, in each model
-    first = done - lengths
+    lengths = _lengths(seen, done)  # how many epochs there are since the last change, in each model
+    first = seen - lengths
     level = np.maximum(np.cumsum(cost[:, ::-1], axis=1)[:, lengths - 1] / lengths, SMALLEST_LEVEL)
 
     # From here on, axes are: series, correlation, change, noise, drift. Least squares on x(t) - r x(t - 1), and on the
@@ -198,33 +210,38 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
     spread = (left - 2 * ahead + r**2 * (1 - r ** (2 * left)) / (1 - r**2)) / (1 - r) ** 2
     sums = np.array(to_come) - ahead[:, None] * rows[0, -1, :wide]  # the columns are those of all series
 
-    # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner.
-    system = np.zeros((series, len(CORRELATION), len(lengths), len(NOISE), len(DRIFT), wide + 2, wide + 2))
+    # Bordered by the sums to come, so that elimination leaves the fit's error and the prediction in the corner. The
+    # level is eliminated first, and the drift last: each brings an axis in, and the system is large only when few
+    # columns are left of it.
+    system = np.zeros((series, len(CORRELATION), len(lengths), 1, 1, wide + 2, wide + 2))
     system[..., : wide + 1, : wide + 1] = _moments(rows, first)[:, :, :, None, None]
     system[..., wide + 1, :wide] = system[..., :wide, wide + 1] = sums[:, None, None, None]
     likelihood = 0.5 * np.log(1.0 - r**2)[:, None, None, None] - (lengths[:, None, None] - 1) * np.log(noise)
+    system, pivot, _ = _eliminate(system)
+    likelihood = likelihood - 0.5 * np.log(pivot)
     if wide == 3:  # validation adds something; drift may go either way
         known, guess = (NOISE[:, None] / VALIDATION) ** 2, VALIDATION * level[:, None, :, None, None]
-        system[..., 1, 1] += known
-        system[..., 1, wide] += known * guess
-        system[..., wide, 1] += known * guess
-        system[..., wide, wide] += known * guess**2
-        likelihood = likelihood + 0.5 * np.log(known)
-    system[..., wide - 1, wide - 1] += (noise / drift) ** 2
-    likelihood = likelihood + np.log(noise / drift)
-    for column in range(wide):
-        pivot = system[..., column, column].copy()
-        across = system[..., column].copy()
-        likelihood = likelihood - 0.5 * np.log(pivot)
-        system -= across[..., :, None] * (across / pivot[..., None])[..., None, :]
-    seen = across[..., wide] / pivot  # the drift, since it was eliminated last
-    likelihood = likelihood - system[..., wide, wide] / (2.0 * noise**2)
-    mean = left + (ahead * rows[:, -1:, wide])[..., None, None, None] - system[..., wide + 1, wide]
-    variance = noise**2 * (spread[:, None, None, None] - system[..., wide + 1, wide + 1])
-    variance += (DRIFT_CHANGE * seen * to_come[-1]) ** 2
+        system = np.repeat(system, len(NOISE), axis=3)
+        system[..., 0, 0] += known
+        system[..., 0, 2] += known * guess
+        system[..., 2, 0] += known * guess
+        system[..., 2, 2] += known * guess**2
+        system, pivot, _ = _eliminate(system)
+        likelihood = likelihood + 0.5 * np.log(known / pivot)
+    else:
+        system = np.repeat(system, len(NOISE), axis=3)
+    system = np.repeat(system, len(DRIFT), axis=4)
+    system[..., 0, 0] += (noise / drift) ** 2
+    system, pivot, across = _eliminate(system)
+    likelihood = likelihood + np.log(noise / drift) - 0.5 * np.log(pivot) - system[..., 0, 0] / (2.0 * noise**2)
+    mean = left + (ahead * rows[:, -1:, wide])[..., None, None, None] - system[..., 1, 0]
+    variance = noise**2 * (spread[:, None, None, None] - system[..., 1, 1])
+    variance += (
+        DRIFT_CHANGE * across[..., 1] / pivot * to_come[-1]
+    ) ** 2  # the first of these is the drift that is seen
 
     # How likely the last change is to be that long ago; one length stands for those that are skipped, too.
-    change = np.where(first <= WARM_UP, WARM_UP_PRIOR, np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs))
+    change = np.where(done - lengths <= WARM_UP, WARM_UP_PRIOR, np.diff(lengths, prepend=0) * (CHANGE_PRIOR / epochs))
     change[-1] = 1.0  # none
     prior = (
         np.log(CORRELATION_PRIOR)[:, None, None, None]
@@ -235,11 +252,18 @@ def _predict(cost: Array, epochs: int, period: int) -> tuple[Array, Array, Array
     return (likelihood + prior).reshape(series, -1), mean.reshape(series, -1), variance.reshape(series, -1)
 
 
-def _lengths(done: int) -> NDArray[np.int64]:
+def _eliminate(system: Array) -> tuple[Array, Array, Array]:
+    """A symmetric system without its first row and column, and that column's first entry and all of it."""
+    pivot, across = system[..., 0, 0], system[..., 0]
+    rest = across[..., 1:]
+    return system[..., 1:, 1:] - rest[..., :, None] * (rest / pivot[..., None])[..., None, :], pivot, across
+
+
+def _lengths(seen: int, done: int) -> NDArray[np.int64]:
     """How many epochs there may be since the last change: all short ones, ever fewer long ones, and warm-ups."""
-    spaced = {round(1.3**power) for power in range(int(math.log(done) / math.log(1.3)) + 1)}
-    lengths = spaced | set(range(1, 9)) | set(range(done - WARM_UP, done + 1))
-    return np.array(sorted(length for length in lengths if 1 <= length <= done), dtype=np.int64)
+    spaced = {round(1.3**power) for power in range(int(math.log(seen) / math.log(1.3)) + 1)}
+    lengths = spaced | set(range(1, 9)) | set(range(done - WARM_UP, done + 1)) | {seen}
+    return np.array(sorted(length for length in lengths if 1 <= length <= seen), dtype=np.int64)
 
 
 def _moments(rows: Array, first: NDArray[np.int64]) -> Array:

@@ -16,7 +16,7 @@ import pytest
 from lightning_pepr import Cost, ModelSpace, RunRecord
 from lightning_pepr.cost import ENERGY, in_words
 from lightning_pepr.forecast import Forecast
-from lightning_pepr.record import SCHEMA, CostEntry, DeviceEntry, Epoch, Stage, move_aside
+from lightning_pepr.record import SCHEMA, CostEntry, DeviceEntry, Epoch, Stage
 from tests.helpers.records import make_run
 
 
@@ -214,21 +214,6 @@ def test_a_failed_write_keeps_the_old_one(tmp_path: Path, monkeypatch: pytest.Mo
         record.save(tmp_path / "pepr.json")
     assert (tmp_path / "pepr.json").read_bytes() == before
     assert os.listdir(tmp_path) == ["pepr.json"], "nothing half written is left"
-
-
-def test_another_runs_record_is_renamed_never_overwritten(tmp_path: Path) -> None:
-    target = tmp_path / "pepr.json"
-    first, second = example(), example()
-    move_aside(target, first.run_id)
-    first.save(target)
-    move_aside(target, first.run_id)
-    assert target.exists(), "its own is in nobody's way"
-    move_aside(target, second.run_id)
-    second.save(target)
-    assert RunRecord.load(tmp_path / f"pepr-{first.run_id[:8]}.json") == first
-    target.write_text("garbage")
-    move_aside(target, first.run_id)
-    assert (tmp_path / "pepr-unreadable.json").read_text() == "garbage"
 
 
 def test_others_may_read_it(tmp_path: Path) -> None:

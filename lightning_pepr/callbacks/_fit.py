@@ -13,7 +13,7 @@ from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._publish import publish
 from lightning_pepr.callbacks._run import Run
-from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
+from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run, note_end
 from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.environment import describe_hardware, describe_software
 
@@ -193,7 +193,7 @@ class Fit:
     def _forecast(self, trainer: Trainer) -> None:
         """Log and record what the whole run will cost, now that an epoch is over."""
         run, epoch = self.run, trainer.current_epoch
-        run.ends[epoch] = {STEPS: float(trainer.global_step), **costs_of(run.record.cost)}
+        note_end(run.ends, epoch, {STEPS: float(trainer.global_step), **costs_of(run.record.cost)})
         if trainer.should_stop:
             return  # the epoch may be cut short, and there are no more
         if forecasts := forecast_run(trainer, run.ends, epoch):

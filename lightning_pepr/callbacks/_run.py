@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import reprlib
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.nn.parameter import is_lazy
 
 from lightning_pepr.accounting.tracker import NO_INTENSITY, CostTracker
-from lightning_pepr.callbacks._schedule import End, costs_of
+from lightning_pepr.callbacks._schedule import KEPT, End, costs_of
 from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.carbon import Intensity
-from lightning_pepr.cost import CARBON, ENERGY, Cost
-from lightning_pepr.errors import PePRError
+from lightning_pepr.cost import CARBON, ENERGY
 from lightning_pepr.record import Epoch, RunRecord
-from lightning_pepr.utilities.json import convert, read_field
+from lightning_pepr.record.journal import Lines, read_lines
+from lightning_pepr.utilities.json import read_field
 
 STATE_SCHEMA = "lightning-pepr/state/1"
 
@@ -34,6 +34,7 @@ class Run:
     writer: RecordWriter
     intensity: Intensity | None
     name: str | None = None  # that the user gave
+    lines: Lines = field(default_factory=Lines)  # the evaluations as a checkpoint has them
     ends: dict[int, End] = field(default_factory=dict)  # what had been spent by the end of each epoch
     begun: bool = False  # whether a fit has started
 
@@ -93,8 +94,8 @@ class Run:
             "started": self.record.started,
             "monitor": self.record.monitor,
             "params": self.record.params,
-            "record": None if self.writer.target is None else str(self.writer.target),
-            "epochs": [epoch.to_dict() for epoch in self.record.epochs],
+            "record": self.writer.location,
+            "evaluations": self.lines.of(self.record.epochs),
             "spent": self.tracker.to_dict(),
             "ends": dict(self.ends),
         }
@@ -116,24 +117,26 @@ class Run:
         record.started = read_field(state, "started", str) or record.started
         params = read_field(state, "params", int)
         record.params = params if params is not None and params >= 0 else None
-        record.epochs = _read_epochs(state.get("epochs"))
+        record.epochs = _read_evaluations(state)
         if (before := state.get("monitor", monitor)) != monitor:
             record.epochs = [_monitored_anew(epoch, str(before), monitor) for epoch in record.epochs]
         # What is saved after validation lacks the end of its epoch.
-        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs}
+        self.ends = {epoch.epoch: costs_of(epoch.cost) for epoch in record.epochs[-KEPT:]}
         self.ends |= read_field(state, "ends", dict[int, End]) or {}
         tracker.resume(spent)
         return True
 
 
-def _read_epochs(plain: Any) -> list[Epoch]:
-    """The evaluations of a state that can be read; what a newer version knows of them is left out."""
-    epochs = []
-    for each in plain if isinstance(plain, (list, tuple)) else ():
-        with contextlib.suppress(PePRError, TypeError, RecursionError):
-            known = {name: each[name] for name in Epoch.__struct_fields__ if name in each}
-            cost = {name: known["cost"][name] for name in Cost.__dataclass_fields__ if name in known.get("cost", ())}
-            epochs.append(convert({**known, "cost": cost}, Epoch))
+def _read_evaluations(state: Mapping[str, Any]) -> list[Epoch]:
+    """The evaluations of a state, as far as they can be read."""
+    broken: list[str] = []
+    lines = read_field(state, "evaluations", str)
+    epochs = read_lines(lines or "", broken.append)
+    if lines is None or broken:
+        reason = "; ".join(broken) or f"evaluations is {reprlib.repr(state.get('evaluations'))}; expected lines of text"
+        rank_zero_warn(
+            f"PePRCallback: the checkpoint's evaluations cannot all be read, and the others count: {reason}."
+        )
     return epochs
 
 

@@ -14,7 +14,7 @@ from lightning_pepr.utilities.text import printable
 log = logging.getLogger("lightning_pepr.callbacks")
 
 
-def one_line_summary(run: RunRecord, record: Path | None = None) -> str:
+def one_line_summary(run: RunRecord, record: Path | str | None = None) -> str:
     """What a run reached, what that cost, how well it is known, its scores, and where its record is."""
     parts = []
     for resource in (ENERGY, CARBON, TIME, MEMORY):

@@ -1,4 +1,4 @@
-"""Writes the record of a run: where it goes, beside the records of others, and what happens if a disk fails."""
+"""Writes the record of a run where its loggers write; a disk that fails is a warning."""
 
 from __future__ import annotations
 
@@ -8,44 +8,65 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 from lightning_pepr.callbacks._base import WarnOnce
-from lightning_pepr.record import RunRecord, move_aside
+from lightning_pepr.record import RunRecord
+from lightning_pepr.record.files import RecordInStore, RecordOnDisk, files_in
 from lightning_pepr.utilities.environment import now
-from lightning_pepr.utilities.files import FILE_NAME, name_aside, signature
+from lightning_pepr.utilities.stores import local_folder
 
 
 class RecordWriter:
-    """Writes the record of one run to `target`, which is None as long as it is not to be written."""
+    """Writes the record of one run into `folder`, a path or a URL, which is None as long as it is not to be written."""
 
     def __init__(self, warn_once: WarnOnce) -> None:
-        self.target: Path | None = None
+        self.folder: str | None = None
         self._warn_once = warn_once
-        self._written: tuple[str, tuple[int, int] | None] | None = None  # whose record was written last, and its look
+        self._files: RecordOnDisk | RecordInStore | None = None
 
     @property
-    def written_file(self) -> Path | None:
-        """The record's file, if it is there."""
-        return self.target if self.target is not None and self.target.exists() else None
+    def location(self) -> str | None:
+        """The record's file as it is found again, or else its folder; None if it is not to be written."""
+        found = self.written_file or (None if self.folder is None else local_folder(self.folder)) or self.folder
+        return str(found.absolute() if isinstance(found, Path) else found) if found is not None else None
+
+    @property
+    def written_file(self) -> Path | str | None:
+        """The record's file, if it is there: a path, or a URL."""
+        return None if self._files is None else self._files.written
+
+    def place(self, trainer: Trainer) -> None:
+        """Write where the trainer's first logger does. A collective."""
+        self.place_in(record_folder(trainer))
+
+    def place_in(self, folder: str) -> None:
+        """Write into a folder, under the name that the run's record has there."""
+        if folder != self.folder:
+            self.folder, self._files = folder, None
 
     def write(self, run: RunRecord) -> None:
-        """Write the record. A disk that fails is a warning: training goes on, and the next epoch tries again."""
-        if self.target is None:
+        """Write what has changed. A disk that fails is a warning: training goes on, and the next call tries again."""
+        self._write(run, whole=False)
+
+    def finish(self, run: RunRecord) -> None:
+        """Write the record whole, as it is to stay."""
+        self._write(run, whole=True)
+
+    def _write(self, run: RunRecord, whole: bool) -> None:
+        if self.folder is None:
             return
         run.updated = now()
         try:
-            if self._written != (run.run_id, signature(self.target)):
-                move_aside(self.target, run.run_id)
-            run.save(self.target)
-            self._written = run.run_id, signature(self.target)
-        except OSError as error:
-            self._warn_once("disk", f"the record could not be written to {self.target}: {error}.")
+            self._files = self._files or files_in(self.folder)
+            self._files.write(run, whole)
+        except Exception as error:  # whatever a disk, a store or its package can raise
+            place = (None if self._files is None else self._files.record) or self.folder
+            self._warn_once("disk", f"the record could not be written to {place}: {error}.")
 
 
-def record_path(trainer: Trainer, run_id: str, beside: bool) -> Path:
-    """The file of a run's record: where the first logger writes, `beside` another's under an own name. A collective."""
+def record_folder(trainer: Trainer) -> str:
+    """Where the first logger writes, or else the trainer's root: a path or a URL. A collective."""
     folder: str | None = trainer.log_dir
     logger = trainer.loggers[0] if trainer.loggers else None
     if logger is not None and not isinstance(getattr(logger, "log_dir", None), str) and logger.save_dir is not None:
         version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
         folder = os.path.join(logger.save_dir, str(logger.name), version)
-    name = name_aside(run_id[:8]) if beside else FILE_NAME
-    return Path(trainer.strategy.broadcast(folder or trainer.default_root_dir)) / name
+    return str(trainer.strategy.broadcast(folder or trainer.default_root_dir))

@@ -19,7 +19,7 @@ from lightning_pepr.callbacks._run import Run, recall, remember
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.callbacks._summary import one_line_summary, show_line
 from lightning_pepr.callbacks._testing import find_run, record_test
-from lightning_pepr.callbacks._writer import RecordWriter, record_path
+from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
@@ -215,7 +215,7 @@ class PePRCallback(Callback):
         if not fit.run.tracker.is_open:
             fit.open(trainer)
         if self.write_record:
-            fit.run.writer.target = record_path(trainer, fit.run.record.run_id, beside=False)
+            fit.run.writer.place(trainer)
         fit.start(trainer, pl_module)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -363,7 +363,8 @@ class PePRCallback(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         if self._run is not None and trainer.is_global_zero and not _lightning.is_debugging(trainer):
-            self._run.writer.write(self._run.record)
+            writer, record = self._run.writer, self._run.record
+            (writer.write if record.status == "running" else writer.finish)(record)
 
     def state_dict(self) -> dict[str, Any]:
         """The run up to now, as plain types; of other ranks, what they had said last. No collective."""

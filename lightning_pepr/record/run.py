@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import json
 import math
 import os
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +19,18 @@ from lightning_pepr.cost import ENERGY, RESOURCES, UJ_PER_KWH, Cost, in_words
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import PERFORMANCE_RANGE
 from lightning_pepr.record.entries import CostEntry, DeviceEntry, Epoch, Stage
+from lightning_pepr.record.journal import follow
 from lightning_pepr.record.spaces import check_space
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
-from lightning_pepr.utilities.files import FILE_NAME, name_aside, write_whole
+from lightning_pepr.utilities.files import FILE_NAME, journal_of, read_plain, write_whole
 from lightning_pepr.utilities.json import convert, finite, to_builtins, to_json
+from lightning_pepr.utilities.stores import is_url, read_url
 
 SCHEMA = "lightning-pepr/run/1"
+
+JOURNAL = "journal"
+"""The key under which a file says up to which byte of the journal beside it it has everything."""
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -229,31 +235,51 @@ class RunRecord(msgspec.Struct):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the record as JSON: to a temporary file beside it, then renamed, so that it is never half written.
 
+        A journal beside it counts no more, since the record is whole.
+
         Raises:
             OSError: If it cannot be written (disk full, read-only); an older record is still whole then.
         """
-        plain = self._plain()
+        write_whole(Path(path), self.to_text())
+
+    def to_text(self, journal: int | None = None) -> str:
+        """The record as JSON, with a line for each evaluation, cost, …; whole up to byte `journal` of its journal."""
+        plain = self._plain() if journal is None else {**self._plain(), JOURNAL: journal}
         try:
-            text = to_json(plain)
+            return to_json(plain)
         except ValueError:  # something is not finite, which is rare, and slow to look for
-            text = to_json(finite(plain))
-        write_whole(Path(path), text)
+            return to_json(finite(plain))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RunRecord:
-        """Read a record; a folder is taken for the record in it.
+        """Read a record, and what the journal beside it adds; a folder is taken for the record in it.
+
+        A line of the journal that cannot be read is named in a warning and left out. What a file system other than
+        the host's holds is named by its URL, such as "s3://bucket/run/pepr.json".
 
         Raises:
             FileNotFoundError: If there is no such file.
             PePRError: If the file is not a record.
         """
-        source = Path(path)
-        if source.is_dir():
-            source = source / FILE_NAME
+        source = os.fspath(path)
+        if is_url(source):
+            return cls._parse(read_url(source, FILE_NAME), source)[0]
+        file = Path(source) / FILE_NAME if os.path.isdir(source) else Path(source)
+        record, begin = cls._parse(read_plain(file), str(file))
+        if begin is not None:
+            follow(record, file, begin, functools.partial(_warn_of_line, file))
+        return record
+
+    @classmethod
+    def _parse(cls, text: bytes, source: str) -> tuple[RunRecord, int | None]:
+        """The record of a file, and up to which byte of its journal it is whole."""
         try:
-            return cls.from_dict(json.loads(source.read_text(encoding="utf-8")))
-        except ValueError as error:  # includes JSONDecodeError and UnicodeDecodeError
+            data = json.loads(text.decode("utf-8"))
+            record = cls.from_dict(data)
+        except (ValueError, RecursionError) as error:  # includes JSONDecodeError and UnicodeDecodeError
             raise PePRError(f"{source} is not a record of a run: {error}") from error
+        begin = data.get(JOURNAL)
+        return record, begin if isinstance(begin, int) else None
 
 
 class _Model(msgspec.Struct):
@@ -263,16 +289,21 @@ class _Model(msgspec.Struct):
     params: int | None = None
 
 
-def move_aside(target: Path, run_id: str) -> None:
-    """Rename the record of another run that is in the way, so that it is never overwritten."""
-    if not target.exists():
-        return
+def run_id_in(text: bytes) -> str | None:
+    """The `run_id` of the text of a record, without reading the rest; None if it is no record."""
     try:
-        other = RunRecord.load(target).run_id
-        if other == run_id:
-            return
-        which = other[:8]
-    except ValueError:
-        which = "unreadable"
-    names = (name_aside(which if number == 1 else f"{which}-{number}") for number in itertools.count(1))
-    target.rename(next(aside for aside in map(target.with_name, names) if not aside.exists()))
+        found = msgspec.json.decode(text, type=_Identity)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return found.run_id if found.schema == SCHEMA else None
+
+
+class _Identity(msgspec.Struct):
+    """What a file says of itself."""
+
+    schema: str
+    run_id: str
+
+
+def _warn_of_line(file: Path, reason: str) -> None:
+    warnings.warn(f"{journal_of(file)}: a line cannot be read and is left out, at {reason}.", stacklevel=2)

@@ -30,9 +30,10 @@ from lightning_pepr.runs.table import COSTS, ERRORS, SAMPLES
 from lightning_pepr.runs.wandb import read_wandb
 from lightning_pepr.space import ModelSpace
 from lightning_pepr.utilities.environment import now
-from lightning_pepr.utilities.files import files_below, is_record
+from lightning_pepr.utilities.files import files_below, is_journal, is_record, journal_of, signature
 from lightning_pepr.utilities.json import finite
 from lightning_pepr.utilities.statistics import wilson
+from lightning_pepr.utilities.stores import is_url
 
 if TYPE_CHECKING:
     from lightning_pepr.runs.columns import Columns
@@ -98,18 +99,17 @@ def nothing_yet(reason: str) -> dict[str, Any]:
     return nothing | {"findings": [], "notes": [reason]}
 
 
-def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, int, int], ...]:
-    """Path, time and size of each file that is read; an MLflow experiment is taken to change every ten seconds."""
-    found = []
+def fingerprint(sources: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, object], ...]:
+    """Each file that is read, with its signature; an MLflow experiment is taken to change every ten seconds."""
+    found: list[tuple[str, object]] = []
     for source in (os.fspath(each) for each in sources):
         if source.startswith(MLFLOW):
-            found.append((source, int(time.monotonic() / 10), 0))
+            found.append((source, int(time.monotonic() / 10)))
             continue
-        read = sorted(path for path in files_below(source) if is_record(path) or path.suffix == ".wandb")
-        for file in read if os.path.isdir(source) else [Path(source)]:
-            with contextlib.suppress(OSError):  # it is just being replaced
-                state = file.stat()
-                found.append((str(file), state.st_mtime_ns, state.st_size))
+        read = [Path(source), journal_of(Path(source))]
+        if os.path.isdir(source):
+            read = [p for p in files_below(source) if is_record(p) or is_journal(p) or p.suffix == ".wandb"]
+        found += [(str(file), state) for file in sorted(read) if (state := signature(file)) is not None]
     return tuple(found)
 
 
@@ -156,10 +156,9 @@ def _records(sources: Source, runs: Runs) -> dict[str, RunRecord]:
         elif isinstance(source, str) and source.startswith(MLFLOW):
             found.update({record.run_id: record for record, _ in read_mlflow(source.removeprefix(MLFLOW))})
     for run_id, source in runs.select("run_id", "source").drop_nulls().iter_rows():
-        path = Path(source)
-        if run_id not in found and path.exists():
+        if run_id not in found and (is_url(source) or os.path.exists(source)):
             with contextlib.suppress(OSError, ValueError, ModuleNotFoundError):  # it has changed since, or is a table
-                found[run_id] = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)
+                found[run_id] = RunRecord.load(source) if source.endswith(".json") else read_wandb(Path(source))
     return found
 
 

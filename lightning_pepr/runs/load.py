@@ -18,6 +18,7 @@ from lightning_pepr.runs.mlflow import MLFLOW, read_mlflow
 from lightning_pepr.runs.records import Found, from_records, search
 from lightning_pepr.runs.table import Runs, concat, path_text, read_csv, to_runs
 from lightning_pepr.utilities.files import FILE_NAME
+from lightning_pepr.utilities.stores import is_url
 
 Source: TypeAlias = "str | os.PathLike[str] | RunRecord | Runs | Sequence[Source]"
 """What `load_runs` and `rank` read: paths, records, tables, and lists of these."""
@@ -39,9 +40,10 @@ def load_runs(*sources: Source, columns: Columns | None = None, monitor: str | N
 
     Args:
         *sources: Folders, searched for records (`pepr.json`) and W&B's offline runs at any depth; single records;
-            MLflow experiments, as in "mlflow:EXPERIMENT"; CSV tables in the paper's columns or in those of `COLUMNS`,
-            of which `model`, `performance` and one cost are needed; `RunRecord`s; tables that `load_runs` or `rank`
-            returned; and lists of these.
+            URLs of either, such as "s3://bucket/runs", where fsspec knows their file system; MLflow experiments, as in
+            "mlflow:EXPERIMENT"; CSV tables in the paper's columns or in those of `COLUMNS`, of which `model`,
+            `performance` and one cost are needed; `RunRecord`s; tables that `load_runs` or `rank` returned; and lists
+            of these.
         columns: For tables with names of their own: for each of our columns theirs, as in `{"model": "arch"}`, or
             theirs and a factor, as in `{"energy_kwh": ("energy_wh", 1e-3)}`. Without a factor a unit in the header,
             as in `{"energy_kwh": "energy [Wh]"}`, is converted.
@@ -78,13 +80,15 @@ def load_runs(*sources: Source, columns: Columns | None = None, monitor: str | N
             )
         elif os.fspath(source).startswith(MLFLOW):
             records += read_mlflow(os.fspath(source).removeprefix(MLFLOW))
+        elif is_url(os.fspath(source)):
+            records += search(os.fspath(source))
         elif not os.path.exists(source):
             raise FileNotFoundError(
                 f"there is no {path_text(source)!r}; expected a folder of records, a {FILE_NAME}, a CSV table, or "
                 f"{MLFLOW}EXPERIMENT."
             )
         elif os.path.isdir(source):
-            records += search(Path(source))
+            records += search(os.fspath(source))
         elif Path(source).suffix.lower() == ".json":
             records.append((RunRecord.load(source), path_text(source)))
         else:

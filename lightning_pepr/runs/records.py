@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,34 +15,51 @@ from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.record.names import configuration_of
 from lightning_pepr.runs.table import COLUMNS, COSTS, ERRORS, Runs, complete, path_text
 from lightning_pepr.runs.wandb import find_wandb, read_wandb
-from lightning_pepr.utilities.files import FILE_NAME, files_below, is_record
+from lightning_pepr.utilities.files import FILE_NAME, files_below, is_journal, is_record
+from lightning_pepr.utilities.stores import is_url, open_store
 
 Found: TypeAlias = "tuple[RunRecord, str | None]"
 """A record, and where it was read."""
 
 
-def search(folder: Path) -> list[Found]:
-    """Read the records below a folder; broken ones are named in a warning and left out."""
+def search(folder: str) -> list[Found]:
+    """Read the records below a folder, or a URL; broken ones are named in a warning and left out."""
     found: list[Found] = []
-    broken: list[str] = []
-    files = list(files_below(folder))
-    paths = sorted(filter(is_record, files)) + find_wandb(files)
+    paths, broken = _find_at(folder) if is_url(folder) else _find_below(folder)
     for path in paths:
         try:
-            record = RunRecord.load(path) if path.suffix == ".json" else read_wandb(path)
+            record = read_wandb(Path(path)) if path.endswith(".wandb") else RunRecord.load(path)
             found.append((record, path_text(path)))
         except (OSError, ValueError, ModuleNotFoundError) as error:
             broken.append(str(error))
+    count = len(found) + len(broken)
     if not found:
-        what = f"none of the {len(paths)} records in it can be read: {broken[0]}" if broken else f"no {FILE_NAME} in it"
+        what = f"none of the {count} records in it can be read: {broken[0]}" if broken else f"no {FILE_NAME} in it"
         raise PePRError(f"{folder} holds no run ({what}); expected the records that PePRCallback leaves.")
     if broken:
         warnings.warn(
-            f"{len(broken)} of {len(paths)} records in {folder} cannot be read and are left out:\n"
+            f"{len(broken)} of {count} records in {folder} cannot be read and are left out:\n"
             + "\n".join([*broken[:20], *["…"] * (len(broken) > 20)]),
             stacklevel=3,
         )
     return found
+
+
+def _find_below(folder: str) -> tuple[list[str], list[str]]:
+    """Find what holds a run below a folder; and in words, what should and does not."""
+    files = list(files_below(folder))
+    records = sorted(filter(is_record, files))
+    alone = {file.with_suffix(".json") for file in filter(is_journal, files)}.difference(records)
+    broken = [f"{path} is not there, but {path.with_suffix('.jsonl').name} beside it" for path in sorted(alone)]
+    return [os.fspath(path) for path in records + find_wandb(files)], broken
+
+
+def _find_at(url: str) -> tuple[list[str], list[str]]:
+    """Find the records at a URL."""
+    store, path = open_store(url)
+    if store.isfile(path):
+        return [url], []
+    return [str(store.unstrip_protocol(file)) for file in sorted(store.find(path)) if is_record(Path(file))], []
 
 
 def from_records(records: Sequence[Found], monitor: str | None = None) -> Runs:

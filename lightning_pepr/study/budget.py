@@ -11,7 +11,7 @@ from lightning_pepr.record import RunRecord
 from lightning_pepr.study.folder import ATTEMPT
 from lightning_pepr.study.process import Listener, StopRun
 from lightning_pepr.study.words import count
-from lightning_pepr.utilities.files import files_below, is_record, signature
+from lightning_pepr.utilities.files import files_below, is_record, journal_of, signature
 
 
 class StudyBudget:
@@ -25,17 +25,17 @@ class StudyBudget:
         self.folder = folder
         self.amounts = dict(amounts)
         self.spent = dict.fromkeys(amounts, 0.0)
-        self._read: dict[Path, tuple[tuple[int, int] | None, dict[str, float]]] = {}
+        self._read: dict[Path, tuple[object, dict[str, float]]] = {}
 
     def refresh(self) -> dict[str, float]:
         """Count what is spent by now, by field."""
-        seen: dict[Path, tuple[tuple[int, int] | None, dict[str, float]]] = {}
+        seen: dict[Path, tuple[object, dict[str, float]]] = {}
         for path in files_below(self.folder) if self.amounts else ():
             hidden = any(name.startswith(".") for name in path.relative_to(self.folder).parts)  # still being moved
             if hidden or not is_record(path.with_name(path.name.removeprefix(ATTEMPT))):
                 continue
             try:
-                state, before = signature(path), self._read.get(path)
+                state, before = (signature(path), signature(journal_of(path))), self._read.get(path)
                 seen[path] = before if before and before[0] == state else (state, self._spent(RunRecord.load(path)))
             except (OSError, ValueError):
                 continue

@@ -13,7 +13,7 @@ from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
 from lightning_pepr.study.runs import Run
 from lightning_pepr.study.settings import Settings, data_name, in_words, option, shown
-from lightning_pepr.utilities.files import files_below, is_record, write_whole
+from lightning_pepr.utilities.files import files_below, is_journal, is_record, write_whole
 
 STUDY_FILE = "study.json"
 SCHEMA = "lightning-pepr/study/1"
@@ -103,7 +103,7 @@ def put_aside(folder: Path) -> None:
     aside = next(path for path in candidates if not path.exists())
     folder.rename(aside)
     for path in list(aside.iterdir()):
-        if is_record(path):
+        if is_record(path) or is_journal(path):
             path.rename(path.with_name(f"{ATTEMPT}{path.name}"))
 
 

@@ -41,6 +41,11 @@ def to_builtins(data: Any) -> dict[str, Any]:
     return msgspec.to_builtins(data, enc_hook=_plain)  # type: ignore[no-any-return]
 
 
+def encode(data: Any) -> bytes:
+    """A dataclass, structure or plain type as JSON in one line. What is not a finite number becomes null."""
+    return _ENCODER.encode(data)
+
+
 def convert(data: Any, kind: type[T], name: str = "it") -> T:
     """Read plain types as a dataclass or structure; an error names the field, its value, and what was expected.
 
@@ -90,3 +95,6 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON does not have")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)

@@ -44,6 +44,13 @@ def test_overhead_compares_all_callbacks() -> None:
     assert len(found["The meter between boundaries"]) == 1 + 1 + 3
 
 
+def test_long_runs_tell_the_first_epochs_from_the_last() -> None:
+    times, files = tables("long_runs").values()
+    assert list(times)[2:] == ["3 to 100", "10 to 109"]
+    assert all(len(row) == 5 for row in times.values())
+    assert files["lightning-pepr, `PePRCallback`"][2].startswith("pepr.json ")
+
+
 def test_rank_compares_with_a_loop_that_agrees() -> None:
     (rows,) = tables("rank").values()
     assert list(rows)[2:] == ["lightning-pepr", "pandas, group by group"]

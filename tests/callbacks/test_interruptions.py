@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lightning_pepr import RunRecord
 from tests.helpers.paths import ROOT
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ
 
@@ -20,13 +21,15 @@ pytestmark = pytest.mark.slow
 EPOCH_UJ = 4 * TRAIN_UJ + 3 * VALIDATE_UJ
 
 SCRIPT = """
-import os, signal, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
 from lightning_pepr import ModelSpace, PePRCallback
 from tests.helpers.training import Worker, WorkMeter, trainer
 
-root, number, at_step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+root, number, at_step, batches = Path(sys.argv[1]), *map(int, sys.argv[2:5])
 
 class Struck(Worker):
     def training_step(self, batch, index):
@@ -35,26 +38,29 @@ class Struck(Worker):
             time.sleep(0.01)  # so that Python sees the signal within this step
         return super().training_step(batch, index)
 
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.randn(4 * batches - 2, 2)), batch_size=4)
+
 module = Struck()
 callback = PePRCallback("val_acc", space=ModelSpace.budget(energy_kwh=1e-5), meter=WorkMeter(module))
 saving = ModelCheckpoint(root / "ckpt", save_last=True, every_n_epochs=1, save_on_train_epoch_end=True)
 last = root / "ckpt" / "last.ckpt"
-trainer(callback, saving, root=root, max_epochs=4, enable_checkpointing=True).fit(
+trainer(callback, saving, root=root, enable_checkpointing=True, **json.loads(sys.argv[5])).fit(
     module, ckpt_path=str(last) if last.exists() else None)
 """
 
 
-def train(folder: Path, number: int, at_step: int) -> int:
+def train(folder: Path, number: int, at_step: int, batches: int = 4, **plan: Any) -> int:
     script = folder / "train.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(script), str(folder), str(number), str(at_step)]
+    plan = plan or {"max_epochs": 4}
+    command = [sys.executable, str(script), *map(str, (folder, number, at_step, batches, json.dumps(plan)))]
     return subprocess.run(command, env=environment, capture_output=True, timeout=120).returncode
 
 
 def load(folder: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((folder / "pepr.json").read_text())
-    return data
+    return RunRecord.load(folder).to_dict()
 
 
 def spent(data: dict[str, Any]) -> int:
@@ -87,3 +93,14 @@ def test_sigkill_then_resume(tmp_path: Path) -> None:
     assert spent(whole) == 4 * EPOCH_UJ, "the gap costs nothing"
     assert not whole["costs"]["energy_kwh"]["lower_bound"]
     assert sorted(path.name for path in tmp_path.glob("pepr*.json")) == ["pepr.json"], "it goes on in its own record"
+
+
+def test_sigkill_within_a_long_epoch_keeps_its_evaluations(tmp_path: Path) -> None:
+    plan = {"max_epochs": -1, "max_steps": 150, "val_check_interval": 20}
+    assert train(tmp_path, signal.SIGKILL, at_step=130, batches=200, **plan) == -signal.SIGKILL
+    cut = load(tmp_path)
+    assert cut["status"] == "running"
+    assert [e["performance"] for e in cut["epochs"]] == [0.25, 0.5, 0.625, 0.75, 0.75, 0.75]
+    assert all("pepr_e" in e["scores"] for e in cut["epochs"])
+    assert spent(cut) == 120 * TRAIN_UJ + 6 * 3 * VALIDATE_UJ, "up to the last evaluation"
+    assert cut["costs"]["energy_kwh"]["value"] == cut["epochs"][-1]["cost"]["energy_kwh"]

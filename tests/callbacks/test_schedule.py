@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from lightning.pytorch import Callback, Trainer
 
 from lightning_pepr import Cost
-from lightning_pepr.callbacks._schedule import STEPS, End, costs_of, forecast_run, is_over
+from lightning_pepr.callbacks._schedule import KEPT, STEPS, End, costs_of, forecast_run, is_over, note_end
 from lightning_pepr.forecast import Forecast, forecast
 
 ENERGY = [1.0, 2.02, 3.01, 4.03, 5.04]
@@ -103,6 +104,25 @@ def test_what_was_spent_before_a_gap_is_not_known() -> None:
     after = {epoch - 2: end for epoch, end in rows.items() if epoch > 1}
     found, expected = (forecast_run(plan(), rows, 4), forecast_run(plan(max_epochs=48), after, 2))
     assert found == expected
+
+
+def test_of_a_long_run_the_last_ends_are_enough() -> None:
+    spent = np.cumsum(1.0 + 0.1 * np.random.default_rng(1).standard_normal(1000)).tolist()
+    rows = ends(spent)
+    kept: dict[int, End] = {}
+    for epoch, end in rows.items():
+        note_end(kept, epoch, end)
+    assert list(kept) == list(range(1000 - KEPT, 1000))
+    found = forecasts_of(plan(max_epochs=2000), kept)
+    assert found == forecasts_of(plan(max_epochs=2000), rows)
+    assert found["energy_kwh"] == close(forecast(spent, 2000, period=1))
+
+
+def test_an_end_that_is_noted_again_is_the_latest() -> None:
+    kept = ends()
+    note_end(kept, 3, {STEPS: 1.0})
+    assert list(kept) == [0, 1, 2, 4, 3]
+    assert kept[3] == {STEPS: 1.0}
 
 
 def test_over_by_epochs() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_pepr import PePRCallback, RunRecord, load_runs
 from lightning_pepr.callbacks._base import WarnOnce
-from lightning_pepr.callbacks._writer import RecordWriter, record_path
-from lightning_pepr.record import Status
+from lightning_pepr.callbacks._writer import RecordWriter, record_folder
+from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.files import FILE_NAME
 from tests.helpers.fits import EPOCH_UJ, SPACE, TwoMetrics, fit, record_of, uj
 from tests.helpers.training import Worker, WorkMeter, trainer
@@ -46,15 +49,18 @@ def test_a_fit_that_fails_early_leaves_the_last_runs_record_alone(tmp_path: Path
     assert RunRecord.load(tmp_path / "one").run_id == first
 
 
-def test_fit_of_another_model_is_a_new_run_and_the_old_record_is_kept(tmp_path: Path) -> None:
+def test_fit_of_another_model_is_a_new_run_and_the_old_record_stays(tmp_path: Path) -> None:
     module = Worker()
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
     trainer(callback, root=tmp_path).fit(module)
     first = record_of(callback).run_id
+    before = (tmp_path / FILE_NAME).read_bytes()
     trainer(callback, root=tmp_path, max_epochs=1).fit(module)
-    assert record_of(callback).run_id != first
-    assert uj(RunRecord.load(tmp_path)) == EPOCH_UJ
-    assert uj(RunRecord.load(tmp_path / f"pepr-{first[:8]}.json")) == 3 * EPOCH_UJ
+    second = record_of(callback).run_id
+    assert second != first
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+    assert uj(RunRecord.load(tmp_path)) == 3 * EPOCH_UJ
+    assert uj(RunRecord.load(tmp_path / f"pepr-{second[:8]}.json")) == EPOCH_UJ
 
 
 def test_a_disk_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
@@ -68,6 +74,9 @@ def test_record_false_writes_nothing(tmp_path: Path) -> None:
     module = Worker()
     trainer(PePRCallback("val_acc", space=SPACE, record=False), root=tmp_path).fit(module)
     assert not list(tmp_path.iterdir())
+
+
+# Where it goes ------------------------------------------------------------------------------------------------------
 
 
 def test_loggers_without_a_log_dir_get_the_record_where_checkpoints_go(tmp_path: Path) -> None:
@@ -84,46 +93,91 @@ def test_loggers_without_a_log_dir_get_the_record_where_checkpoints_go(tmp_path:
     assert (tmp_path / "project" / "abc123" / FILE_NAME).exists()
 
 
-def make_writer(target: Path | None) -> RecordWriter:
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_the_home_folder_is_where_the_loggers_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    fit(Worker(), tmp_path / "root", logger=kind("~/logs", name="net"))
+    folder = tmp_path / "home" / "logs" / "net" / "version_0"
+    assert len(list(folder.iterdir())) >= 3, "the logger's own are there"
+    assert RunRecord.load(folder).status == "finished"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("place", ["file://{}", "local://{}", "{}"])
+def test_an_url_of_this_host_is_a_path(tmp_path: Path, place: str) -> None:
+    assert record_folder(trainer(root=place.format(tmp_path))).endswith(str(tmp_path))
+    writer = make_writer(place.format(tmp_path))
+    writer.write(RunRecord("net"))
+    assert writer.written_file == tmp_path / FILE_NAME
+
+
+@pytest.mark.parametrize(("kind", "theirs"), [(CSVLogger, "metrics.csv"), (TensorBoardLogger, "hparams.yaml")])
+def test_a_remote_record_is_beside_the_loggers_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, theirs: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = f"memory://remote/{kind.__name__}"
+    callback = fit(Worker(), tmp_path, logger=kind(place, name="net"))
+    (url,) = remote_files(place, theirs)
+    assert remote_files(place, FILE_NAME) == [url.replace(theirs, FILE_NAME)]
+    record = RunRecord.load(url.removesuffix(f"/{theirs}"))
+    assert (record.status, len(record.epochs), record.run_id) == ("finished", 3, record_of(callback).run_id)
+    assert load_runs(place)["run_id"].to_list() == [record.run_id]
+    assert remote_files(place, "pepr.jsonl") == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_remote_root_holds_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (record_of(fit(Worker(), "memory://remote/root", max_epochs=1)).run_id for _ in range(2))
+    assert RunRecord.load("memory://remote/root").run_id == first
+    assert RunRecord.load(f"memory://remote/root/pepr-{second[:8]}.json").run_id == second
+    assert load_runs("memory://remote/root").height == 2
+    assert load_runs("memory://remote/root/pepr.json")["run_id"].to_list() == [first]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket/runs", "memory://nothing/there"])
+def test_a_remote_place_that_is_not_there_is_named(url: str, tmp_path: Path) -> None:
+    if url.startswith("nosuch"):
+        writer = make_writer(url)
+        with pytest.warns(UserWarning, match=r"the record could not be written to nosuch://.*nosuch"):
+            writer.finish(RunRecord("net"))
+    for read in (RunRecord.load, load_runs):
+        with pytest.raises((ValueError, FileNotFoundError), match=r"nosuch|nothing/there"):
+            read(url)
+
+
+def remote_files(url: str, name: str) -> list[str]:
+    import fsspec
+
+    store, path = fsspec.core.url_to_fs(url)
+    return [store.unstrip_protocol(file) for file in store.find(path) if file.endswith(name)]
+
+
+# What fails ---------------------------------------------------------------------------------------------------------
+
+
+def make_writer(folder: Path | str | None) -> RecordWriter:
     writer = RecordWriter(WarnOnce("PePRCallback: "))
-    writer.target = target
+    writer.folder = None if folder is None else str(folder)
     return writer
 
 
-def test_without_a_target_nothing_is_written(tmp_path: Path) -> None:
+def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
     writer = make_writer(None)
     writer.write(RunRecord("model"))
     assert writer.written_file is None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_overwrites_its_own_record_and_no_others(tmp_path: Path) -> None:
-    other, own = RunRecord("other"), RunRecord("own")
-    other.save(tmp_path / FILE_NAME)
-    writer = make_writer(tmp_path / FILE_NAME)
-    statuses: tuple[Status, ...] = ("running", "finished")
-    for status in statuses:
-        own.status = status
-        writer.write(own)
-    assert writer.written_file == tmp_path / FILE_NAME
-    assert RunRecord.load(tmp_path).status == "finished"
-    assert RunRecord.load(tmp_path / f"pepr-{other.run_id[:8]}.json").model == "other"
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_record_that_another_put_there_meanwhile_is_moved_aside(tmp_path: Path) -> None:
-    own, other = RunRecord("own"), RunRecord("other")
-    writer = make_writer(tmp_path / FILE_NAME)
-    writer.write(own)
-    other.save(tmp_path / FILE_NAME)
-    writer.write(own)
-    assert RunRecord.load(tmp_path).model == "own"
-    assert RunRecord.load(tmp_path / f"pepr-{other.run_id[:8]}.json").model == "other"
-
-
 def test_a_disk_that_recovers_gets_the_record(tmp_path: Path) -> None:
     (tmp_path / "full").write_text("a file where the folder should be")
-    writer = make_writer(tmp_path / "full" / FILE_NAME)
+    writer = make_writer(tmp_path / "full")
     with pytest.warns(UserWarning, match="the record could not be written"):
         writer.write(RunRecord("model"))
     (tmp_path / "full").unlink()
@@ -131,6 +185,29 @@ def test_a_disk_that_recovers_gets_the_record(tmp_path: Path) -> None:
     assert RunRecord.load(tmp_path / "full").model == "model"
 
 
-@pytest.mark.parametrize(("beside", "name"), [(False, FILE_NAME), (True, "pepr-0a1b2c3d.json")])
-def test_the_name_beside_another_callbacks(tmp_path: Path, beside: bool, name: str) -> None:
-    assert record_path(trainer(root=tmp_path), "0a1b2c3d4e5f", beside) == tmp_path / name
+def test_what_a_full_disk_refused_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, writer = RunRecord("net"), make_writer(tmp_path)
+    run.epochs = [Epoch(at, at, 0.5) for at in range(3)]
+    writer.write(run)
+    writer.write(run)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        patch.setattr(os, "write", full)
+        patch.setattr(os, "fsync", full)
+        for at in range(3, 5):
+            run.epochs.append(Epoch(at, at, 0.5))
+            writer.write(run)
+            assert len(RunRecord.load(tmp_path).epochs) == 3
+    assert ["No space left" in str(warning.message) for warning in caught] == [True]
+    writer.write(run)
+    assert RunRecord.load(tmp_path) == run
+
+
+def test_what_a_user_gave_and_json_does_not_have_is_a_warning(tmp_path: Path) -> None:
+    run = RunRecord("net", settings={"what": object()})
+    with pytest.warns(UserWarning, match="could not be written .*object"):
+        make_writer(tmp_path).write(run)

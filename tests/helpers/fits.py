@@ -24,7 +24,7 @@ class TwoMetrics(Worker):
         self.log_dict({"val_acc": 0.5, "val_acc2": 0.25})
 
 
-def fit(module: Worker, root: Path, *others: Any, **kwargs: Any) -> PePRCallback:
+def fit(module: Worker, root: Path | str, *others: Any, **kwargs: Any) -> PePRCallback:
     options = {name: kwargs.pop(name) for name in list(kwargs) if name in ("space", "resources", "baseline", "pue")}
     callback = PePRCallback("val_acc", **{"space": SPACE, **options}, meter=WorkMeter(module))
     trainer(callback, *others, root=root, **kwargs).fit(module)

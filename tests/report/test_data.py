@@ -58,6 +58,12 @@ def test_a_fingerprint_changes_with_the_records(tmp_path: Path) -> None:
     (runs / "new" / "pepr.json").unlink()
     assert fingerprint([runs]) == before
     assert fingerprint([tmp_path / "nowhere"]) == ()
+    record = runs / "small-0" / "pepr.json"
+    for source in (runs, record):
+        before = fingerprint([source])
+        with record.with_suffix(".jsonl").open("a") as file:
+            file.write("{}\n")
+        assert fingerprint([source]) != before, "a journal has grown"
 
 
 def test_performances_below_0_and_above_1() -> None:

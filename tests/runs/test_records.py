@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from lightning_pepr import ModelSpace, RunRecord, load_runs
+from lightning_pepr.record import CostEntry, Epoch
+from lightning_pepr.record.files import files_in
 from lightning_pepr.runs.load import read_runs
 from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.runs import make_record, write_table
@@ -95,6 +97,29 @@ class TestFolders:
         assert "lightning-pepr/run/99" in message
         assert caught[0].filename == __file__
         assert set(runs["model"]) == {f"model{i}" for i in range(20) if i not in (3, 7, 9)}
+
+    def test_what_a_journal_adds_is_in_the_row(self, tmp_path: Path) -> None:
+        record = make_record(performances=(0.5,))
+        files = files_in(str(tmp_path / "a"))
+        files.write(record)
+        record.epochs.append(Epoch(1, 1, 0.875))
+        record.costs["time_s"] = CostEntry(90.0, 0.0, "counter")
+        files.write(record)
+        assert load_runs(tmp_path).select("performance", "time_s").rows() == [(0.875, 90.0)]
+
+    def test_a_journal_without_its_record_is_named(self, tmp_path: Path) -> None:
+        files_in(str(tmp_path / "a")).write(make_record("a"))
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "pepr-0a1b2c3d.jsonl").write_text("{}\n")
+        with pytest.warns(UserWarning, match=r"1 of 2 records .*\n.*/b/pepr-0a1b2c3d.json is not there, but pepr-0a1b"):
+            assert load_runs(tmp_path)["model"].to_list() == ["a"]
+
+    @pytest.mark.timeout(60)
+    def test_what_would_keep_a_reader_waiting_is_named(self, tmp_path: Path) -> None:
+        make_record("a").save(tmp_path / "a" / "pepr.json")
+        os.mkfifo(tmp_path / "pepr.json")
+        with pytest.warns(UserWarning, match=r"1 of 2 records .*\n.*/pepr.json is no plain file"):
+            assert load_runs(tmp_path)["model"].to_list() == ["a"]
 
     def test_a_record_whose_space_is_broken_is_left_out(self, tmp_path: Path) -> None:
         """Else the report and the figures, which score the runs in it, would fail because of it."""

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from lightning_pepr.record import CostEntry, RunRecord, Status
+from lightning_pepr.record.files import files_in
 from lightning_pepr.study.budget import StudyBudget
 from lightning_pepr.study.estimate import StudyEstimate
 from lightning_pepr.study.folder import StudyFolder, put_aside
@@ -39,6 +40,18 @@ def test_what_other_jobs_spend_counts_as_soon_as_it_is_recorded(tmp_path: Path) 
     spend(tmp_path / "ours", 10)
     assert budget.is_spent()
     assert "100 of 100 samples" in budget.verdict(2)
+
+
+def test_what_a_run_adds_to_its_journal_counts_also_when_it_is_put_aside(tmp_path: Path) -> None:
+    budget = StudyBudget(tmp_path, {"data_samples": 100})
+    files, run = files_in(str(tmp_path / "run")), RunRecord("net")
+    for samples in (30.0, 60.0):
+        run.costs = {"data_samples": CostEntry(samples)}
+        files.write(run)
+        assert budget.left == {"data_samples": 100 - samples}
+    put_aside(tmp_path / "run")
+    assert budget.left == {"data_samples": 40}
+    assert sorted(path.name for path in tmp_path.rglob("*pepr*")) == ["attempt-pepr.json", "attempt-pepr.jsonl"]
 
 
 def test_attempts_that_failed_stay_counted(tmp_path: Path) -> None:
