@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,17 @@ def _check(key: str, tested: Mapping[str, Performance], keys: Iterable[str]) -> 
 
 
 def find_run(state: Any, trainer: Trainer, writer: RecordWriter, intensity: Any) -> Run | None:
-    """The run whose checkpoint is tested, by its record: where the checkpoint says it is, or beside the checkpoint."""
+    """The run whose checkpoint is tested, by its record. A collective: all ranks take what rank 0 finds."""
+    found = trainer.strategy.broadcast(_find(state, trainer) if trainer.is_global_zero else None)
+    if found is None:
+        return None
+    record, folder = found
+    writer.place_in(folder)
+    return Run(record, CostTracker(None, None), writer, intensity, begun=True)
+
+
+def _find(state: Any, trainer: Trainer) -> tuple[RunRecord, str] | None:
+    """The record of a checkpoint's run, and its folder: where the checkpoint says it is, or beside the checkpoint."""
     run_id = state.get("run_id") if isinstance(state, Mapping) else None
     if not isinstance(run_id, str):
         rank_zero_warn(
@@ -70,25 +81,25 @@ def find_run(state: Any, trainer: Trainer, writer: RecordWriter, intensity: Any)
             "run: trainer.test(…, ckpt_path=…)."
         )
         return None
-    for path in _places(state.get("record"), trainer.ckpt_path):
+    location = state.get("record")
+    for path in _places(location, trainer.ckpt_path):
         try:
             record = RunRecord.load(path)
-        except (OSError, ValueError):
+        except Exception:  # whatever a file system or its package can raise: it is not there
             continue
         if record.run_id == run_id:
-            writer.target = path
-            return Run(record, CostTracker(None, None), writer, intensity, begun=True)
+            return record, path if os.path.isdir(path) else os.path.dirname(path)
     rank_zero_warn(
-        f"PePRCallback: the record of run {run_id} is neither at {state.get('record')!r} nor beside "
-        f"{trainer.ckpt_path}, so no record has this test. Put it beside the checkpoint."
+        f"PePRCallback: the record of run {run_id} is neither at {location!r} nor beside {trainer.ckpt_path}, so no "
+        "record has this test. Put it beside the checkpoint."
     )
     return None
 
 
-def _places(recorded: Any, checkpoint: Any) -> Iterator[Path]:
+def _places(location: Any, checkpoint: Any) -> Iterator[str]:
     """Where a run's record may be: a checkpoint is often in a folder of its own below the record's."""
-    if isinstance(recorded, str):
-        yield Path(recorded)
+    if isinstance(location, str):
+        yield location
     if isinstance(checkpoint, (str, Path)):
         for folder in list(Path(checkpoint).absolute().parents)[:3]:
-            yield from sorted(path for path in folder.glob("pepr*.json") if is_record(path))
+            yield from sorted(str(path) for path in folder.glob("pepr*.json") if is_record(path))
