@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord, pepr
 from tests.helpers.fits import EPOCH_UJ, SPACE, fit, record_of
@@ -51,11 +52,19 @@ def test_a_requested_resource_that_cannot_be_measured_is_one_warning(tmp_path: P
 
 def test_a_key_that_is_not_logged_lists_those_that_are(tmp_path: Path) -> None:
     callback = PePRCallback("val_auroc", space=SPACE)
-    with pytest.raises(ValueError, match=r"'val_auroc', which was not logged.*Logged are val_acc, val_loss"):
+    listed = r"'val_auroc', which is not logged.*Logged are val_acc, val_loss"
+    with pytest.warns(UserWarning, match=listed) as caught:
         trainer(callback, root=tmp_path).fit(Worker())
+    assert len([each for each in caught if "is not logged" in str(each.message)]) == 1
+    assert [str(each.message) for each in caught if "never logged" in str(each.message)]
+    run = RunRecord.load(tmp_path)
+    assert (run.status, run.performance, len(run.epochs)) == ("finished", None, 3)
+    stop = EarlyStopping("pepr_e", mode="max")
+    with pytest.raises(ValueError, match=listed):
+        trainer(PePRCallback("val_auroc", space=SPACE), stop, root=tmp_path).fit(Worker())
 
 
-@pytest.mark.parametrize("value", [1.5, 73.0, math.nan, math.inf])
+@pytest.mark.parametrize("value", [1.5, 73.0, math.inf])
 def test_a_first_performance_that_is_none_raises(tmp_path: Path, value: float) -> None:
     with pytest.raises(ValueError, match=rf"val_acc is {value}; PePR needs a performance in \[0, 1\]"):
         fit(Worker((value,)), tmp_path)

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_pepr import PePRCallback
 from tests.helpers.counting import SPACE, Counting, fit
-from tests.helpers.fits import record_of
-from tests.helpers.training import VALIDATE_UJ, WorkMeter, trainer
+from tests.helpers.fits import check_stages, record_of
+from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, WorkMeter, trainer
 
 
 class TwoSets(Counting):
@@ -33,7 +33,7 @@ class TwoSets(Counting):
 def test_several_validation_loaders(tmp_path: Path) -> None:
     stop = EarlyStopping("pepr_e", mode="max", patience=5)
     _, record = fit(TwoSets(), tmp_path, stop)
-    assert record.stages["validate"].energy_uj == 3 * (3 + 4) * VALIDATE_UJ
+    check_stages(record, train=3 * 4 * TRAIN_UJ, validate=3 * (3 + 4) * VALIDATE_UJ)
     assert [e.performance for e in record.epochs] == [0.25, 0.5, 0.625], "that of the first loader"
     assert record.monitor == "val_acc/dataloader_idx_0"
     assert record.test_monitor == "test_acc/dataloader_idx_0"

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord, pepr
-from tests.helpers.fits import EPOCH_UJ, SPACE, TwoMetrics, fit, record_of, rows_of, uj
+from tests.helpers.fits import EPOCH_UJ, SPACE, TwoMetrics, check_stages, fit, record_of, rows_of, uj
 from tests.helpers.training import TEST_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 
@@ -22,11 +22,7 @@ def test_counts_training_and_validation_and_leaves_the_sanity_check_out(tmp_path
     module = Worker()
     run = RunRecord.load(tmp_path) if fit(module, tmp_path) else None
     assert run is not None
-    assert {name: stage.energy_uj for name, stage in run.stages.items()} == {
-        "other": 0,
-        "train": 3 * 4 * TRAIN_UJ,
-        "validate": 3 * 3 * VALIDATE_UJ,
-    }
+    check_stages(run, train=3 * 4 * TRAIN_UJ, validate=3 * 3 * VALIDATE_UJ)
     assert run.costs["energy_kwh"].value == 3 * EPOCH_UJ / 3.6e12
     assert run.costs["energy_kwh"].quality == "counter"
     assert run.costs["data_samples"].value == 3 * 14
@@ -109,10 +105,10 @@ def test_fast_dev_run_leaves_nothing(tmp_path: Path) -> None:
 def test_two_callbacks_with_different_monitors_live_together(tmp_path: Path) -> None:
     module = TwoMetrics()
     first = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module), record=False)
-    second = PePRCallback("val_acc2", meter=WorkMeter(module), record=False, resources=["params"])
+    second = PePRCallback("val_acc2", prefix="second_")
     trainer(first, second, root=tmp_path).fit(module)
     assert first.state_key != second.state_key
-    assert [e.performance for e in record_of(second).epochs] == [0.25] * 3
+    assert [(e.performance, e.others) for e in record_of(second).epochs] == [(0.5, {"val_acc2": 0.25})] * 3
 
 
 def test_testing_is_its_own_stage_and_gives_the_test_performance(tmp_path: Path) -> None:

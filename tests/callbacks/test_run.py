@@ -72,7 +72,7 @@ def test_a_checkpoint_loads_without_unpickling_classes(tmp_path: Path) -> None:
     callback = fit(Worker(), tmp_path, checkpoint, enable_checkpointing=True)
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"][callback.state_key]
     assert state["run_id"] == record_of(callback).run_id
-    assert len(state["epochs"]) == 3
+    assert state["evaluations"].count("\n") == 3
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
@@ -127,17 +127,12 @@ def test_a_meter_that_raises_does_not_harm_training(tmp_path: Path) -> None:
     assert "OSError: the cable is out" in entry.reason
 
 
-def test_a_checkpoint_has_the_keys_that_older_ones_have_and_they_resume(tmp_path: Path) -> None:
-    """The first checkpoints had neither the ends of epochs nor forecasts."""
+def test_a_checkpoint_resumes_without_the_ends_of_epochs(tmp_path: Path) -> None:
     module = Worker()
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
     trainer(callback, root=tmp_path / "a", max_epochs=2).fit(module)
     state = callback.state_dict()
-    assert set(state) == {"run_id", "started", "epochs", "spent", "ends"}
-    assert set(state["spent"]) == {"stages", "total", "data_samples", "memory_gb", "names"}
     del state["ends"]
-    for epoch in state["epochs"]:
-        del epoch["forecasts"]
 
     class Resuming(PePRCallback):
         def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

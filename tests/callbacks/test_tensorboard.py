@@ -136,7 +136,7 @@ def test_there_is_no_curve_where_there_is_none_to_draw(
     logger = TensorBoardLogger(tmp_path)
     module = Worker((0.5, 7.0) if missing == "performance" else (0.5,))
     callback = PePRCallback("val_acc", None if missing == "space" else SPACE, meter=WorkMeter(module))
-    trainer(callback, root=tmp_path, logger=logger).fit(module)
+    trainer(callback, root=tmp_path, logger=logger, num_sanity_val_steps=0).fit(module)
     events = EventAccumulator(logger.log_dir)
     events.Reload()
     assert events.Tags()["images"] == []

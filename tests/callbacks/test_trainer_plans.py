@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_pepr import PePRCallback, RunRecord
 from tests.helpers.counting import SPACE, UJ, Counting, check, fit
-from tests.helpers.fits import record_of
+from tests.helpers.fits import check_stages, record_of
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, WorkMeter, trainer
 
 
@@ -74,7 +74,7 @@ def test_a_step_limit_within_an_epoch(tmp_path: Path) -> None:
     run, record = fit(Counting(), tmp_path, max_epochs=-1, max_steps=6)
     assert run.global_step == 6
     assert record.costs["data_samples"].value == 14 + 8, "what came after the last evaluation counts, too"
-    assert record.stages["train"].energy_uj == 6 * TRAIN_UJ
+    check_stages(record, train=6 * TRAIN_UJ, validate=3 * VALIDATE_UJ)
 
 
 @pytest.mark.parametrize("interval", ["step", "epoch"])
@@ -82,14 +82,16 @@ def test_a_time_limit(tmp_path: Path, interval: str) -> None:
     from lightning.pytorch.callbacks import Timer
 
     timer = Timer(timedelta(milliseconds=300), interval=interval, verbose=False)
-    run, record = fit(Counting(), tmp_path, timer, max_epochs=-1)
+    module = Counting()
+    run, record = fit(module, tmp_path, timer, max_epochs=-1)
     assert (record.costs["time_s"].value or 0.0) > 0.3
-    assert run.global_step * TRAIN_UJ == record.stages["train"].energy_uj
+    assert run.global_step * TRAIN_UJ == module.work["train"]
 
 
 def test_max_time(tmp_path: Path) -> None:
-    run, record = fit(Counting(), tmp_path, max_epochs=-1, max_time={"seconds": 1})
-    assert run.global_step * TRAIN_UJ == record.stages["train"].energy_uj
+    module = Counting()
+    run, record = fit(module, tmp_path, max_epochs=-1, max_time={"seconds": 1})
+    assert run.global_step * TRAIN_UJ == module.work["train"]
     assert len(record.evaluations) == len(record.epochs) > 1
 
 

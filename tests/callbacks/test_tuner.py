@@ -14,7 +14,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord
-from tests.helpers.fits import EPOCH_UJ, record_of
+from tests.helpers.fits import EPOCH_UJ, check_stages, record_of
 from tests.helpers.training import TEST_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -36,11 +36,7 @@ class Tunable(Worker):
 def check_tuned(module: Tunable, run: RunRecord, epochs: int = 3) -> None:
     """The run has counted itself alone."""
     batches = -(-14 // module.batch_size)
-    assert {name: stage.energy_uj for name, stage in run.stages.items()} == {
-        "other": 0,
-        "train": epochs * batches * TRAIN_UJ,
-        "validate": epochs * 3 * VALIDATE_UJ,
-    }
+    check_stages(run, train=epochs * batches * TRAIN_UJ, validate=epochs * 3 * VALIDATE_UJ)
     assert run.costs["energy_kwh"].value == epochs * (batches * TRAIN_UJ + 3 * VALIDATE_UJ) / 3.6e12
     assert run.costs["data_samples"].value == epochs * 14
     assert [(e.epoch, e.step) for e in run.epochs] == [(n, (n + 1) * batches - 1) for n in range(epochs)]
@@ -96,7 +92,7 @@ def test_a_search_after_a_failed_fit_leaves_it_failed(tmp_path: Path) -> None:
     module.error = None
     SEARCHES["power"](Tuner(run), module)
     assert (record_of(callback).status, record_of(callback).error) == ("failed", "RuntimeError: out of patience")
-    assert record_of(callback).stages["train"].energy_uj == 2 * TRAIN_UJ
+    check_stages(record_of(callback), train=2 * TRAIN_UJ)
 
 
 def test_a_test_after_a_search(tmp_path: Path) -> None:
@@ -144,7 +140,7 @@ def test_a_search_in_a_later_epoch_is_no_cost_either(tmp_path: Path) -> None:
     callback = PePRCallback("val_acc", space=SPACE, meter=WorkMeter(module))
     trainer(callback, AtMilestones(num_training_steps=3), root=tmp_path, max_epochs=2).fit(module)
     run = RunRecord.load(tmp_path)
-    assert run.stages["train"].energy_uj == 2 * 4 * TRAIN_UJ
+    check_stages(run, train=2 * 4 * TRAIN_UJ, validate=2 * 3 * VALIDATE_UJ)
     assert run.costs["data_samples"].value == 2 * 14
 
 

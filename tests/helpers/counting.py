@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_pepr import ModelSpace, PePRCallback, RunRecord, pepr
-from tests.helpers.fits import record_of
+from tests.helpers.fits import check_stages, record_of
 from tests.helpers.training import SANITY_UJ, TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 SPACE = ModelSpace.budget(energy_kwh=1e-5, data_samples=100)
@@ -82,8 +82,7 @@ def fit(module: Counting, root: Path, *others: Any, **kwargs: Any) -> tuple[Trai
 def check(module: Counting, record: RunRecord) -> None:
     """The record is whole, and agrees with the module's books."""
     assert record.status == "finished"
-    stages = {name: stage.energy_uj for name, stage in record.stages.items()}
-    assert {"train": 0, "validate": 0} | stages == {"other": 0, **module.work}, "each once, and in its stage"
+    check_stages(record, **module.work)
     assert record.costs["energy_kwh"].value == sum(module.work.values()) / UJ
     assert record.costs["energy_kwh"].quality == "counter"
     assert record.costs["data_samples"].value == module.samples
