@@ -27,7 +27,6 @@ class RankReport:
     data_samples: int | None = None
     memory_gb: float | None = None
     performances: Mapping[str, Performance] = field(default_factory=dict)  # by key, where this rank has a fresh one
-    keys: frozenset[str] = field(default_factory=frozenset)  # that this rank has logged
     names: Mapping[str, str] = field(default_factory=dict)  # of the devices, by the keys of the parts
 
     def plus(self, later: RankReport) -> RankReport:
@@ -80,7 +79,6 @@ def merge(reports: Sequence[RankReport]) -> RankReport:
         data_samples=sum(samples) if len(samples) == len(reports) else None,
         memory_gb=_largest(*reports),
         performances={key: _mean([r.performances[key] for r in reports if key in r.performances]) for key in monitored},
-        keys=frozenset[str]().union(*(report.keys for report in reports)),
         names={device_key(report.host, key): name for report in reports for key, name in report.names.items()},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -169,7 +169,7 @@ class CostTracker:
             with self._ledger.left(), contextlib.suppress(RuntimeError):  # a broken device is for Lightning to report
                 torch.cuda.synchronize(self._device)
 
-    def _report(self, performances: Mapping[str, Performance] | None = None, keys: Iterable[str] = ()) -> RankReport:
+    def _report(self, performances: Mapping[str, Performance] | None = None) -> RankReport:
         peak = None if self._memory is None else self._memory.peak_bytes()
         return RankReport(
             host=host_name(),
@@ -178,7 +178,6 @@ class CostTracker:
             data_samples=self._samples,
             memory_gb=None if peak is None else max(peak / 1e9, self._least_peak_gb),
             performances=performances or {},
-            keys=frozenset(keys),
             names=self._names,
         )
 
@@ -192,10 +191,10 @@ class CostTracker:
                     names[gpus[0]] = torch.cuda.get_device_name(self._device)
         return names
 
-    def gather(self, performances: Mapping[str, Performance] | None = None, keys: Iterable[str] = ()) -> RankReport:
+    def gather(self, performances: Mapping[str, Performance] | None = None) -> RankReport:
         """What all ranks have spent in this fit. A collective; each gives its monitored values that are fresh."""
         with self._exclusively():
-            self._own = self._report(performances, keys)
+            self._own = self._report(performances)
             self._ranks = gather(self._own)
             self._merged, self._alone = merge(self._ranks), False
         return self._merged
@@ -291,7 +290,7 @@ class CostTracker:
             stages = {"other": total}
             self._miss(ENERGY.field, CARBON.field, TIME.field)
         samples, memory_gb = read_field(state, "data_samples", int), read_field(state, "memory_gb", float)
-        if state.get("data_samples", -1) is not None and (samples is None or samples < 0):
+        if state.get("data_samples", -1) is not None and (samples is None or not _is_count(samples)):
             samples = 0
             self._miss(DATA.field)
         if state.get("memory_gb", -1) is not None and (memory_gb is None or not 0 <= memory_gb < math.inf):
@@ -306,7 +305,11 @@ class CostTracker:
 
 def _is_amount(part: Part) -> bool:
     errors = (part.begin_j, part.end_j, part.drift_j, part.gain)
-    return (part.energy_uj or 0) >= 0 and part.losses >= 0 and all(0 <= error < math.inf for error in errors)
+    return all(map(_is_count, (part.energy_uj or 0, part.losses))) and all(0 <= error < math.inf for error in errors)
+
+
+def _is_count(number: int) -> bool:
+    return 0 <= number < 2**63
 
 
 def _adds_up(stages: Mapping[str, Spent], total: Spent) -> bool:
@@ -318,7 +321,7 @@ def _adds_up(stages: Mapping[str, Spent], total: Spent) -> bool:
     for spent in stages.values():
         together = together.plus(spent)
     energies = [{key: part.energy_uj for key, part in spent.parts.items()} for spent in (together, total)]
-    return total.time_ns >= 0 and together.time_ns == total.time_ns and energies[0] == energies[1]
+    return _is_count(total.time_ns) and together.time_ns == total.time_ns and energies[0] == energies[1]
 
 
 def stage_of(spent: Spent) -> Stage:

@@ -125,6 +125,7 @@ class Fit:
     def end_validation(self, trainer: Trainer) -> None:
         """Log the cost and the scores of what the validation has logged. A collective."""
         self.validated = True
+        self.run.count_parameters(trainer.lightning_module)  # some are thawed when an epoch begins
         fresh = {each.key: value for each in self.monitored if (value := each.validated(trainer)) is not None}
         values = self.run.tracker.gather(fresh).performances
         for each in self.monitored:
@@ -134,10 +135,10 @@ class Fit:
             self._entry = None
             self._evaluate(trainer, values, _lightning.logged_step(trainer, epoch_ended=False))
 
-    def end_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def end_epoch(self, trainer: Trainer) -> None:
         """Evaluate what validation has not, and forecast what the whole run will cost. A collective."""
         self.run.tracker.switch_stage("other")
-        self.run.count_parameters(pl_module)
+        self.run.count_parameters(trainer.lightning_module)
         fresh = {
             each.key: value
             for each in self.monitored

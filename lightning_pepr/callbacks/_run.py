@@ -116,7 +116,7 @@ class Run:
             record.run_id = run_id
         record.started = read_field(state, "started", str) or record.started
         params = read_field(state, "params", int)
-        record.params = params if params is not None and params >= 0 else None
+        record.params = params if params is not None and 0 <= params < 2**63 else None
         record.epochs = _read_evaluations(state)
         if (before := state.get("monitor", monitor)) != monitor:
             record.epochs = [_monitored_anew(epoch, str(before), monitor) for epoch in record.epochs]

@@ -12,11 +12,10 @@ from lightning.pytorch import Trainer
 
 from lightning_pepr.accounting.ranks import Performance
 from lightning_pepr.accounting.stages import Spent
-from lightning_pepr.accounting.tracker import CostTracker, stage_of
+from lightning_pepr.accounting.tracker import stage_of
 from lightning_pepr.callbacks import _checks, _lightning
 from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._run import Run
-from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.functional import is_performance
 from lightning_pepr.record import RunRecord
 from lightning_pepr.utilities.files import is_record
@@ -62,14 +61,15 @@ def _check(key: str, tested: Mapping[str, Performance], keys: Iterable[str]) -> 
     return None
 
 
-def find_run(state: Any, trainer: Trainer, writer: RecordWriter, intensity: Any) -> Run | None:
-    """The run whose checkpoint is tested, by its record. A collective: all ranks take what rank 0 finds."""
+def find_run(state: Any, trainer: Trainer, new: Run) -> Run | None:
+    """The run whose checkpoint is tested, in place of a new one. A collective: all ranks take what rank 0 finds."""
     found = trainer.strategy.broadcast(_find(state, trainer) if trainer.is_global_zero else None)
     if found is None:
         return None
-    record, folder = found
-    writer.place_in(folder)
-    return Run(record, CostTracker(None, None), writer, intensity, begun=True)
+    new.record, folder = found
+    new.begun = True
+    new.writer.place_in(folder)
+    return new
 
 
 def _find(state: Any, trainer: Trainer) -> tuple[RunRecord, str] | None:

@@ -327,7 +327,7 @@ class PePRCallback(Callback):
     @metered
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log cost and score, if validation has not, and what the run will cost; write the record."""
-        self._fitting.end_epoch(trainer, pl_module)
+        self._fitting.end_epoch(trainer)
         self._save(trainer)
 
     def measure(self, trainer: Trainer) -> Cost:
@@ -343,7 +343,7 @@ class PePRCallback(Callback):
         if not self.meters:
             return
         if self._run is None:
-            self._run = find_run(self._restored, trainer, RecordWriter(self._warn_once), self.intensity)
+            self._run = find_run(self._restored, trainer, self._new_run())
         if self._run is not None:
             for monitored in self._monitored:
                 monitored.evaluated = SampleCount(monitored.test_key, len(trainer.num_test_batches))

@@ -73,7 +73,7 @@ def read_field(data: Any, name: str, kind: type[T]) -> T | None:
     """
     try:
         return convert(data[name], kind)
-    except (KeyError, TypeError, PePRError, RecursionError):
+    except (KeyError, TypeError, OverflowError, PePRError, RecursionError):
         return None
 
 

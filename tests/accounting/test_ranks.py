@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_pepr.accounting.ranks import RankReport, merge
+from lightning_pepr.accounting.ranks import Performance, RankReport, merge
 from lightning_pepr.accounting.stages import Spent
 from lightning_pepr.meters import Part, Quality
 from tests.helpers.paths import ROOT
@@ -24,13 +24,17 @@ def report(host: str, parts: dict[str, tuple[int | None, Quality]], time_ns: int
     return RankReport(host, {"train": spent}, spent, **kwargs)  # type: ignore[arg-type]
 
 
-def test_samples_of_a_performance_are_summed_over_the_ranks_that_have_one() -> None:
-    ranks = [report("a", {}, performance=0.5, evaluated=3), report("a", {}, performance=0.7, evaluated=4)]
-    merged = merge([*ranks, report("a", {}, evaluated=9)])
-    assert merged.performance == pytest.approx(0.6)
-    assert merged.evaluated == 7
-    assert merge([*ranks, report("a", {}, performance=0.6)]).evaluated is None, "not known of one, not known of all"
-    assert merge([report("a", {})]).evaluated is None
+def scored(value: float, samples: int | None = None) -> RankReport:
+    return report("a", {}, performances={"acc": Performance(value, samples)})
+
+
+def test_a_performance_is_averaged_and_its_samples_summed_over_the_ranks_that_have_one() -> None:
+    ranks = [scored(0.5, 3), scored(0.7, 4), report("a", {})]
+    value, samples = merge(ranks).performances["acc"]
+    assert value == pytest.approx(0.6)
+    assert samples == 7
+    assert merge([*ranks, scored(0.6)]).performances["acc"].samples is None, "not known of one, not known of all"
+    assert merge([report("a", {})]).performances == {}
 
 
 def test_two_ranks_with_a_device_each_are_summed() -> None:
@@ -70,13 +74,13 @@ def test_a_device_that_nobody_could_measure_makes_the_sum_unknown_not_smaller() 
 def test_what_is_no_energy() -> None:
     merged = merge(
         [
-            report("a", {}, time_ns=5, data_samples=3, memory_gb=1.0, performance=0.5, keys=frozenset({"x"})),
-            report("a", {}, time_ns=7, data_samples=4, memory_gb=2.0, performance=0.75, keys=frozenset({"y"})),
-            report("a", {}, time_ns=6, data_samples=4, memory_gb=None, performance=None),
+            report("a", {}, time_ns=5, data_samples=3, memory_gb=1.0, performances={"acc": Performance(0.5)}),
+            report("a", {}, time_ns=7, data_samples=4, memory_gb=2.0, performances={"acc": Performance(0.75)}),
+            report("a", {}, time_ns=6, data_samples=4, memory_gb=None),
         ]
     )
     assert (merged.total.time_ns, merged.data_samples, merged.memory_gb) == (7, 11, 2.0)
-    assert merged.performance == 0.625
+    assert merged.performances["acc"].value == 0.625
     assert merged.keys == {"x", "y"}
 
 

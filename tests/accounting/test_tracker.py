@@ -105,7 +105,7 @@ def test_a_rank_that_is_cut_off_keeps_what_the_others_had_said() -> None:
     tracker.switch_stage("train")
     module.work_uj += TRAIN_UJ
     tracker.switch_stage(None)
-    tracker.cut_off(rank=1, ranks=3)  # none of the others has ever been asked
+    tracker.report_alone(rank=1, ranks=3)  # none of the others has ever been asked
     assert tracker.whole().total.energy_uj == TRAIN_UJ
     tracker.close()
 

@@ -54,7 +54,7 @@ def test_a_key_of_several_loaders_does_not_tell_of_how_many_samples_it_is(tmp_pa
 
 def test_several_validation_loaders_and_a_key_without_the_index(tmp_path: Path) -> None:
     module = TwoSets()
-    with pytest.raises(ValueError, match="Logged are val_acc/dataloader_idx_0, val_acc/dataloader_idx_1"):
+    with pytest.warns(UserWarning, match="Logged are val_acc/dataloader_idx_0, val_acc/dataloader_idx_1"):
         trainer(PePRCallback("val_acc", space=SPACE), root=tmp_path).fit(module)
 
 
