@@ -68,9 +68,6 @@ def test_what_is_above_1_is_an_error_in_the_sanity_check_already(tmp_path: Path,
 def test_a_sanity_check_below_0_is_none_of_our_business(tmp_path: Path) -> None:
     assert record_of(fit(Worker((0.5, -1.0)), tmp_path, max_epochs=1)).performance == 0.5
 
-    def validation_step(self, batch: Any, index: int) -> None:
-        super().validation_step(batch, index)
-
 
 @pytest.mark.parametrize("arguments", [(), (None,)])
 def test_without_a_monitor_costs_are_metered_recorded_and_limited(tmp_path: Path, arguments: Any) -> None:

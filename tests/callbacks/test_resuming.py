@@ -95,9 +95,9 @@ def test_a_state_is_found_whatever_monitor_or_prefix_it_was_saved_under(tmp_path
 def mutations(state: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Each part of a state that is left out, or has something else in its place."""
     items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list) else ()
+    others: list[Any] = [..., None, "?", -1, float("nan"), [], {"?": 1}, 10**400]
     for key, value in list(items):
-        for other in (..., None, "?", -1, float("nan"), [], {"?": 1}, 10**400):
-            yield (*path, key), other
+        yield from (((*path, key), other) for other in others)
         yield from mutations(value, (*path, key))
 
 
