@@ -15,7 +15,7 @@ from lightning_pepr.accounting.stages import Spent
 from lightning_pepr.accounting.tracker import CostTracker, stage_of
 from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._base import Callback, WarnOnce
-from lightning_pepr.callbacks._batches import SampleCount, batch_size
+from lightning_pepr.callbacks._batches import BatchCounter, SampleCount
 from lightning_pepr.callbacks._fit import Fit
 from lightning_pepr.callbacks._run import Run, model_name
 from lightning_pepr.callbacks._scorer import Scorer
@@ -126,6 +126,8 @@ class PePRCallback(Callback):
         self._run: Run | None = None
         self._fit: Fit | None = None  # from the setup of one until the next setup
         self._fit_of: tuple[weakref.ref[Trainer], weakref.ref[LightningModule]] | None = None
+        self._batch_size = batch_size
+        self._trained = BatchCounter()  # of the training epoch that runs
         self._evaluated = SampleCount()  # of the validation or test that runs or ran last
 
     @property
@@ -239,6 +241,7 @@ class PePRCallback(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for training."""
         fit = self._fitting
+        self._trained = self._counter(trainer)
         if fit.run.tracker.stage != "train":
             fit.run.tracker.switch_stage("train")
         fit.at_epoch_start = trainer.callback_metrics.get(self.performance_key)
@@ -250,20 +253,24 @@ class PePRCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the samples."""
-        self._fitting.run.tracker.count(batch_size(batch))
+        self._fitting.run.tracker.count(self._trained.size(batch, trainer), self._trained.reason)
+
+    def _counter(self, trainer: Trainer) -> BatchCounter:
+        """What counts the samples of the loop that begins."""
+        return BatchCounter(self._batch_size, trainer, self._warn_once)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for validation."""
         if self._fit is not None and not trainer.sanity_checking:
             self._fit.run.tracker.switch_stage("validate")
-            self._evaluated = SampleCount(self.performance_key, len(trainer.num_val_batches))
+            self._evaluated = SampleCount(self.performance_key, len(trainer.num_val_batches), self._counter(trainer))
             self._fit.at_validation_start = trainer.callback_metrics.get(self.performance_key)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Count the samples that the performance is of."""
-        self._evaluated.add(batch, dataloader_idx)
+        self._evaluated.add(batch, dataloader_idx, trainer)
 
     on_test_batch_end = on_validation_batch_end
 
@@ -289,7 +296,7 @@ class PePRCallback(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for testing, beside the fit."""
         if self._run is not None:
-            self._evaluated = SampleCount(self.test_key, len(trainer.num_test_batches))
+            self._evaluated = SampleCount(self.test_key, len(trainer.num_test_batches), self._counter(trainer))
             self._run.tracker.reset_fit()
             self._run.tracker.open(trainer.strategy.root_device)
             self._run.tracker.switch_stage("test")
