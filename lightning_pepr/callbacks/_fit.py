@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning_pepr.accounting.ranks import RankReport
 from lightning_pepr.callbacks import _checks, _loggers
 from lightning_pepr.callbacks._base import WarnOnce
-from lightning_pepr.callbacks._lightning import logged_step
+from lightning_pepr.callbacks._lightning import logged_keys, logged_step, pending, published
 from lightning_pepr.callbacks._publish import publish
-from lightning_pepr.callbacks._run import Run, trainable_parameters
+from lightning_pepr.callbacks._run import Run
 from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import Resource
@@ -58,7 +58,7 @@ class Fit:
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describe the run, announce what will be logged, and begin to count."""
         record = self.run.record
-        record.params = trainable_parameters(pl_module)
+        self.run.describe(trainer, pl_module)
         record.hardware = {
             **describe_hardware(),
             "ranks": trainer.world_size,
@@ -74,7 +74,7 @@ class Fit:
 
     def evaluate(self, trainer: Trainer, after_validation: bool, samples: int | None = None) -> None:
         """Log the cost and, where the monitored value, of so many samples, is fresh, the score. A collective."""
-        merged = self._gather(trainer.callback_metrics, after_validation, samples)
+        merged = self._gather(trainer, after_validation, samples)
         if (merged.performance is None) == after_validation:  # it comes with the end of the training epoch, if at all
             _checks.check_in_time(trainer, self.run.record.monitor, merged.keys)
         if merged.performance is None and after_validation:
@@ -95,11 +95,15 @@ class Fit:
             self.evaluate(trainer, after_validation=False)
         self._forecast(trainer)
 
-    def _gather(self, metrics: Mapping[str, Any], after_validation: bool, samples: int | None) -> RankReport:
-        value = metrics.get(self.run.record.monitor)
+    def _gather(self, trainer: Trainer, after_validation: bool, samples: int | None) -> RankReport:
+        monitor = self.run.record.monitor
+        value = published(trainer).get(monitor)
         # Lightning never clears a value, so one that is the very object of before is an epoch old.
-        stale = self.at_validation_start if after_validation else self.at_epoch_start
-        return self.run.tracker.gather(None if value is stale else value, metrics, samples)
+        if value is (self.at_validation_start if after_validation else self.at_epoch_start):
+            value = None
+        if not after_validation:
+            value = pending(trainer, monitor, otherwise=value)
+        return self.run.tracker.gather(value, logged_keys(trainer), samples)
 
     def _check_performance(self, trainer: Trainer, merged: RankReport) -> float | None:
         """The performance; NaN where it is none, which at the first evaluation is an error, as a missing one is."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch.distributed as dist
 from lightning.fabric.utilities.logger import _convert_params, _flatten_dict, _sanitize_params
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultMetric
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from lightning_pepr.callbacks._traceless import without_trace
 
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
@@ -29,6 +36,108 @@ def is_debugging(trainer: Trainer) -> bool:
 def logged_step(trainer: Trainer, epoch_ended: bool) -> int:
     """The step at which `self.log` logs now; Lightning counts one back when the epoch has ended."""
     return trainer.fit_loop.epoch_loop._batches_that_stepped - int(epoch_ended)
+
+
+def published(trainer: Trainer) -> dict[str, Tensor]:
+    """What callbacks see of what was logged, as far as Lightning has computed it.
+
+    Lightning's own `callback_metrics` computes whatever is pending, and keeps it: a metric that is updated later would
+    be wrong.
+    """
+    return trainer._logger_connector._callback_metrics
+
+
+def pending(trainer: Trainer, key: str, otherwise: Any = None) -> Any:
+    """The value so far of a key that is logged in this epoch and not published; `otherwise`, if it is not logged.
+
+    None, if it cannot be computed: without samples many metrics raise. To be asked when the epoch's batches are over.
+    A collective: each rank must ask. Nothing of it can be noticed afterwards, so it does not count as computed.
+    """
+    result = _waiting(trainer).get(key)
+    if not _alike_on_all_ranks(result):
+        return otherwise if result is None else None
+    if result is None:
+        return otherwise
+    if result._computed is not None:
+        return result._computed
+    with without_trace(result):
+        try:
+            # Past the wrapper of `compute`, which would keep what it computes.
+            value = _ResultMetric.compute(result)
+        except Exception:
+            if _is_torn(result):
+                raise
+            return None
+    return value.detach() if isinstance(value, Tensor) and _has_samples(result) else None
+
+
+def logged_keys(trainer: Trainer) -> frozenset[str]:
+    """The keys that callbacks see or are about to see."""
+    return frozenset([*published(trainer), *_waiting(trainer)])
+
+
+def put(trainer: Trainer, values: Mapping[str, Tensor], prog_bar: Mapping[str, float], logged: bool) -> None:
+    """Put values where callbacks, the progress bar and, if they are logged, loggers' owners find them."""
+    connector = trainer._logger_connector
+    connector._callback_metrics.update(values)
+    connector._progress_bar_metrics.update(prog_bar)
+    if logged:
+        connector._logged_metrics.update(values)
+
+
+def _waiting(trainer: Trainer) -> dict[str, _ResultMetric]:
+    """What is logged on epochs since the last one, by the names that callbacks will know it by."""
+    waiting: dict[str, _ResultMetric] = {}
+    results = trainer._results
+    if results is not None:
+        for result in results.values():
+            if result.meta.on_epoch and not result.has_reset:
+                waiting.update(dict.fromkeys(results._forked_name(result, on_step=False), result))
+    return waiting
+
+
+def _alike_on_all_ranks(result: _ResultMetric | None) -> bool:
+    """Whether all ranks can compute what syncs them: else one would wait for another for ever. A collective."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return True
+    shapes: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(shapes, None if result is None else (_syncs(result), _shape_of(result)))
+    return not any(shape and shape[0] for shape in shapes) or all(shape == shapes[0] for shape in shapes)
+
+
+def _syncs(result: _ResultMetric) -> bool:
+    sync = result.meta.sync
+    return sync.should and not sync.rank_zero_only if result.is_tensor else True
+
+
+def _shape_of(result: _ResultMetric) -> list[Any]:
+    """What must be the same of a metric's states, so that syncing them asks each rank for the same exchanges."""
+    shape: list[Any] = []
+    for part in [] if result.is_tensor else result.value.modules():
+        for name, reduction in part._reductions.items() if isinstance(part, Metric) else ():
+            state = getattr(part, name)
+            tensors = state if isinstance(state, list) else [state]
+            # A list that is concatenated is one tensor by then.
+            count = bool(tensors) if reduction is dim_zero_cat else len(tensors)
+            kinds = {(str(each.dtype), each.ndim) for each in tensors if isinstance(each, Tensor)}
+            shape.append((name, count, sorted(kinds)))
+    return shape
+
+
+def _has_samples(result: _ResultMetric) -> bool:
+    """Whether this rank has updated a metric; one that wraps others does not say."""
+    metric = result.value
+    return result.is_tensor or type(metric)._wrap_compute is not Metric._wrap_compute or metric.update_called
+
+
+def _is_torn(result: _ResultMetric) -> bool:
+    """Whether an error came while the ranks exchanged a metric: they cannot go on together."""
+    metric = result.value
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    if not several or result.is_tensor:
+        return several
+    wrapped = type(metric)._wrap_compute is Metric._wrap_compute
+    return wrapped and metric._to_sync and not metric._is_synced
 
 
 def acts_after_validation(trainer: Trainer, callback: Callback) -> bool:

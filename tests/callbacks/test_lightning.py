@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from torchmetrics import MeanMetric
 
 from lightning_pepr.callbacks import _lightning
 from tests.helpers.loggers import Tuned
+from tests.helpers.metrics import Kept
 from tests.helpers.training import Worker, trainer
 
 
@@ -95,3 +98,124 @@ def test_the_hyperparameters_are_those_that_lightning_logs(tmp_path: Path) -> No
         run = trainer(root=tmp_path, fast_dev_run=True)
         run.fit(module)
         assert _lightning.hyperparameters_of(run) == expected
+
+
+# What is logged and not yet computed
+
+
+class Logs(Worker):
+    """Logs in training under a name, and keeps what a callback sees and what Lightning makes of it."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__()
+        self.log_it = log
+        self.metric = MeanMetric()
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        self.log_it(self, index)
+        return super().training_step(batch, index)
+
+
+def as_object(module: Any, index: int, **options: Any) -> None:
+    module.metric(index + 1.0)
+    module.log("acc", module.metric, **options)
+
+
+def as_value(module: Any, index: int, **options: Any) -> None:
+    module.log("acc", index + 1.0, batch_size=index + 1, **options)
+
+
+class Look(Callback):
+    def __init__(self, *keys: str) -> None:
+        self.keys, self.seen, self.published, self.logged = keys, [], [], []  # type: ignore[var-annotated]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seen.append([_lightning.pending(trainer, key, otherwise="nothing") for key in self.keys])
+        self.published.append(dict(_lightning.published(trainer)))
+        self.logged.append(_lightning.logged_keys(trainer))
+        assert all(result._computed is None for result in trainer.fit_loop._results.values())
+        self.seen[-1].append([trainer.callback_metrics.get(key) for key in self.keys])
+
+
+@pytest.mark.parametrize("log", [as_object, as_value])
+@pytest.mark.parametrize("on_step", [False, True])
+@pytest.mark.parametrize("fx", ["mean", "max", "sum"])
+def test_pending_is_what_lightning_makes(tmp_path: Path, log: Any, on_step: bool, fx: str) -> None:
+    keys = ["acc", "acc_epoch", "acc_step"]
+    look = Look(*keys)
+    options = {"on_step": on_step, "on_epoch": True, "reduce_fx": fx}
+    trainer(look, root=tmp_path, max_epochs=2).fit(Logs(lambda module, index: log(module, index, **options)))
+    for *seen, lightnings in look.seen:
+        named = lightnings[: 2 if on_step else 1]
+        assert seen == [*named, *["nothing"] * (3 - len(named))]
+        assert all(value is not None for value in named)
+    assert "val_acc" in look.published[0]
+    assert ("acc" in look.published[0]) is on_step, "of the last batch"
+    assert look.logged[0] == {"val_acc", "val_loss", "acc"} | ({"acc_epoch", "acc_step"} if on_step else set())
+
+
+def test_what_is_logged_on_steps_alone_is_published_and_not_pending(tmp_path: Path) -> None:
+    look = Look("acc")
+    module = Logs(lambda module, index: as_value(module, index, on_step=True, on_epoch=False))
+    trainer(look, root=tmp_path, max_epochs=1).fit(module)
+    assert look.seen[0][0] == "nothing"
+    assert look.published[0]["acc"] == 4.0
+
+
+@pytest.mark.filterwarnings("error:.*compute.*was called before")
+def test_what_has_no_samples_is_not_there(tmp_path: Path) -> None:
+    class Empty(Logs):
+        def __init__(self) -> None:
+            super().__init__(lambda module, index: None)
+            self.kept = Kept()
+
+        def on_train_epoch_start(self) -> None:
+            self.log("mean", self.metric)
+            self.log("kept", self.kept)
+
+        def on_train_epoch_end(self) -> None:
+            self.metric.update(0.5)
+            self.kept.update(0.5)
+
+    seen: list[Any] = []
+
+    class Ask(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            seen.extend(_lightning.pending(trainer, key, otherwise=1.0) for key in ("mean", "kept"))
+
+    run = trainer(Ask(), root=tmp_path, max_epochs=2)
+    run.fit(Empty())
+    assert seen == [None] * 4
+    assert run.callback_metrics["mean"] == run.callback_metrics["kept"] == 0.5
+
+
+def test_the_sanity_check_has_what_is_pending_of_each_loader(tmp_path: Path) -> None:
+    class Two(Worker):
+        def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> None:
+            self.log("acc", (dataloader_idx + 1) / 4)
+
+        def val_dataloader(self) -> Any:
+            return [super().val_dataloader(), super().val_dataloader()]
+
+    seen: list[Any] = []
+
+    class Ask(Callback):
+        def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.sanity_checking:
+                assert not _lightning.published(trainer)
+                keys = [f"acc/dataloader_idx_{loader}" for loader in range(2)]
+                assert _lightning.logged_keys(trainer) == set(keys)
+                seen.extend(_lightning.pending(trainer, key) for key in keys)
+
+    trainer(Ask(), root=tmp_path, max_epochs=1).fit(Two())
+    assert seen == [0.25, 0.5]
+
+
+def test_what_is_put_is_where_lightning_has_its_own(tmp_path: Path) -> None:
+    run = trainer(root=tmp_path)
+    _lightning.put(run, {"a": torch.tensor(1.0)}, {"b": 2.0}, logged=False)
+    assert run.callback_metrics.keys() == {"a"}
+    assert run.progress_bar_metrics == {"b": 2.0}
+    assert not run.logged_metrics
+    _lightning.put(run, {"a": torch.tensor(1.0)}, {}, logged=True)
+    assert run.logged_metrics.keys() == {"a"}

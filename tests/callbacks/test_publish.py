@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning_pepr import PePRCallback
 from lightning_pepr.callbacks._publish import publish
 from lightning_pepr.utilities.files import FILE_NAME
+from tests.helpers.contract import ListLogger
 from tests.helpers.fits import SPACE, fit, record_of, rows_of
 from tests.helpers.training import Worker, WorkMeter, trainer
 
@@ -68,3 +70,15 @@ def test_without_a_step_loggers_get_nothing(tmp_path: Path) -> None:
     assert float(run.callback_metrics["budget_used"]) == 0.5
     assert "budget_used" not in run.logged_metrics
     assert not logger.experiment.metrics
+
+
+def test_a_logger_gets_metrics_and_step_by_name(tmp_path: Path) -> None:
+    """Lightning calls it so, and some loggers have them in another order."""
+
+    class Turned(ListLogger):
+        def log_metrics(self, step: Any, metrics: Any) -> None:  # type: ignore[override]
+            super().log_metrics(metrics, step)
+
+    logger = Turned()
+    publish(trainer(root=tmp_path, logger=logger), {"pepr_e": 0.5}, step=7)
+    assert logger.lines == [(7, {"pepr_e": 0.5, "epoch": 0})]

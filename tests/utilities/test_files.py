@@ -13,7 +13,15 @@ from lightning_pepr import RunRecord, load_runs
 from lightning_pepr.record import CostEntry
 from lightning_pepr.report.data import fingerprint
 from lightning_pepr.study.budget import StudyBudget
-from lightning_pepr.utilities.files import FILE_NAME, INCOMING, files_below, is_record, name_aside, signature, write_whole
+from lightning_pepr.utilities.files import (
+    FILE_NAME,
+    INCOMING,
+    files_below,
+    is_record,
+    name_aside,
+    signature,
+    write_whole,
+)
 
 
 def test_the_names_that_records_have() -> None:
