@@ -194,7 +194,7 @@ def _read_as_before(found: Evidence, source: Source, draws: int) -> int | None:
         sizes = {size for way, size in found.readings.items() if way in source.readings and size <= draws}
         return sizes.pop() if len(sizes) == 1 else None
     ways = frozenset(way for way, size in found.readings.items() if size == draws)
-    if AXIS not in found.readings and found.coincides:
+    if AXIS not in found.readings and draws in found.coincident:
         source.in_doubt = True  # such as two tensors for two samples, of which a batch of one has two as well
     elif source.in_doubt:
         return None

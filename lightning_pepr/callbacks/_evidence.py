@@ -66,7 +66,7 @@ class Evidence:
         shown: The parts that they are of, in words.
         said: What objects say.
         readings: The size by each way to read the batch that is in itself consistent.
-        coincides: Whether a list is as long as something in it is large, so that both ways give one size.
+        coincident: Lengths of lists that are sizes of what is in them as well, so that two ways give one number.
         has_scalars: Whether there is a tensor without dimensions.
         has_images: Whether a tensor looks like an image without a dimension for the batch.
     """
@@ -75,7 +75,8 @@ class Evidence:
         self.sizes: list[int] = []
         self.shown: list[str] = []
         self.said: set[int] = set()
-        self.coincides = self.has_scalars = self.has_images = False
+        self.coincident: set[int] = set()
+        self.has_scalars = self.has_images = False
         found = [(depth, size) for size, depths in (self._look(batch, 0) or {}).items() for depth in depths]
         self.readings = {depth: size for depth, size in found if depth != AXIS}
         if len(set(self.sizes)) == 1:
@@ -119,21 +120,27 @@ class Evidence:
         first = type(some[0])
         if first in PLAIN:
             return {len(part): {depth}} if all(type(each) is first for each in some) else None
-        before = len(self.sizes)
-        inside = self._together(some, depth)
+        starts, length = [], len(part)
+        inside: Lengths | None = None
+        for each in some:
+            starts.append(len(self.sizes))
+            inside = _common(inside, self._look(each, depth + 1))
         if first is type(None) or len({_kind_of(each) for each in some}) > 1:
             return inside
-        self.coincides |= len(part) in self.sizes[before:]
+        tensors = isinstance(some[0], (torch.Tensor, np.ndarray))
+        has = [
+            length in self.sizes[start:end] for start, end in zip(starts, [*starts[1:], len(self.sizes)], strict=True)
+        ]
+        if any(has) if tensors else all(has):
+            self.coincident.add(length)
         lengths = dict(inside or {})
-        lengths[len(part)] = lengths.get(len(part), set()) | {depth}
+        lengths[length] = lengths.get(length, set()) | {depth}
         return lengths
 
     def _together(self, parts: Iterable[Any], depth: int) -> Lengths | None:
         lengths: Lengths | None = None
         for each in parts:
-            found = self._look(each, depth + 1)
-            if found is not None:
-                lengths = found if lengths is None else {n: lengths[n] | found[n] for n in lengths.keys() & found}
+            lengths = _common(lengths, self._look(each, depth + 1))
         return lengths
 
     def _add(self, size: int, shown: str) -> Lengths:
@@ -141,6 +148,13 @@ class Evidence:
         if shown not in self.shown:
             self.shown.append(shown)
         return {size: {AXIS}}
+
+
+def _common(one: Lengths | None, two: Lengths | None) -> Lengths | None:
+    """The sizes that two parts of one batch may be of."""
+    if one is None or two is None:
+        return two if one is None else one
+    return {size: one[size] | two[size] for size in one.keys() & two}
 
 
 def _kind_of(part: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +60,8 @@ class PePRCallback(Callback):
         name: What to call the model; None takes its `model_name`, a hyperparameter of that kind, or its class.
         group: What the run is compared within, such as the data set.
         settings: What else decided what the run did, as plain types; a ranking tells runs apart by it, but for a seed.
+        batch_size: Counts the samples of a batch: `batch_size(batch) -> int`. None: the batch, its tensors, and the
+            `batch_size` that the module gives to `self.log` tell; where they disagree, samples are not counted.
 
     Raises:
         ValueError: If an argument is out of its range, or `monitor` is a loss.
@@ -93,6 +95,7 @@ class PePRCallback(Callback):
         name: str | None = None,
         group: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        batch_size: Callable[[Any], int] | None = None,
     ) -> None:
         # Not named `monitor`: others take a callback of that attribute for one that acts on the key.
         self.performance_key = _checks.check_key(monitor)
