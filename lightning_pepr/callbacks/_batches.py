@@ -196,11 +196,11 @@ def _read_as_before(found: Evidence, source: Source, draws: int) -> int | None:
     ways = frozenset(way for way, size in found.readings.items() if size == draws)
     if AXIS not in found.readings and draws in found.coincident:
         source.in_doubt = True  # such as two tensors for two samples, of which a batch of one has two as well
-    elif source.in_doubt:
+        return draws if set(found.readings.values()) == {draws} else None
+    if not ways or source.in_doubt:
         return None
-    else:
-        source.readings = ways
-    return draws if ways else None
+    source.readings = ways
+    return draws
 
 
 def _is_plausible(given: int, found: Evidence, source: Source) -> bool:

@@ -130,6 +130,20 @@ def test_lists_as_long_as_images_have_channels_give_no_wrong_number(tmp_path: Pa
     assert counted(tmp_path, load(lambda i: image(), 6, 3, collate_fn=list)) == (6, 6)
 
 
+@pytest.mark.parametrize(
+    ("full", "last"),
+    [
+        ([torch.zeros(5, 2), torch.zeros(2, 1)], [torch.zeros(5, 1), torch.zeros(1, 1)]),  # time first
+        ([({"x": torch.zeros(2)}, {"x": torch.zeros(1)})] * 2, [({"x": torch.zeros(2)}, {"x": torch.zeros(1)})]),
+    ],
+)
+def test_a_last_batch_of_one_that_still_holds_two_things(full: Any, last: Any) -> None:
+    counter = BatchCounter()
+    counter._sources = Source(draws=2)
+    assert counter.size(full) in (2, None)
+    assert counter.size(last) is None
+
+
 def disagreeing(samples: list[Any]) -> Any:
     """Sequences with the time first, and a target for each."""
     return torch.zeros(5, len(samples), 3), torch.zeros(len(samples))
