@@ -28,6 +28,7 @@ class Source:
     stacks: bool = False  # whether PyTorch's own collation stacks them
     readings: frozenset[int] = frozenset()  # the ways to read its batches that a full one has confirmed; none: not yet
     in_doubt: bool = False  # whether a batch, before that, could be read in two ways that gave one size
+    told: bool = False  # whether what the module logs has turned out to be the size
 
     @classmethod
     def of(cls, loader: Any) -> Source:
@@ -191,10 +192,10 @@ def _settle(found: Evidence, source: Source) -> int | None:
 def _read_as_before(found: Evidence, source: Source, draws: int) -> int | None:
     """The size by the way to read batches that a full one has confirmed, or that this one confirms."""
     if source.readings:
-        sizes = {size for way, size in found.readings.items() if way in source.readings and size <= draws}
-        return sizes.pop() if len(sizes) == 1 else None
+        sizes = {found.readings.get(way, draws + 1) for way in source.readings}
+        return sizes.pop() if len(sizes) == 1 and max(sizes) <= draws else None
     ways = frozenset(way for way, size in found.readings.items() if size == draws)
-    if AXIS not in found.readings and draws in found.coincident:
+    if AXIS not in found.readings and draws in found.coincident and draws > 1:
         source.in_doubt = True  # such as two tensors for two samples, of which a batch of one has two as well
         return draws if set(found.readings.values()) == {draws} else None
     if not ways or source.in_doubt:
@@ -205,11 +206,11 @@ def _read_as_before(found: Evidence, source: Source, draws: int) -> int | None:
 
 def _is_plausible(given: int, found: Evidence, source: Source) -> bool:
     """Whether a size that was given to `self.log` may be that of the batch: some weigh otherwise, or all alike."""
-    if source.draws is not None and given > source.draws:
+    if AXIS in found.readings and given not in found.readings.values():
         return False
-    if AXIS in found.readings:
-        return given in found.readings.values()
-    return given > 1 or source.draws == 1 or 1 in found.sizes
+    if not source.told:  # a full batch has to confirm it; if that is not known, more than one sample
+        source.told = given > 1 if source.draws is None else given == source.draws
+    return source.told and (source.draws is None or given <= source.draws)
 
 
 def _sources_of(loaders: Any) -> Any:

@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Callable[[int], Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("samples", [8, 11, 10, 9, 3])
+@pytest.mark.parametrize("samples", [8, 11, 10, 9, 2])
 @pytest.mark.parametrize("case", CASES)
 def test_every_sample_counts_once(tmp_path: Path, case: str, samples: int) -> None:
     """With a last batch of three, two and one, and where all are fewer than a batch."""
@@ -170,6 +170,7 @@ def test_a_graph_whose_first_tensor_is_its_edges_is_not_counted() -> None:
         (lambda batch: {"batch_size": batch[0].shape[1]}, None),  # of the step alone, Lightning keeps no size
         (lambda batch: {"on_epoch": True}, None),  # Lightning takes the first dimension
         (lambda batch: {"on_epoch": True, "batch_size": 1}, None),  # which is how to weigh all batches alike
+        (lambda batch: {"on_epoch": True, "batch_size": 2}, None),  # less than the loader draws
         (lambda batch: {"on_epoch": True, "batch_size": 5 * batch[0].shape[1]}, None),  # more than the loader draws
     ],
 )
