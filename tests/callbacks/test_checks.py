@@ -9,6 +9,7 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_pepr import ModelSpace, PePRCallback
+from lightning_pepr.callbacks._checks import not_a_performance
 from tests.helpers.fits import SPACE, fit
 from tests.helpers.training import Worker
 
@@ -22,7 +23,20 @@ from tests.helpers.training import Worker
         ("eval_acc", "test_acc"),
         ("acc_val", "acc_test"),
         ("valAcc", "testAcc"),
-        ("myval_acc", "mytest_acc"),
+        ("myVal_acc", "myTest_acc"),
+        ("Val/acc", "Test/acc"),
+        ("VAL_ACC", "TEST_ACC"),
+        ("evaluation/acc", "test/acc"),
+        ("val1_acc/dataloader_idx_0", "test1_acc/dataloader_idx_0"),
+        ("val_retrieval_map", "test_retrieval_map"),
+        ("valRetrievalMAP", "testRetrievalMAP"),
+        ("retrieval/val_map", "retrieval/test_map"),
+        ("interval_coverage", "interval_coverage"),
+        ("val_survival_cindex", "test_survival_cindex"),
+        ("approval_f1", "approval_f1"),
+        ("VALUE_acc", "VALUE_acc"),
+        ("valley_iou_val", "valley_iou_test"),
+        ("medieval_eval_acc", "medieval_test_acc"),
         ("invalid_share", "invalid_share"),
         ("acc", "acc"),
     ],
@@ -36,6 +50,7 @@ def test_the_key_in_testing_goes_with_the_monitor(monitor: str, key: str) -> Non
     [
         ({"monitor": "val_loss"}, "'val_loss', which is better the lower it is"),
         ({"monitor": "test/RMSE"}, "better the lower it is"),
+        ({"monitor": "val_MeanSquaredError"}, "If it is one, log it under a name without a loss in it"),
         ({"monitor": ""}, "expected the key of a performance"),
         ({"monitor": "pepr_e"}, "logs itself"),
         ({"monitor": "acc", "space": {"energy_kwh": (0, 1)}}, "expected a ModelSpace"),
@@ -52,9 +67,13 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
         PePRCallback(**arguments)
 
 
-@pytest.mark.parametrize("monitor", ["val_acc", "val/AUROC", "dice_class0", "glossary_acc", "terror_recall"])
-def test_performances_are_not_taken_for_losses(monitor: str) -> None:
-    PePRCallback(monitor)
+@pytest.mark.parametrize("monitor", ["val_r2", "val/R2Score", "r_squared", "valR²"])
+def test_r_squared_below_0_gets_advice_of_its_own(monitor: str) -> None:
+    advice = not_a_performance(monitor, -0.3)
+    assert advice.startswith(f"{monitor} is -0.3; R² is below 0 as long as the model is worse than the mean")
+    assert "percentages" not in advice
+    assert "Divide percentages by 100" in not_a_performance(monitor, 45.0)
+    assert "R²" not in not_a_performance("val_mcc", -0.3)
 
 
 def test_a_monitored_score_without_a_space_names_the_remedy(tmp_path: Path) -> None:
