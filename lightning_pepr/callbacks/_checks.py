@@ -140,7 +140,7 @@ def not_a_performance(monitor: str, value: float) -> str:
     if value < 0 and is_r_squared(monitor):
         return (
             f"{monitor} is {value!r}; R² is below 0 as long as the model is worse than the mean of the targets, and "
-            "counts as 0 in a score then. If it stays there, check that predictions and targets have one scale and shape."
+            "counts as 0 in a score. If it stays there, check that predictions and targets have one scale and shape."
         )
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
