@@ -184,8 +184,8 @@ def _settle(found: Evidence, source: Source) -> int | None:
     if source.stacks:
         return None
     if source.draws is None:  # few of a kind are views of the samples, many are samples
-        few = stacked is not None and not found.has_images and max(in_lists.values(), default=0) <= 3
-        return stacked if few else None
+        few = not found.has_images and max(in_lists.values(), default=0) <= 3
+        return stacked if few or set(in_lists.values()) == {stacked} else None
     return _read_as_before(found, source, source.draws)
 
 

@@ -274,6 +274,7 @@ MOLECULES = Molecules(torch.zeros(56, 7), torch.zeros(2, 110), 8)
         ([torch.zeros(50, 8, 3), torch.zeros(8)], None),  # time first
         ({"edge_index": torch.zeros(2, 40), "x": torch.zeros(24, 3)}, None),
         ((MOLECULES, torch.zeros(56)), None),
+        ({"t1": {"data": torch.zeros(4, 1, 8, 8), "path": ["a.nii"] * 4}, "name": ["a", "b", "c", "d"]}, 4),
     ],
 )
 def test_what_a_batch_says_without_a_word_of_its_loader(batch: Any, size: int | None) -> None:
