@@ -18,9 +18,9 @@ from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Trainer
 
 from lightning_pepr.callbacks import _lightning
-from lightning_pepr.cost import ENERGY, RESOURCES, Resource
+from lightning_pepr.cost import ENERGY, Resource
 from lightning_pepr.figures.palette import LIGHT
-from lightning_pepr.record import Epoch, RunRecord
+from lightning_pepr.record import RunRecord
 from lightning_pepr.utilities.files import FILE_NAME
 from lightning_pepr.utilities.imports import is_installed
 
@@ -88,7 +88,7 @@ def _list_columns(logger: Any, trainer: Trainer, columns: Sequence[str]) -> None
 
 def _draw(logger: Any, run: RunRecord) -> None:
     """Draw the scores for TensorBoard, and add the run to the table of hyperparameters where Lightning does not."""
-    if run.evaluations and _own_scores(run.evaluations[-1]) and is_installed("matplotlib"):
+    if run.evaluations and run.evaluations[-1].known_scores and is_installed("matplotlib"):
         logger.experiment.add_figure(CURVE, score_curve(run), run.epochs[-1].step, close=False)
     if logger.hparams and not _lightning.lists_placeholder(logger):
         _lightning.write_hyperparameters(logger, logger.hparams)
@@ -104,15 +104,15 @@ def score_curve(run: RunRecord) -> Figure:
     for epoch, group in itertools.groupby(each.epoch for each in evaluations):
         count = len(list(group))
         x += [epoch + (index + 1) / count for index in range(count)]
-    names = {key: f"PePR-{Resource.of(key).letter}" for each in evaluations for key in _own_scores(each)}
+    names = {key: f"PePR-{Resource.of(key).letter}" for each in evaluations for key in each.known_scores}
     lines = {f"P ({run.monitor})": [each.performance or 0.0 for each in evaluations]}
-    lines |= {name: [_own_scores(each).get(key, math.nan) for each in evaluations] for key, name in names.items()}
+    lines |= {name: [each.known_scores.get(key, math.nan) for each in evaluations] for key, name in names.items()}
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor=LIGHT.background)
     axes = figure.add_subplot()
     for (label, values), colour in zip(lines.items(), (LIGHT.ink, *LIGHT.series), strict=False):
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=label)
     key, name = next(iter(names.items()))
-    scores = {at: own[key] for at, each in zip(x, evaluations, strict=True) if key in (own := _own_scores(each))}
+    scores = {at: own[key] for at, each in zip(x, evaluations, strict=True) if key in (own := each.known_scores)}
     best = max(scores, key=lambda at: scores[at])
     axes.plot(best, scores[best], "o", ms=10, mfc="none", mec=LIGHT.series[0], mew=1.5)
     title = f"{run.model}: {name} is highest, {scores[best]:.3f}, after {best:g} epochs"
@@ -122,11 +122,6 @@ def score_curve(run: RunRecord) -> Figure:
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _own_scores(epoch: Epoch) -> dict[str, float]:
-    """The scores of `monitor` that are numbers, without those of further callbacks, which have a prefix."""
-    return {r.score_key: s for r in RESOURCES if (s := epoch.known_scores.get(r.score_key)) is not None}
 
 
 def _define_metrics(logger: Any, facts: Mapping[str, str], costs: Sequence[str], scores: Sequence[str]) -> None:

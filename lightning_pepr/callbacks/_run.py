@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import LightningModule, Trainer
 from torch.nn.parameter import is_lazy
 
@@ -32,7 +33,7 @@ class Run:
         """Note what the model is called, and by what it differs from others of its class."""
         name = self.name or model_name(pl_module)
         self.record.model, self.record.named = name or type(pl_module).__name__, name is not None
-        self.record.hyperparameters = hyperparameters_of(pl_module, getattr(trainer, "datamodule", None))
+        self.record.hyperparameters = plain_hyperparameters(pl_module, getattr(trainer, "datamodule", None))
         self.record.params = trainable_parameters(pl_module)
 
     def missing(self) -> dict[str, str]:
@@ -108,12 +109,16 @@ def model_name(pl_module: LightningModule) -> str | None:
     return next((name for name in names if isinstance(name, str) and name), None)
 
 
-def hyperparameters_of(*owners: Any) -> dict[str, Any]:
+def plain_hyperparameters(*owners: Any) -> dict[str, Any]:
     """The hyperparameters of a module and a data module as plain types: what is none is called by its class's name."""
     params: dict[str, Any] = {}
-    for owner in owners:
-        params |= dict(getattr(owner, "hparams_initial", {}))
-    return {str(name): _plain(value) for name, value in params.items()}
+    try:
+        for owner in owners:
+            for name, value in getattr(owner, "hparams", {}).items():
+                params[str(name)] = _plain(value)
+    except Exception as error:  # values of the user's own types may do anything
+        rank_zero_warn(f"PePRCallback: hyperparameters cannot be read, and are not all in the record: {error!r}.")
+    return params
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from lightning_pepr.cost import CARBON, ENERGY, MEMORY, RESOURCES, TIME, in_words
+from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME, Resource, in_words
 from lightning_pepr.record import RunRecord
 from lightning_pepr.utilities.imports import is_installed
 from lightning_pepr.utilities.text import printable
@@ -32,8 +32,7 @@ def one_line_summary(run: RunRecord, record: Path | None = None) -> str:
     line = [f"{run.model}: {reached} for {', '.join(parts) or 'nothing measured'}"]
     if last is not None:
         when = f" at epoch {last.epoch}" if last is not best else ""
-        scores = {r: last.known_scores.get(r.score_key) for r in RESOURCES}
-        line += [f"PePR-{r.letter} {score:.3f}{when}" for r, score in scores.items() if score is not None]
+        line += [f"PePR-{Resource.of(key).letter} {score:.3f}{when}" for key, score in last.known_scores.items()]
     if record is not None:
         line.append(str(record))
     return printable(" · ".join(line))

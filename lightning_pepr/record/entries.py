@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import field
 
-from lightning_pepr.cost import Cost
+from lightning_pepr.cost import RESOURCES, Cost
 from lightning_pepr.utilities.json import to_builtins
 
 
@@ -55,8 +55,9 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def known_scores(self) -> dict[str, float]:
-        """The scores that are numbers; a file has null for NaN."""
-        return {key: score for key, score in self.scores.items() if score is not None and math.isfinite(score)}
+        """The scores of the performance that are numbers, in the order of resources; a file has null for NaN."""
+        scores = {resource.score_key: self.scores.get(resource.score_key) for resource in RESOURCES}
+        return {key: score for key, score in scores.items() if score is not None and math.isfinite(score)}
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain types."""

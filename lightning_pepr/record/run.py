@@ -7,7 +7,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,14 +98,15 @@ class RunRecord(msgspec.Struct):
     @property
     def evaluations(self) -> list[Epoch]:
         """The epochs whose performance is known; none if one is above 1, since the others are no performances then."""
-        known = [e for e in self.epochs if e.performance is not None and math.isfinite(e.performance)]
-        return known if self.exceeded is None else []
+        return [] if self.exceeded is not None else list(self._known())
+
+    def _known(self) -> Iterator[Epoch]:
+        return (e for e in self.epochs if e.performance is not None and math.isfinite(e.performance))
 
     @property
     def exceeded(self) -> Epoch | None:
         """The first epoch whose performance is above 1, so that none of the run is one; None if there is no such."""
-        known = (e for e in self.epochs if e.performance is not None and math.isfinite(e.performance))
-        return next((e for e in known if (e.performance or 0.0) > PERFORMANCE_RANGE[1]), None)
+        return next((e for e in self._known() if (e.performance or 0.0) > PERFORMANCE_RANGE[1]), None)
 
     @property
     def keys(self) -> list[str]:

@@ -74,8 +74,17 @@ def from_metrics(
         hyperparameters=dict(hyperparameters or {}),
         group=facts.get("group", ""),
         named=facts.get("named", "") == "True",
-        settings=json.loads(facts.get("settings") or "{}"),
+        settings=_settings(facts.get("settings")),
     )
+
+
+def _settings(text: Any) -> dict[str, Any]:
+    """The settings that the callback wrote as JSON; anybody may have changed them since."""
+    try:
+        settings = json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _finite(value: float | None) -> float | None:

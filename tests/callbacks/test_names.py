@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import torch
 from lightning.pytorch import Callback
 
 from lightning_pepr import PePRCallback, RunRecord, rank
+from lightning_pepr.callbacks._run import plain_hyperparameters
 from tests.helpers.training import Worker, WorkMeter, trainer
 
 
@@ -37,6 +40,45 @@ def test_hyperparameters_tell_runs_of_a_class_apart(tmp_path: Path) -> None:
         run = fit(tmp_path / str(lr), Tuned(lr))
         assert (run.model, run.named, run.hyperparameters) == ("Tuned", False, {"lr": lr})
     assert sorted(rank(tmp_path)["model"]) == ["Tuned (lr=0.1)", "Tuned (lr=0.2)"]
+
+
+def test_hyperparameters_that_cannot_be_read_end_no_training(tmp_path: Path) -> None:
+    class Missing(dict[str, Any]):
+        def items(self) -> Any:
+            raise ValueError("??? is mandatory")
+
+        def __reduce__(self) -> Any:  # Lightning pickles hyperparameters
+            return dict, ()
+
+    class Broken(Worker):
+        hparams: ClassVar[dict[str, Any]] = {"lr": 0.1, "data": Missing()}
+
+    with pytest.warns(UserWarning, match="hyperparameters cannot be read.*is mandatory"):
+        run = fit(tmp_path, Broken())
+    assert (run.status, run.hyperparameters) == ("finished", {"lr": 0.1})
+
+
+def test_hyperparameters_are_plain() -> None:
+    class Owner:
+        hparams: ClassVar[dict[str, Any]] = {
+            "lr": np.float64(0.5),
+            "loss": torch.nn.L1Loss(),
+            "kind": torch.nn.L1Loss,
+            "sizes": (3, [4]),
+            "deep": {"a": {"b": {"c": {"d": 1}}}},
+            "long": "x" * 300,
+            "none": None,
+        }
+
+    assert plain_hyperparameters(Owner(), None) == {
+        "lr": 0.5,
+        "loss": "L1Loss",
+        "kind": "L1Loss",
+        "sizes": [3, [4]],
+        "deep": {"a": {"b": {"c": "dict"}}},
+        "long": "x" * 200,
+        "none": None,
+    }
 
 
 @pytest.mark.parametrize("first", [True, False])
