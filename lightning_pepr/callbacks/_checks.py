@@ -20,7 +20,8 @@ BUDGET_USED = "budget_used"  # the key of the used share of a budget
 FORECAST = "forecast_"  # the prefix of a cost's field where the whole run's is forecast
 OWN_KEYS = frozenset([BUDGET_USED, *(k for r in RESOURCES for k in (r.field, r.score_key, FORECAST + r.field))])
 
-VALIDATION = frozenset(["val", "valid", "validation", "eval", "evaluation"])  # words of keys
+VALIDATION = ("val", "validation", "valid", "evaluation", "eval")  # words of keys, first those that say nothing else
+STAGE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # a word, which may also begin with a capital alone
 EXAMPLES = {"energy_kwh": 0.5, "carbon_g": 100, "time_s": 3600, "memory_gb": 16, "data_samples": 10**6, "params": 10**7}
 
 
@@ -29,14 +30,18 @@ def key_in_testing(monitor: str) -> str:
 
     >>> key_in_testing("val_acc"), key_in_testing("Validation/acc"), key_in_testing("validF1"), key_in_testing("acc")
     ('test_acc', 'Test/acc', 'testF1', 'acc')
+    >>> key_in_testing("val_retrieval_map"), key_in_testing("val_valid_molecules")
+    ('test_retrieval_map', 'test_valid_molecules')
     """
+    found = {word.lower() for word in STAGE.findall(monitor)}
+    stage = next((word for word in VALIDATION if word in found), None)
 
     def in_testing(word: re.Match[str]) -> str:
-        if word[0].lower() not in VALIDATION:
+        if word[0].lower() != stage:
             return word[0]
         return "TEST" if word[0].isupper() else "Test" if word[0].istitle() else "test"
 
-    return re.sub(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", in_testing, monitor)  # words, which also begin with a capital
+    return STAGE.sub(in_testing, monitor)
 
 
 def check_key(monitor: str) -> str:
@@ -139,8 +144,8 @@ def not_a_performance(monitor: str, value: float) -> str:
     """What to do about a value that is no performance."""
     if value < 0 and is_r_squared(monitor):
         return (
-            f"{monitor} is {value!r}; R² is below 0 as long as the model is worse than the mean of the targets, and "
-            "counts as 0 in a score. If it stays there, check that predictions and targets have one scale and shape."
+            f"{monitor} is {value!r}; R² is below 0 as long as the model is worse than the mean of the targets. If "
+            "it stays there, check that predictions and targets have one scale and shape."
         )
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
