@@ -23,7 +23,7 @@ NO_INTENSITY = (
     "the carbon intensity of the electricity is not known; give PePRCallback(…, carbon_intensity=…), in g CO2e per kWh "
     'or as a country such as "DNK"'
 )
-NO_BATCH_SIZE = "no tensor was found in a batch, whose first dimension would tell its size"
+NO_BATCH_SIZE = "the samples of a batch could not be counted; PePRCallback(…, batch_size=…) takes a function that does"
 LAZY_PARAMETERS = "the model's parameters are not initialised when the fit begins"
 OTHER_RANKS = "what the other ranks spent after the last evaluation is missing"
 ACCUMULATING = (ENERGY.field, CARBON.field, TIME.field, MEMORY.field, DATA.field)  # what earlier fits add to
@@ -53,6 +53,7 @@ class CostTracker:
     def reset_fit(self) -> None:
         """Begin a fit of the run."""
         self._samples: int | None = 0
+        self._uncounted = ""  # why a batch of this rank could not be counted
         self._least_peak_gb = 0.0  # the peak of memory when something was left out
         self._own: RankReport | None = None  # the latest report of this rank in this fit
         self._ranks: list[RankReport] = []  # the latest report of each rank
@@ -154,8 +155,10 @@ class CostTracker:
             self._least_peak_gb = self._own.memory_gb or 0.0 if self._own else 0.0
             self.start()  # the memory's peak begins anew
 
-    def count(self, samples: int | None) -> None:
-        """Count training samples; None if the size of a batch is not known."""
+    def count(self, samples: int | None, reason: str = "") -> None:
+        """Count training samples; None if the size of a batch is not known, for a reason."""
+        if samples is None:
+            self._uncounted = reason
         if self._samples is not None:
             self._samples = None if samples is None else self._samples + samples
 
@@ -259,7 +262,7 @@ class CostTracker:
             CARBON.field: carbon,
             TIME.field: CostEntry(spent.time_ns / 1e9, 0.0, "counter"),
             MEMORY.field: self._memory_entry(whole.memory_gb),
-            DATA.field: _counted(whole.data_samples, NO_BATCH_SIZE),
+            DATA.field: _counted(whole.data_samples, self._uncounted or NO_BATCH_SIZE),
             PARAMS.field: _counted(params, LAZY_PARAMETERS),
         }
         for name, reason in self._missing().items():

@@ -11,6 +11,7 @@ from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback, Trainer
 
 from lightning_pepr.callbacks._lightning import acts_after_validation, acts_in_epoch, callbacks_of
+from lightning_pepr.callbacks._losses import is_lower_better, is_r_squared
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
@@ -19,21 +20,28 @@ BUDGET_USED = "budget_used"  # the key of the used share of a budget
 FORECAST = "forecast_"  # the prefix of a cost's field where the whole run's is forecast
 OWN_KEYS = frozenset([BUDGET_USED, *(k for r in RESOURCES for k in (r.field, r.score_key, FORECAST + r.field))])
 
-LOWER_IS_BETTER = re.compile(
-    r"(?<![a-z0-9])(loss|losses|error|err|mse|rmse|mae|mape|nll|perplexity|ppl|wer|cer|fid|hausdorff|brier|ece|fpr|fnr)"
-    r"(?![a-z0-9])",
-    re.IGNORECASE,
-)
+VALIDATION = ("val", "validation", "valid", "evaluation", "eval")  # words of keys, first those that say nothing else
+STAGE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # a word, which may also begin with a capital alone
 EXAMPLES = {"energy_kwh": 0.5, "carbon_g": 100, "time_s": 3600, "memory_gb": 16, "data_samples": 10**6, "params": 10**7}
 
 
 def key_in_testing(monitor: str) -> str:
     """The key of the test performance that goes with one on validation data.
 
-    >>> key_in_testing("val_acc"), key_in_testing("validation/acc"), key_in_testing("valid_f1"), key_in_testing("acc")
-    ('test_acc', 'test/acc', 'test_f1', 'acc')
+    >>> key_in_testing("val_acc"), key_in_testing("Validation/acc"), key_in_testing("validF1"), key_in_testing("acc")
+    ('test_acc', 'Test/acc', 'testF1', 'acc')
+    >>> key_in_testing("val_retrieval_map"), key_in_testing("val_valid_molecules")
+    ('test_retrieval_map', 'test_valid_molecules')
     """
-    return re.sub(r"(?<![a-z])(valid|validation|eval)(?![a-z])|val(?![a-z])", "test", monitor)
+    found = {word.lower() for word in STAGE.findall(monitor)}
+    stage = next((word for word in VALIDATION if word in found), None)
+
+    def in_testing(word: re.Match[str]) -> str:
+        if word[0].lower() != stage:
+            return word[0]
+        return "TEST" if word[0].isupper() else "Test" if word[0].istitle() else "test"
+
+    return STAGE.sub(in_testing, monitor)
 
 
 def check_key(monitor: str) -> str:
@@ -42,10 +50,10 @@ def check_key(monitor: str) -> str:
         raise PePRError(f'monitor is {monitor!r}; expected the key of a performance, such as "val_acc".')
     if monitor in OWN_KEYS:
         raise PePRError(f"monitor is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
-    if LOWER_IS_BETTER.search(monitor):
+    if is_lower_better(monitor):
         raise PePRError(
             f"monitor is {monitor!r}, which is better the lower it is; PePR needs a performance in [0, 1] where higher "
-            "is better, such as accuracy, AUROC or Dice."
+            "is better, such as accuracy, AUROC or Dice. If it is one, log it under a name without a loss in it."
         )
     return monitor
 
@@ -154,6 +162,12 @@ def not_logged(monitor: str, keys: Iterable[str]) -> str:
 
 
 def not_a_performance(monitor: str, value: float) -> str:
+    """What to do about a value that is no performance."""
+    if value < 0 and is_r_squared(monitor):
+        return (
+            f"{monitor} is {value!r}; R² is below 0 as long as the model is worse than the mean of the targets. If "
+            "it stays there, check that predictions and targets have one scale and shape."
+        )
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
         "…). Divide percentages by 100, and monitor no loss."

@@ -202,3 +202,30 @@ def write_hyperparameters(logger: Any, params: Any, columns: Sequence[str] = ())
     listed, begin, end = hparams(_sanitize_params(_flatten_dict(_convert_params(params))), dict.fromkeys(columns, 0.0))
     for summary in [listed] if columns else [begin, end]:
         logger.experiment._get_file_writer().add_summary(summary, 0)
+
+
+def loaders_of(trainer: Trainer) -> tuple[Any, bool]:
+    """The loaders that the loop which runs draws from, and whether each of its batches holds one of each."""
+    if trainer.training:
+        return trainer.train_dataloader, True
+    loop = trainer._evaluation_loop
+    combined = loop._combined_loader
+    if combined is None:
+        return None, False
+    return (combined.flattened, False) if loop._is_sequential else (combined.iterables, True)
+
+
+def logged_sizes(trainer: Trainer) -> tuple[dict[str, tuple[int, Any]], int | None]:
+    """By each value that is averaged over the epoch, its updates and the sum of the sizes of its batches so far.
+
+    Also the size that Lightning itself took for the batch that runs, where `self.log` was not given one.
+    """
+    results = trainer._results
+    if results is None:
+        return {}, None
+    averaged = {
+        key: (metric._update_count, metric.cumulated_batch_size)
+        for key, metric in results.items()
+        if metric.is_tensor and metric.meta.is_mean_reduction and metric.meta.on_epoch
+    }
+    return averaged, results.batch_size

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning_pepr.accounting.ranks import Performance
 from lightning_pepr.callbacks import _checks, _lightning
 from lightning_pepr.callbacks._base import WarnOnce
-from lightning_pepr.callbacks._batches import SampleCount
+from lightning_pepr.callbacks._batches import BatchCounter, SampleCount
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import Cost, Resource
 from lightning_pepr.errors import PePRError
@@ -41,10 +41,14 @@ class Monitored:
         self.served = False
         self._at_epoch_start = _lightning.published(trainer).get(self.key)
 
-    def begin_validation(self, trainer: Trainer) -> None:
+    def begin_validation(self, trainer: Trainer, counter: BatchCounter) -> None:
         """Remember the value of the validation before, and count anew."""
-        self.evaluated = SampleCount(self.key, len(trainer.num_val_batches))
+        self.evaluated = SampleCount(self.key, len(trainer.num_val_batches), counter)
         self._at_validation_start = _lightning.published(trainer).get(self.key)
+
+    def begin_test(self, trainer: Trainer, counter: BatchCounter) -> None:
+        """Count anew."""
+        self.evaluated = SampleCount(self.test_key, len(trainer.num_test_batches), counter)
 
     def validated(self, trainer: Trainer) -> Performance | None:
         """The value that a validation has logged; None if it has logged none."""

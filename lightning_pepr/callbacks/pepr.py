@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning_pepr.accounting.tracker import CostTracker
 from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._base import Callback, WarnOnce, metered
-from lightning_pepr.callbacks._batches import SampleCount, batch_size
+from lightning_pepr.callbacks._batches import BatchCounter
 from lightning_pepr.callbacks._fit import Fit
 from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._run import Run, recall, remember
@@ -61,7 +61,8 @@ class PePRCallback(Callback):
         settings: What else decided what the run did, as plain types; a ranking tells runs apart by it, but for a seed.
         prefix: Put before every key that is logged. A second callback in one Trainer needs one, such as "auc_": it
             scores another performance of the same run, whose costs are metered, logged and recorded once.
-        batch_size: Counts the samples of a batch, where the batch does not tell: `batch_size(batch) -> int`.
+        batch_size: Counts the samples of a batch: `batch_size(batch) -> int`. None: the batch, its tensors, and the
+            `batch_size` that the module gives to `self.log` tell; where they disagree, samples are not counted.
 
     Raises:
         ValueError: If an argument is out of its range, or `monitor` is a loss.
@@ -133,6 +134,7 @@ class PePRCallback(Callback):
         self._first: PePRCallback | None = None  # the one that meters, if that is another
         self._monitored: list[Monitored] = []  # what this and the others in the Trainer score
         self._restored: Any = None  # the state of a checkpoint that is tested
+        self._trained = BatchCounter()  # of the training epoch that runs
 
     @property
     def state_key(self) -> str:
@@ -279,6 +281,7 @@ class PePRCallback(Callback):
     @metered
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count for training."""
+        self._trained = self._counter(trainer)
         self._fitting.begin_epoch(trainer)
 
     def on_train_batch_end(
@@ -289,7 +292,7 @@ class PePRCallback(Callback):
             return
         fit = self._fitting
         with fit.run.tracker.metering():
-            fit.run.tracker.count(batch_size(batch))
+            fit.run.tracker.count(self._trained.size(batch, trainer), self._trained.reason)
             if fit.after_batch(trainer):
                 self._save(trainer)
 
@@ -300,14 +303,14 @@ class PePRCallback(Callback):
             return
         self._fit.run.tracker.switch_stage("validate")
         for monitored in self._monitored:
-            monitored.begin_validation(trainer)
+            monitored.begin_validation(trainer, self._counter(trainer))
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Count the samples that the performances are of."""
         for monitored in self._monitored:
-            monitored.evaluated.add(batch, dataloader_idx)
+            monitored.evaluated.add(batch, dataloader_idx, trainer)
 
     on_test_batch_end = on_validation_batch_end
 
@@ -346,7 +349,7 @@ class PePRCallback(Callback):
             self._run = find_run(self._restored, trainer, self._new_run())
         if self._run is not None:
             for monitored in self._monitored:
-                monitored.evaluated = SampleCount(monitored.test_key, len(trainer.num_test_batches))
+                monitored.begin_test(trainer, self._counter(trainer))
             self._run.tracker.reset_fit()
             self._run.tracker.open(trainer.strategy.root_device)
             self._run.tracker.switch_stage("test")
@@ -358,6 +361,10 @@ class PePRCallback(Callback):
         if record_test(trainer, self._run, self._monitored):
             self._save(trainer)
             _loggers.update(trainer, self._run.record, self.write_record)
+
+    def _counter(self, trainer: Trainer) -> BatchCounter:
+        """What counts the samples of the loop that begins."""
+        return BatchCounter(self.batch_size, trainer, self._warn_once)
 
     # Record and checkpoint ------------------------------------------------------------------------------------------
 

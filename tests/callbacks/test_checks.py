@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from torchmetrics import R2Score
 
 from lightning_pepr import ModelSpace, PePRCallback
-from tests.helpers.fits import SPACE, fit
-from tests.helpers.training import Worker
+from lightning_pepr.callbacks._checks import not_a_performance
+from tests.helpers.fits import SPACE, fit, record_of
+from tests.helpers.training import Worker, WorkMeter, trainer
 
 
 @pytest.mark.parametrize(
@@ -22,7 +26,29 @@ from tests.helpers.training import Worker
         ("eval_acc", "test_acc"),
         ("acc_val", "acc_test"),
         ("valAcc", "testAcc"),
-        ("myval_acc", "mytest_acc"),
+        ("myVal_acc", "myTest_acc"),
+        ("Val/acc", "Test/acc"),
+        ("VAL_ACC", "TEST_ACC"),
+        ("evaluation/acc", "test/acc"),
+        ("val1_acc/dataloader_idx_0", "test1_acc/dataloader_idx_0"),
+        ("val_retrieval_map", "test_retrieval_map"),
+        ("retrieval_map_val", "retrieval_map_test"),
+        ("val/retrieval", "test/retrieval"),
+        ("retrieval_map", "retrieval_map"),
+        ("validation_acc", "test_acc"),
+        ("interval_val_acc", "interval_test_acc"),
+        ("val/val_acc", "test/test_acc"),
+        ("val_valid_molecules", "test_valid_molecules"),
+        ("valid_molecules_val", "valid_molecules_test"),
+        ("validation/evaluation_score", "test/evaluation_score"),
+        ("valRetrievalMAP", "testRetrievalMAP"),
+        ("retrieval/val_map", "retrieval/test_map"),
+        ("interval_coverage", "interval_coverage"),
+        ("val_survival_cindex", "test_survival_cindex"),
+        ("approval_f1", "approval_f1"),
+        ("VALUE_acc", "VALUE_acc"),
+        ("valley_iou_val", "valley_iou_test"),
+        ("medieval_eval_acc", "medieval_test_acc"),
         ("invalid_share", "invalid_share"),
         ("acc", "acc"),
     ],
@@ -36,6 +62,7 @@ def test_the_key_in_testing_goes_with_the_monitor(monitor: str, key: str) -> Non
     [
         ({"monitor": "val_loss"}, "'val_loss', which is better the lower it is"),
         ({"monitor": "test/RMSE"}, "better the lower it is"),
+        ({"monitor": "val_MeanSquaredError"}, "If it is one, log it under a name without a loss in it"),
         ({"monitor": ""}, "expected the key of a performance"),
         ({"monitor": "pepr_e"}, "logs itself"),
         ({"monitor": "acc", "space": {"energy_kwh": (0, 1)}}, "expected a ModelSpace"),
@@ -52,9 +79,47 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
         PePRCallback(**arguments)
 
 
-@pytest.mark.parametrize("monitor", ["val_acc", "val/AUROC", "dice_class0", "glossary_acc", "terror_recall"])
-def test_performances_are_not_taken_for_losses(monitor: str) -> None:
-    PePRCallback(monitor)
+@pytest.mark.parametrize("monitor", ["val_r2", "val/R2Score", "r_squared", "valR²"])
+def test_r_squared_below_0_gets_advice_of_its_own(monitor: str) -> None:
+    advice = not_a_performance(monitor, -0.3)
+    assert advice.startswith(f"{monitor} is -0.3; R² is below 0 as long as the model is worse than the mean")
+    assert "percentages" not in advice
+    assert "Divide percentages by 100" in not_a_performance(monitor, 45.0)
+    assert "R²" not in not_a_performance("val_mcc", -0.3)
+
+
+class Regressor(Worker):
+    """Logs torchmetrics' R² of predictions that are as far off as an evaluation is given."""
+
+    def __init__(self, *offsets: float) -> None:
+        super().__init__()
+        self.r2 = R2Score()
+        self.offsets = iter(offsets)
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        if index == 0:
+            self.offset = next(self.offsets)
+        targets = torch.linspace(0.0, 1.0, len(batch[0]))
+        self.r2(targets + self.offset, targets)
+        self.log(f"{'test' if self.trainer.testing else 'val'}_r2", self.r2, batch_size=len(targets))
+
+    test_step = validation_step
+
+
+def test_r_squared_that_begins_below_0_is_trained_and_advised(tmp_path: Path) -> None:
+    """Of targets 0 and 1, an offset of 1 has an R² of 1 - 2 / 0.5 = -3, and one of 0.25 an R² of 0.75."""
+    module = Regressor(1.0, 1.0, 0.25, 1.0)
+    callback = PePRCallback("val_r2", SPACE, meter=WorkMeter(module))
+    loop = trainer(callback, root=tmp_path, max_epochs=3, num_sanity_val_steps=0)
+    with pytest.warns(UserWarning, match="val_r2 is ") as caught:
+        loop.fit(module)
+    (advice,) = [str(warning.message) for warning in caught if "val_r2 is " in str(warning.message)]
+    assert re.search(r"val_r2 is -3\.0\d*; R² is below 0 .* one scale and shape. It counts as 0 in the score.$", advice)
+    run = record_of(callback)
+    assert [epoch.performance for epoch in run.epochs] == pytest.approx([-3.0, -3.0, 0.75])
+    assert [epoch.scores["pepr_e"] > 0 for epoch in run.epochs] == [False, False, True]
+    with pytest.warns(UserWarning, match=r"test_r2 is -3\.0\d*; R² is below 0 as long as"):
+        loop.test(module, verbose=False)
 
 
 def test_a_monitored_score_without_a_space_names_the_remedy(tmp_path: Path) -> None:
