@@ -86,12 +86,17 @@ class CostTracker:
     def metering(self) -> Iterator[None]:
         """What is done within is metering itself: it is taken out of the stage that runs."""
         ledger = self._ledger
-        entered = ledger is not None and ledger.enter()
+        if ledger is None:
+            yield
+            return
+        with self._exclusively():
+            entered = ledger.enter()
         try:
             yield
         finally:
-            if entered and ledger is not None:
-                ledger.leave()
+            if entered:
+                with self._exclusively():
+                    ledger.leave()
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[None]:

@@ -49,10 +49,12 @@ trainer(callback, saving, root=root, enable_checkpointing=True, **json.loads(sys
     module, ckpt_path=str(last) if last.exists() else None)
 """
 
+PATCH = "from lightning_pepr.callbacks import _fit; _fit.SAVE_EVERY_S"
 
-def train(folder: Path, number: int, at_step: int, batches: int = 4, **plan: Any) -> int:
+
+def train(folder: Path, number: int, at_step: int, batches: int = 4, saving: float | None = None, **plan: Any) -> int:
     script = folder / "train.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT if saving is None else f"{PATCH} = {saving}\n{SCRIPT}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     plan = plan or {"max_epochs": 4}
     command = [sys.executable, str(script), *map(str, (folder, number, at_step, batches, json.dumps(plan)))]
@@ -104,3 +106,95 @@ def test_sigkill_within_a_long_epoch_keeps_its_evaluations(tmp_path: Path) -> No
     assert all("pepr_e" in e["scores"] for e in cut["epochs"])
     assert spent(cut) == 120 * TRAIN_UJ + 6 * 3 * VALIDATE_UJ, "up to the last evaluation"
     assert cut["costs"]["energy_kwh"]["value"] == cut["epochs"][-1]["cost"]["energy_kwh"]
+
+
+def test_sigkill_within_an_epoch_without_an_evaluation_keeps_what_was_known_a_minute_ago(tmp_path: Path) -> None:
+    assert train(tmp_path, signal.SIGKILL, at_step=130, batches=200, saving=0.0) == -signal.SIGKILL
+    cut = load(tmp_path)
+    assert (cut["status"], cut["epochs"]) == ("running", [])
+    assert spent(cut) == 130 * TRAIN_UJ
+    assert cut["costs"]["data_samples"]["value"] == 130 * 4
+
+
+HANDLED = """
+import signal, sys
+from pathlib import Path
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+from lightning_pepr import PePRCallback, RunRecord
+from tests.helpers.training import Worker, WorkMeter, trainer
+
+root, own = Path(sys.argv[1]), sys.argv[2] == "work"
+states, within = [], []
+
+def dump(*_):  # all that saving a checkpoint in a handler does but for the file, which is Lightning's
+    if not within:
+        within.append(1)
+        states.append(run._checkpoint_connector.dump_checkpoint()["callbacks"][callback.state_key])
+        within.clear()
+
+class Struck(Worker):
+    def on_train_start(self):
+        signal.signal(signal.SIGALRM, dump)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)  # as SLURM does once
+
+    def on_train_end(self):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.randn(200, 2)), batch_size=4)
+
+module = Struck()
+callback = PePRCallback("val_acc", meter=WorkMeter(module) if own else "auto")
+run = trainer(callback, root=root, max_epochs=10, num_sanity_val_steps=0)
+run.fit(module)
+assert len(states) > 20, len(states)
+record = RunRecord.load(root)
+assert record.costs["data_samples"].value == 2000
+energies = [stage.energy_uj for stage in record.stages.values()]
+assert round(record.costs["energy_kwh"].value * 3.6e12) == sum(energies)
+assert not own or sum(energies) == module.work_uj, (energies, module.work_uj)
+samples = [state["spent"]["data_samples"] for state in states]
+assert samples == sorted(samples), samples
+assert {state["run_id"] for state in states} == {record.run_id}
+"""
+
+
+@pytest.mark.parametrize("meter", ["work", "real"])
+def test_a_checkpoint_from_a_signal_s_handler_wherever_it_strikes(tmp_path: Path, meter: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HANDLED, str(tmp_path), meter]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+ONE_RANK = """
+import sys
+from pathlib import Path
+from lightning_pepr import PePRCallback, RunRecord
+from tests.helpers.training import Worker, WorkMeter, trainer
+
+class Asked(Worker):
+    def training_step(self, batch, index):
+        if self.global_rank == 0:
+            state = callback.state_dict()  # as in a handler of one rank, while the others are elsewhere
+            assert state["run_id"] == callback.run.run_id
+        return super().training_step(batch, index)
+
+module = Asked()
+callback = PePRCallback("val_acc", meter=WorkMeter(module))
+trainer(callback, root=sys.argv[1], devices=2, strategy="ddp", max_epochs=2).fit(module)
+if module.global_rank == 0:
+    record = RunRecord.load(sys.argv[1])
+    assert record.costs["data_samples"].value == 28
+    assert not any(entry.lower_bound for entry in record.costs.values()), record.costs
+"""
+
+
+def test_one_rank_that_saves_its_state_waits_for_no_other(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(ONE_RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr[-3000:]
