@@ -90,6 +90,8 @@ class Ledger:
         self.stage: str | None = None  # the one that is running; None while nothing is counted
         self._last: _Boundary | None = None
         self._windows: list[_Window] = []  # those that are not settled yet
+        self._sums: tuple[dict[str, Spent], Spent] | None = None  # with the first windows of these; None: to add anew
+        self._summed = 0  # how many these are
         self._stages: dict[str, Spent] = {}
         self._total = Spent()
         self._counting = False  # whether the window before was counted, so that the next one joins it
@@ -145,17 +147,21 @@ class Ledger:
 
     def stages(self) -> dict[str, Spent]:
         """What each stage has cost up to the last boundary."""
-        stages = dict(self._stages)
-        for window in self._windows:
-            _add_to(stages, window)
-        return stages
+        return dict(self._sum()[0])
 
     def total(self) -> Spent:
         """What all stages together have cost up to the last boundary."""
-        total = self._total
-        for window in self._windows:
+        return self._sum()[1]
+
+    def _sum(self) -> tuple[dict[str, Spent], Spent]:
+        if self._sums is None:
+            self._sums, self._summed = (dict(self._stages), self._total), 0
+        stages, total = self._sums
+        for window in self._windows[self._summed :]:
+            _add_to(stages, window)
             total = total.plus(window.spent(), joined=window.joined)
-        return total
+        self._sums, self._summed = (stages, total), len(self._windows)
+        return self._sums
 
     def _read(self, wait: bool) -> _Boundary:
         at_ns = time.monotonic_ns()
@@ -178,11 +184,14 @@ class Ledger:
             window = self._windows[0]
             for boundary in (window.begin, window.end):
                 if not boundary.reading.settled:
-                    boundary.reading = self._settled(boundary.reading)
+                    before, boundary.reading = boundary.reading, self._settled(boundary.reading)
+                    if boundary.reading != before:
+                        self._sums = None
             if not (window.begin.reading.settled and window.end.reading.settled):
                 return
             _add_to(self._stages, window)
             self._total = self._total.plus(window.spent(), joined=window.joined)
+            self._sums = None
             del self._windows[0]
 
     def _settled(self, reading: Reading) -> Reading:
