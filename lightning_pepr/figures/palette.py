@@ -64,7 +64,7 @@ DARK = replace(
 )
 
 MARKERS = ("o", "s", "^", "D", "v", "P")  # matplotlib's, of categories in the order of `Theme.series`
-STAGES = ("train", "validate", "other", "test")  # of a run, in the order of `Theme.series`
+STAGES = ("train", "validate", "other", "metering", "test")  # of a run, in the order of `Theme.series`
 
 
 def order_categories(values: Iterable[str], first: Iterable[str] = KINDS) -> list[str]:

@@ -11,7 +11,7 @@ from lightning_pepr.figures.palette import LIGHT, STAGES, order_categories
 from lightning_pepr.figures.style import PrintFigure, Width, dress, legend, short, unit_of
 from lightning_pepr.record import RunRecord
 
-_LOOKS = dict(zip(STAGES, zip(LIGHT.series, ("", "////", "....", "xxxx"), strict=False), strict=True))
+_LOOKS = dict(zip(STAGES, zip(LIGHT.series, ("", "////", "....", "++++", "xxxx"), strict=False), strict=True))
 _OTHER_LOOK = (LIGHT.series[len(STAGES)], "\\\\\\\\")
 
 
@@ -23,7 +23,7 @@ def cost_by_stage(
     width: Width = "page",
     height: float | None = None,
 ) -> PrintFigure:
-    """Draw what each stage of runs cost, as bars: train, validate and other, which make up the run, and test.
+    """Draw what each stage of runs cost, as bars: train, validate, other and metering, which make up the run, and test.
 
     Each stage has its colour and its hatching. A test comes on top of the run's cost, and is drawn apart from it.
 

@@ -42,7 +42,7 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
         scores: The scores that were logged, by key ("pepr_e").
         forecasts: The forecast of the whole run's cost at the end of the epoch, by field: "expected", "low", "high" and
             "level", as in `Forecast`. Empty where there is no forecast, or the epoch went on.
-        others: Room for the performance by further keys; `PePRCallback` leaves it empty today.
+        others: The performance by the keys of further callbacks of the Trainer.
     """
 
     epoch: int

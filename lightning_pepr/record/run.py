@@ -52,13 +52,14 @@ class RunRecord(msgspec.Struct):
         updated: When the record was written.
         costs: For each field of `Cost` its value and how well it is known.
         epochs: The evaluations, in order.
-        stages: What each stage has cost; "train", "validate" and "other" make up the run, "test" comes on top.
+        stages: What each stage has cost; "train", "validate", "other" and "metering" make up the run, "test" comes on
+            top.
         devices: The devices that were metered, by host and device key.
         val_samples: How many samples the monitored performance is of; None if that could not be counted.
         test_samples: How many samples the test performance is of.
         test_performance: Performance on test data, if the trainer has tested; the last test wins.
         test_monitor: The key of the test performance.
-        test_others: Room for the test performance by further keys; `PePRCallback` leaves it empty today.
+        test_others: The test performance by the keys of further callbacks of the Trainer.
         baseline: The performance of a trivial predictor, if scores were rescaled by it.
         space: The space in which the run was scored, as `ModelSpace.to_dict` gives it; None if it was not.
         carbon: The intensity behind `carbon_g`: "g_per_kwh", "pue", "source"; empty if carbon was not measured.

@@ -3,7 +3,7 @@
 const Charts = (() => {
   const { page, state, $, make, plain, decimal, word, scaleOf, amount, all, pinned, shownRuns, label, evaluationsOf } = Model;
   const KWH = 3.6e12; // microjoules
-  const STAGES = ["train", "validate", "other", "test"];
+  const STAGES = ["train", "validate", "other", "metering", "test"];
   const PATTERNS = ["", "/", ".", "x", "-", "+"];
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
@@ -122,7 +122,7 @@ const Charts = (() => {
     $("costs-section").hidden = !all().some(has);
     if ($("costs-section").hidden) return;
     const runs = shownRuns(has);
-    $("costs-about").textContent = `${whose(has, runs)} Train, validate and other make up what a run cost; test comes on top.`;
+    $("costs-about").textContent = `${whose(has, runs)} Train, validate, other and metering (what the callback itself takes) make up what a run cost; test comes on top.`;
     bars("stages", runs, STAGES.filter((stage) => runs.some((i) => stage in data.stages[i])).map((stage) => ({
       name: stage, colour: STAGES.indexOf(stage), of: (i) => data.stages[i][stage] ?? null,
     })));
