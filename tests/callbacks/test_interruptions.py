@@ -108,7 +108,7 @@ def test_sigkill_within_a_long_epoch_keeps_its_evaluations(tmp_path: Path) -> No
     assert cut["costs"]["energy_kwh"]["value"] == cut["epochs"][-1]["cost"]["energy_kwh"]
 
 
-def test_sigkill_within_an_epoch_without_an_evaluation_keeps_what_was_known_a_minute_ago(tmp_path: Path) -> None:
+def test_sigkill_within_an_epoch_keeps_what_was_saved_last(tmp_path: Path) -> None:
     assert train(tmp_path, signal.SIGKILL, at_step=130, batches=200, saving=0.0) == -signal.SIGKILL
     cut = load(tmp_path)
     assert (cut["status"], cut["epochs"]) == ("running", [])
@@ -161,7 +161,7 @@ assert {state["run_id"] for state in states} == {record.run_id}
 
 
 @pytest.mark.parametrize("meter", ["work", "real"])
-def test_a_checkpoint_from_a_signal_s_handler_wherever_it_strikes(tmp_path: Path, meter: str) -> None:
+def test_a_checkpoint_from_a_signal_s_handler(tmp_path: Path, meter: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", HANDLED, str(tmp_path), meter]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

@@ -58,7 +58,7 @@ def test_a_callback_that_acts_every_third_epoch_waits_with_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("value", [1.5, 87.0])
-def test_what_is_above_1_is_an_error_in_the_sanity_check_already(tmp_path: Path, value: float) -> None:
+def test_above_1_is_an_error_in_the_sanity_check(tmp_path: Path, value: float) -> None:
     module = Worker((value,))
     with pytest.raises(ValueError, match=f"val_acc is {value}; PePR needs a performance"):
         trainer(PePRCallback("val_acc", SPACE, meter=WorkMeter(module)), root=tmp_path).fit(module)
@@ -70,7 +70,7 @@ def test_a_sanity_check_below_0_is_none_of_our_business(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), (None,)])
-def test_without_a_monitor_costs_are_metered_recorded_and_limited(tmp_path: Path, arguments: Any) -> None:
+def test_without_a_monitor_costs_are_metered(tmp_path: Path, arguments: Any) -> None:
     module, logger = Worker(), CSVLogger(tmp_path)
     callback = PePRCallback(*arguments, meter=WorkMeter(module), test_monitor="test_acc")
     budget = CostBudget(energy_kwh=1.5 * EPOCH_UJ / 3.6e12)

@@ -66,7 +66,7 @@ def test_that_a_past_is_missing_is_known_after_further_resumes(tmp_path: Path) -
     assert record.costs["data_samples"].lower_bound
 
 
-def test_a_fit_that_starts_from_weights_alone_begins_a_run(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_weights_alone_are_no_past(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     path = checkpoint_of(tmp_path / "a", module=Worker())
     module = Worker()
     module.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
@@ -76,7 +76,7 @@ def test_a_fit_that_starts_from_weights_alone_begins_a_run(tmp_path: Path, recwa
 
 
 @pytest.mark.parametrize("options", [{}, {"prefix": "x_"}])
-def test_a_state_is_found_whatever_monitor_or_prefix_it_was_saved_under(tmp_path: Path, options: Any) -> None:
+def test_a_state_of_another_monitor_or_prefix_is_found(tmp_path: Path, options: Any) -> None:
     module = TwoMetrics()
     path = checkpoint_of(tmp_path / "a", metered(module), module=module)
     module = TwoMetrics()

@@ -41,7 +41,7 @@ def test_the_second_of_one_prefix_is_refused(tmp_path: Path, prefix: str) -> Non
 
 
 @pytest.mark.parametrize("order", [0, 1])
-def test_each_logs_its_scores_under_its_prefix_and_costs_are_logged_once(tmp_path: Path, order: int) -> None:
+def test_scores_have_the_prefix_and_costs_are_logged_once(tmp_path: Path, order: int) -> None:
     module, logger = Two(), CSVLogger(tmp_path)
     first, second = callbacks(module)
     stop = EarlyStopping("auc_pepr_e", mode="max", patience=1)

@@ -39,7 +39,7 @@ def trained(folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_in_another_process_by_where_the_checkpoint_says_the_record_is(tmp_path: Path, ranks: int) -> None:
+def test_in_another_process(tmp_path: Path, ranks: int) -> None:
     path = trained(tmp_path / "run")
     before = RunRecord.load(tmp_path / "run")
     shutil.move(path, tmp_path / "last.ckpt")
