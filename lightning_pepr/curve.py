@@ -42,7 +42,8 @@ def pepr_curve(
     """Score every evaluation of one run: what it reached, for what it had spent by then.
 
     Args:
-        performance: P after each evaluation, shape (n,), each in [0, 1].
+        performance: P after each evaluation, shape (n,), each in [0, 1]; less than 0, where some measures begin, counts
+            as 0.
         cost: All that was spent up to each evaluation, shape (n,): numbers in the resource's unit, or a list
             of `Cost`s.
         space: The space over which the cost is normalised.
@@ -70,7 +71,7 @@ def pepr_curve(
         )
     check_never_falls(costs, "cost", "evaluation", "each evaluation")
     r = space.normalize(costs, resource)
-    score = pepr(performances, r)
+    score = pepr(np.where(np.isfinite(performances), performances.clip(0.0), performances), r)
     best_so_far = np.maximum.accumulate(score)
     edges = np.clip(np.append(r, max(1.0, r[-1])), 0.0, 1.0)
     best = float(score.max())

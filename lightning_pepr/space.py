@@ -139,18 +139,21 @@ class ModelSpace:
         Args:
             runs: A folder of records, a CSV table (CodeCarbon's `emissions.csv`, too), several of them, or what
                 `load_runs` returned. A resource is part of the space if at least one run has measured it. Measured
-                beside estimated energy, and different devices, are pointed out.
+                beside estimated energy, and different devices, are pointed out. Where some runs have a performance,
+                those without one are left out, which a warning says.
             columns: Same as for `load_runs`, for tables with names of their own.
 
         Raises:
             FileNotFoundError: If a path does not exist.
             PePRError: If there is no run, none with a cost, or a cost is negative or not finite.
         """
-        from lightning_pepr.runs.checks import check_runs, warn_of_mixtures
-        from lightning_pepr.runs.load import load_runs
+        from lightning_pepr.runs.checks import check_runs, sets_space, warn_of_mixtures, warn_of_unscored
+        from lightning_pepr.runs.load import read_runs
 
-        table = load_runs(runs, columns=columns)
+        table = read_runs(runs, columns=columns)
         check_runs(table, scored=False)
+        warn_of_unscored(table)
+        table = table.filter(sets_space())
         warn_of_mixtures(table)
         amounts = {r.field: table[r.field] for r in RESOURCES if table[r.field].count()}
         ranges = {field: (float(each.min()), float(each.max())) for field, each in amounts.items()}  # type: ignore[arg-type]

@@ -61,6 +61,14 @@ def test_takes_costs_and_another_resource() -> None:
     np.testing.assert_array_equal(tensors.score, curve.score)
 
 
+def test_less_than_nothing_counts_as_nothing() -> None:
+    """A correlation begins there."""
+    assert pepr_curve([-0.5, 0.5], [0.0, 1.0], SPACE).score.tolist() == [0.0, 0.5 / 1.5]
+    for value in (-math.inf, math.nan):
+        with pytest.raises(ValueError, match=r"performance is (nan|-inf) at index 0"):
+            pepr_curve([value], [1.0], SPACE)
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"cost falls from 1\.0 to 0\.5 at evaluation 1; .*cumsum"):
         pepr_curve([0.5, 0.6], [1.0, 0.5], SPACE)

@@ -38,7 +38,9 @@ FINDINGS = {
 """The columns of what `audit` returns."""
 
 
-def audit(runs: Source, *, group: str | None = None, columns: Columns | None = None) -> pl.DataFrame:
+def audit(
+    runs: Source, *, group: str | None = None, columns: Columns | None = None, monitor: str | None = None
+) -> pl.DataFrame:
     """Find costs that cannot be true, with the evidence and how sure it is.
 
     Unlike `rank` it takes tables with values that are impossible: to find these is what it is for.
@@ -48,6 +50,7 @@ def audit(runs: Source, *, group: str | None = None, columns: Columns | None = N
         group: The column whose values are spaces of their own, such as "dataset"; by default the column `group` (or
             `dataset`) of the runs, where they have one.
         columns: Same as for `load_runs`, for tables with names of their own.
+        monitor: Same as for `load_runs`: the key of another performance that records have.
 
     Returns:
         One row a finding, in the order of the runs: `row` (of the table, from 0 without the header; null for a record),
@@ -62,7 +65,7 @@ def audit(runs: Source, *, group: str | None = None, columns: Columns | None = N
     >>> audit(runs).select("row", "rule", "confidence").rows()
     [(1, 'not-positive', 'high'), (1, 'performance-range', 'high')]
     """
-    return find(read_runs(runs, group, columns=columns)).drop("at")
+    return find(read_runs(runs, group, columns=columns, monitor=monitor)).drop("at")
 
 
 def drop_rejected(runs: Source, *, group: str | None = None, columns: Columns | None = None) -> Runs:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch import Callback, Trainer
@@ -46,6 +48,25 @@ def check_key(monitor: str) -> str:
             "is better, such as accuracy, AUROC or Dice."
         )
     return monitor
+
+
+def check_text(name: str, value: object) -> str:
+    """Return an argument that is a text, or raise a `PePRError`."""
+    if not isinstance(value, str):
+        raise PePRError(f"{name} is {value!r}; expected a text.")
+    return value
+
+
+def check_settings(settings: object) -> dict[str, Any]:
+    """Return what was given as settings, or raise a `PePRError` if a record cannot hold it."""
+    if not isinstance(settings, Mapping) and settings is not None:
+        raise PePRError(f'settings is {settings!r}; expected names and plain values, such as {{"seed": 0}}.')
+    plain = {str(name): value for name, value in (settings or {}).items()}
+    try:
+        json.dumps(plain)
+    except (TypeError, ValueError) as error:
+        raise PePRError(f"settings is {settings!r}; expected plain values, as JSON has them ({error}).") from None
+    return plain
 
 
 def watchers(trainer: Trainer) -> Iterator[tuple[Callback, str, Resource]]:

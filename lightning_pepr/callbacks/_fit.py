@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from lightning_pepr.callbacks import _checks, _loggers
 from lightning_pepr.callbacks._base import WarnOnce
 from lightning_pepr.callbacks._lightning import logged_keys, logged_step, pending, published
 from lightning_pepr.callbacks._publish import publish
-from lightning_pepr.callbacks._run import Run, trainable_parameters
+from lightning_pepr.callbacks._run import Run
 from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.cost import Resource
@@ -58,7 +59,7 @@ class Fit:
     def start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describe the run, announce what will be logged, and begin to count."""
         record = self.run.record
-        record.params = trainable_parameters(pl_module)
+        self.run.describe(trainer, pl_module)
         record.hardware = {
             **describe_hardware(),
             "ranks": trainer.world_size,
@@ -79,10 +80,10 @@ class Fit:
             _checks.check_in_time(trainer, self.run.record.monitor, merged.keys)
         if merged.performance is None and after_validation:
             return
-        performance = self._check_performance(trainer, merged)
+        scored = self._check_performance(trainer, merged)
         self.run.update_costs()
         self._warn_of_missing()
-        self._log(trainer, performance, logged_step(trainer, epoch_ended=not after_validation))
+        self._log(trainer, merged.performance, scored, logged_step(trainer, epoch_ended=not after_validation))
         self.served = True
 
     def end_epoch(self, trainer: Trainer) -> None:
@@ -106,9 +107,12 @@ class Fit:
         return self.run.tracker.gather(value, logged_keys(trainer), samples)
 
     def _check_performance(self, trainer: Trainer, merged: RankReport) -> float | None:
-        """The performance; NaN where it is none, which at the first evaluation is an error, as a missing one is."""
+        """The performance to score: 0 for less, and NaN for none, which at the first evaluation is an error.
+
+        So is a missing one.
+        """
         record, performance = self.run.record, merged.performance
-        first = not record.evaluations
+        first = all(epoch.performance is None for epoch in record.epochs)
         if performance is None:
             due = self.validated or not trainer.enable_validation
             if first and due and not trainer.barebones:  # in which self.log does nothing
@@ -116,10 +120,14 @@ class Fit:
             return None
         if not is_performance(performance):
             message = _checks.not_a_performance(record.monitor, performance)
-            if first:
+            if performance < 0:  # where correlations begin
+                self.warn_once("below 0", f"{message} It counts as 0 in the score.")
+                performance = 0.0
+            elif first:
                 raise PePRError(message)
-            self.warn_once("outside", f"{message} The score is NaN in such epochs.")
-            performance = float("nan")
+            else:
+                self.warn_once("outside", f"{message} The score is NaN in such epochs.")
+                performance = math.nan
         record.val_samples = merged.evaluated
         return performance
 
@@ -130,9 +138,10 @@ class Fit:
                 reason = _checks.not_measured(resource.field, entry.reason)
                 self.warn_once(resource.field, f"{resource.name} was requested, but {reason}")
 
-    def _log(self, trainer: Trainer, performance: float | None, step: int) -> None:
+    def _log(self, trainer: Trainer, performance: float | None, scored: float | None, step: int) -> None:
+        """Record the performance as it is, and the scores of what is scored of it; log these and the cost."""
         cost = self.run.record.cost
-        scores = {} if performance is None else self.scorer.scores(performance, cost)
+        scores = {} if scored is None else self.scorer.scores(scored, cost)
         self.run.record.epochs.append(Epoch(trainer.current_epoch, step, performance, cost, scores))
         costs = {resource.field: amount for resource, amount in cost.items() if resource in self.scorer.resources}
         publish(trainer, costs | scores, step, scores if self.prog_bar else None)

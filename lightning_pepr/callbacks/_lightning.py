@@ -64,7 +64,7 @@ def pending(trainer: Trainer, key: str, otherwise: Any = None) -> Any:
         try:
             # Past the wrapper of `compute`, which would keep what it computes.
             value = _ResultMetric.compute(result)
-        except Exception:
+        except Exception:  # Lightning raises it anew if it is so still when it computes the metric itself
             if _is_torn(result):
                 raise
             return None

@@ -7,6 +7,7 @@ that those of `lightning` and of `pytorch_lightning` are, and no tracker is impo
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE = "pepr_curve"  # the tag of the picture
+_LONGEST = 5000  # of a tag that MLflow takes
 
 
 def begin(trainer: Trainer, run: RunRecord, costs: Sequence[str], scores: Sequence[str]) -> None:
     """Announce the costs and scores that will be logged. Like the others, it does nothing on ranks other than 0."""
     # What `load_runs` makes a row of, beside the metrics.
     facts = {"run_id": run.run_id, "model": run.model, "monitor": run.monitor, "test_monitor": run.test_monitor}
+    settings = json.dumps(run.settings, default=str) if run.settings else ""
+    extra = {"group": run.group, "named": str(run.named) if run.named else "", "settings": settings}
+    facts |= {name: text for name, text in extra.items() if 0 < len(text) <= _LONGEST}
     _notify(trainer, trainer, (run.monitor, *scores, *costs, "hp_metric"), TensorBoardLogger=_list_columns)
     _notify(trainer, facts, costs, scores, WandbLogger=_define_metrics)
     _notify(trainer, facts, MLFlowLogger=_tag_begin)
@@ -83,7 +88,7 @@ def _list_columns(logger: Any, trainer: Trainer, columns: Sequence[str]) -> None
 
 def _draw(logger: Any, run: RunRecord) -> None:
     """Draw the scores for TensorBoard, and add the run to the table of hyperparameters where Lightning does not."""
-    if run.evaluations and run.evaluations[-1].scores and is_installed("matplotlib"):
+    if run.evaluations and run.evaluations[-1].known_scores and is_installed("matplotlib"):
         logger.experiment.add_figure(CURVE, score_curve(run), run.epochs[-1].step, close=False)
     if logger.hparams and not _lightning.lists_placeholder(logger):
         _lightning.write_hyperparameters(logger, logger.hparams)
@@ -99,20 +104,20 @@ def score_curve(run: RunRecord) -> Figure:
     for epoch, group in itertools.groupby(each.epoch for each in evaluations):
         count = len(list(group))
         x += [epoch + (index + 1) / count for index in range(count)]
-    names = {key: f"PePR-{Resource.of(key).letter}" for each in evaluations for key in each.scores}
+    names = {key: f"PePR-{Resource.of(key).letter}" for each in evaluations for key in each.known_scores}
     lines = {f"P ({run.monitor})": [each.performance or 0.0 for each in evaluations]}
-    lines |= {name: [each.scores.get(key, math.nan) for each in evaluations] for key, name in names.items()}
+    lines |= {name: [each.known_scores.get(key, math.nan) for each in evaluations] for key, name in names.items()}
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained", facecolor=LIGHT.background)
     axes = figure.add_subplot()
     for (label, values), colour in zip(lines.items(), (LIGHT.ink, *LIGHT.series), strict=False):
         axes.plot(x, values, color=colour, lw=1.5, marker=".", label=label)
     key, name = next(iter(names.items()))
-    scores = {at: each.scores[key] for at, each in zip(x, evaluations, strict=True) if key in each.scores}
+    scores = {at: own[key] for at, each in zip(x, evaluations, strict=True) if key in (own := each.known_scores)}
     best = max(scores, key=lambda at: scores[at])
     axes.plot(best, scores[best], "o", ms=10, mfc="none", mec=LIGHT.series[0], mew=1.5)
     title = f"{run.model}: {name} is highest, {scores[best]:.3f}, after {best:g} epochs"
     axes.set_title(title, loc="left", fontsize=10)
-    axes.set(xlabel="epochs done", ylim=(0.0, 1.02))
+    axes.set(xlabel="epochs done", ylim=(min(0.0, *lines[f"P ({run.monitor})"]), 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

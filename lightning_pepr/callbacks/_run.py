@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.fabric.utilities import rank_zero_warn
+from lightning.pytorch import LightningModule, Trainer
 from torch.nn.parameter import is_lazy
 
 from lightning_pepr.accounting.tracker import CUT_OFF, NO_INTENSITY, CostTracker
@@ -25,7 +26,15 @@ class Run:
     tracker: CostTracker
     writer: RecordWriter
     intensity: Intensity | None
+    name: str | None = None  # that the user gave
     ends: dict[int, End] = field(default_factory=dict)  # what had been spent by the end of each epoch
+
+    def describe(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what the model is called, and by what it differs from others of its class."""
+        name = self.name or model_name(pl_module)
+        self.record.model, self.record.named = name or type(pl_module).__name__, name is not None
+        self.record.hyperparameters = plain_hyperparameters(pl_module, getattr(trainer, "datamodule", None))
+        self.record.params = trainable_parameters(pl_module)
 
     def missing(self) -> dict[str, str]:
         """The fields that cannot be measured here, with the reason."""
@@ -93,11 +102,37 @@ class Run:
         tracker.resume(state["spent"])
 
 
-def model_name(pl_module: LightningModule) -> str:
-    """What to call the model: its `model_name`, a hyperparameter of that kind, or its class."""
+def model_name(pl_module: LightningModule) -> str | None:
+    """What the model is called: its `model_name`, or a hyperparameter of that kind; None if nothing says."""
     hparams = getattr(pl_module, "hparams", {})
     names = [getattr(pl_module, "model_name", None), *(hparams.get(key) for key in ("model_name", "model", "arch"))]
-    return next((name for name in names if isinstance(name, str) and name), type(pl_module).__name__)
+    return next((name for name in names if isinstance(name, str) and name), None)
+
+
+def plain_hyperparameters(*owners: Any) -> dict[str, Any]:
+    """The hyperparameters of a module and a data module as plain types: what is none is called by its class's name."""
+    params: dict[str, Any] = {}
+    try:
+        for owner in owners:
+            for name, value in getattr(owner, "hparams", {}).items():
+                params[str(name)] = _plain(value)
+    except Exception as error:  # values of the user's own types may do anything
+        rank_zero_warn(f"PePRCallback: hyperparameters cannot be read, and are not all in the record: {error!r}.")
+    return params
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)[:200]
+    if depth < 3 and isinstance(value, Mapping):
+        return {str(key): _plain(each, depth + 1) for key, each in value.items()}
+    if depth < 3 and isinstance(value, (list, tuple)) and len(value) <= 100:
+        return [_plain(each, depth + 1) for each in value]
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def trainable_parameters(pl_module: LightningModule) -> int | None:

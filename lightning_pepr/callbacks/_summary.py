@@ -27,10 +27,12 @@ def one_line_summary(run: RunRecord, record: Path | None = None) -> str:
             parts.append("energy not measured")
     best, last = run.best, run.last
     reached = "no performance" if best is None else f"{run.monitor} {best.performance:.3f} at epoch {best.epoch}"
+    if run.exceeded is not None:
+        reached = f"no performance ({run.monitor} was {run.exceeded.performance:.4g} at epoch {run.exceeded.epoch})"
     line = [f"{run.model}: {reached} for {', '.join(parts) or 'nothing measured'}"]
     if last is not None:
         when = f" at epoch {last.epoch}" if last is not best else ""
-        line += [f"PePR-{Resource.of(key).letter} {score:.3f}{when}" for key, score in last.scores.items()]
+        line += [f"PePR-{Resource.of(key).letter} {score:.3f}{when}" for key, score in last.known_scores.items()]
     if record is not None:
         line.append(str(record))
     return printable(" · ".join(line))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._base import Callback, WarnOnce
 from lightning_pepr.callbacks._batches import SampleCount, batch_size
 from lightning_pepr.callbacks._fit import Fit
-from lightning_pepr.callbacks._run import Run, model_name
+from lightning_pepr.callbacks._run import Run
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.callbacks._summary import one_line_summary, show_line
 from lightning_pepr.callbacks._writer import RecordWriter, record_path
@@ -60,9 +60,6 @@ class PePRCallback(Callback):
         name: What to call the model; None takes its `model_name`, a hyperparameter of that kind, or its class.
         group: What the run is compared within, such as the data set.
         settings: What else decided what the run did, as plain types; a ranking tells runs apart by it, but for a seed.
-        prefix: Put before every key that is logged. A second callback in one Trainer needs one, such as "auc_": it
-            scores another performance of the same run, whose costs are metered, logged and recorded once.
-        batch_size: Counts the samples of a batch, where the batch does not tell: `batch_size(batch) -> int`.
 
     Raises:
         ValueError: If an argument is out of its range, or `monitor` is a loss.
@@ -96,8 +93,6 @@ class PePRCallback(Callback):
         name: str | None = None,
         group: str | None = None,
         settings: Mapping[str, Any] | None = None,
-        prefix: str = "",
-        batch_size: Callable[[Any], int] | None = None,
     ) -> None:
         # Not named `monitor`: others take a callback of that attribute for one that acts on the key.
         self.performance_key = _checks.check_key(monitor)
@@ -119,6 +114,9 @@ class PePRCallback(Callback):
         self.test_key = _checks.key_in_testing(monitor) if test_monitor is None else test_monitor
         self.write_record = record
         self.prog_bar = prog_bar
+        self.name = None if name is None else _checks.check_text("name", name)
+        self.group = "" if group is None else _checks.check_text("group", group)
+        self.settings = _checks.check_settings(settings)
         self._meter = None if isinstance(meter, str) else meter
         self._devices = devices
         self._state_key = f"PePRCallback[{monitor}]"  # evaluated at every hook, so made once
@@ -163,21 +161,23 @@ class PePRCallback(Callback):
             return
         fit_of = weakref.ref(trainer), weakref.ref(pl_module)
         if self._run is None or self._fit_of != fit_of:
-            self._run = self._new_run(pl_module)
+            self._run = self._new_run()
         self._fit_of = fit_of
         requested = self.requested_resources
         scorer = Scorer(self.space, self.baseline, RESOURCES if requested is None else requested)
         self._fit = Fit(self._run, scorer, requested or (), self.prog_bar, self._warn_once)
         self._fit.open(trainer)
 
-    def _new_run(self, pl_module: LightningModule) -> Run:
+    def _new_run(self) -> Run:
         if self._run is not None:
             self._run.tracker.close()
-        record = RunRecord(model_name(pl_module), monitor=self.performance_key, test_monitor=self.test_key)
+        record = RunRecord(self.name or "", monitor=self.performance_key, test_monitor=self.test_key)
         record.status, record.baseline = "finished", self.baseline  # until a fit begins
         record.space = self.space.to_dict() if self.space else None
+        record.group, record.settings = self.group, dict(self.settings)
         record.carbon = {} if self.intensity is None else asdict(self.intensity)
-        return Run(record, CostTracker(self._meter, self._devices), RecordWriter(self._warn_once), self.intensity)
+        tracker, writer = CostTracker(self._meter, self._devices), RecordWriter(self._warn_once)
+        return Run(record, tracker, writer, self.intensity, self.name)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""

@@ -21,6 +21,8 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help=paths)
     column = "a column of a table by its own name, such as model=arch or energy_kwh=energy_wh*0.001; may be repeated"
     parser.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS[*FACTOR]", help=column)
+    monitor = "take the performance of this key, of those that a record has, not the one that its run monitored"
+    parser.add_argument("--monitor", metavar="KEY", help=monitor)
 
 
 def add_at(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +36,7 @@ def read_named_runs(options: argparse.Namespace, group: str | None = None) -> Ru
     from lightning_pepr.runs.columns import parse_columns
     from lightning_pepr.runs.load import read_runs
 
-    return read_runs(options.paths, group, columns=parse_columns(options.column))
+    return read_runs(options.paths, group, columns=parse_columns(options.column), monitor=options.monitor)
 
 
 def check_output(

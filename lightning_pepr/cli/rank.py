@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from lightning_pepr.ranking import leverage, rank
 
     check_output(options.output, options.paths)
-    runs = read_named_runs(options)
+    runs = read_named_runs(options, options.group)
     how = {"group": options.group, "by": options.by.split(","), "baseline": options.baseline, "at": options.at}
     ranking = rank(runs, space=options.space, **how)
     if options.output is not None:

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from lightning_pepr.report.page import TITLE, write_page
     from lightning_pepr.runs.columns import parse_columns
 
-    how = {name: getattr(options, name) for name in ("space", "group", "baseline", "at")}
+    how = {name: getattr(options, name) for name in ("space", "group", "baseline", "at", "monitor")}
     how["columns"] = parse_columns(options.column)
     title, command = options.title or TITLE, _again(options)
     if options.serve:
@@ -91,7 +91,7 @@ def _again(options: argparse.Namespace) -> str:
     """The command line that does the same."""
     words = ["lightning-pepr", "report", *options.paths]
     words += ["--serve"] if options.serve else ["-o", str(options.output)]
-    for name in ("port", "title", "group", "space", "baseline"):
+    for name in ("port", "title", "group", "space", "baseline", "monitor"):
         value = getattr(options, name)
         words += [] if value is None else [f"--{name}", str(value)]
     words += [] if options.at == "best" else ["--at", options.at]

@@ -96,6 +96,11 @@ def _curve(name: str, run: RunRecord | PePRCurve, space: ModelSpace | None, reso
     if isinstance(run, PePRCurve):
         return run
     assert space is not None
+    if (above := run.exceeded) is not None:
+        raise PePRError(
+            f"{name} has no performance: {run.monitor} was {above.performance!r} at epoch {above.epoch}; expected a "
+            "number in [0, 1]. Leave the run out."
+        )
     measured = [e for e in run.evaluations if e.cost.amount(resource) is not None]
     if not measured:
         raise PePRError(f"{name} has no evaluation whose {resource.name} was measured.")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
+from lightning_pepr.record.names import identity_of, label_models
 
 Runs: TypeAlias = "RunRecord | Sequence[RunRecord] | Mapping[str, RunRecord]"
 
@@ -49,14 +50,14 @@ def categories_of(table: Table, name: str | None) -> list[str] | None:
 
 
 def named_runs(runs: Runs | Mapping[str, Any]) -> dict[str, Any]:
-    """Runs by their name; several of one name are numbered."""
+    """Runs by their model's label, as a ranking has it; several of one model are numbered."""
     if isinstance(runs, Mapping):
         named = dict(runs)
     else:
         runs = [runs] if isinstance(runs, RunRecord) else list(runs)
-        names = [run.model for run in runs]
+        names = [label or run.model for label, run in zip(label_models([*map(identity_of, runs)]), runs, strict=True)]
         many = [f" ({names[: i + 1].count(name)})" if names.count(name) > 1 else "" for i, name in enumerate(names)]
-        named = {f"{run.model}{number}": run for run, number in zip(runs, many, strict=True)}
+        named = {f"{name}{number}": run for name, number, run in zip(names, many, runs, strict=True)}
     if not named:
         raise PePRError("there is no run to draw; expected at least one record.")
     return named

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from lightning_pepr.cost import RESOURCES, Resource
+from lightning_pepr.errors import PePRError
 from lightning_pepr.ranking.ranking import rank
 from lightning_pepr.runs.checks import rankable
 from lightning_pepr.runs.table import Runs
@@ -36,8 +37,14 @@ def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -
 
 
 def ranking_changes(before: Runs, after: Runs) -> pl.DataFrame:
-    """Find what changes in each group that loses a run; those that `rank` refuses are left out before and after."""
-    resource = next(r for r in RESOURCES if before[r.field].count())  # by which to rank
+    """Find what changes in each group that loses a run; those that `rank` refuses are left out before and after.
+
+    Raises `PePRError` if there is nothing to rank by.
+    """
+    known = before.filter(rankable()).drop_nulls("performance")
+    resource = next((r for r in RESOURCES if known[r.field].count()), None)  # by which to rank
+    if resource is None:
+        raise PePRError(f"none of the {len(before)} runs has both a performance and a cost by which to rank.")
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what `rank` has to say of the runs it says when they are ranked
@@ -53,8 +60,9 @@ def _change(before: Runs, after: Runs, resource: Resource) -> dict[str, object]:
     """Find what changes in one group; nothing where there is nothing to rank."""
     change: dict[str, object] = {"models": 0, "changed": 0}
     for runs, end in ((before, ""), (after, "_after")):
-        if runs[resource.field].count() and runs["performance"].count():
-            change |= {f"first{end}": rank(runs, by=resource)["model"][0], f"high{end}": runs[resource.field].max()}
+        known = runs.drop_nulls(["performance", resource.field])  # which set the space
+        if len(known):
+            change |= {f"first{end}": rank(runs, by=resource)["model"][0], f"high{end}": known[resource.field].max()}
     if "first_after" in change:
         own, in_all = (
             rank(after, by=resource, space=space).drop_nulls(["model", "rank"]).unique("model").select("model", "rank")

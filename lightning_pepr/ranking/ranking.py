@@ -14,7 +14,7 @@ from lightning_pepr.ranking import scores
 from lightning_pepr.ranking.pareto import add_pareto
 from lightning_pepr.ranking.scores import By
 from lightning_pepr.ranking.uncertainty import NO_RUN, place_models
-from lightning_pepr.runs.checks import warn_of_mixtures
+from lightning_pepr.runs.checks import warn_of_mixtures, warn_of_unscored
 from lightning_pepr.runs.load import Source
 from lightning_pepr.runs.table import BASELINE, COLUMNS, Runs
 from lightning_pepr.space import ModelSpace
@@ -28,13 +28,15 @@ def rank(
     by: By = "energy",
     baseline: float | None = None,
     at: Literal["best", "last"] = "best",
+    monitor: str | None = None,
 ) -> Runs:
     """Score runs in one space, and rank their models.
 
     Args:
         runs: A folder of records, a CSV table, several of them in a list, or what `load_runs` returned.
         space: The space over which costs are normalised, the file that holds it, or the name of a published one. By
-            default that of the runs themselves: of each group, if `group` is given, else of all.
+            default that of the runs themselves: of each group, if `group` is given, else of all. Runs without a
+            performance do not set it, which a warning says.
         group: The column whose values are ranked apart, such as "dataset".
         by: The resource whose score ranks: its name, letter or field ("energy", "E", "energy_kwh"); or several, of
             which the first one orders the table.
@@ -42,13 +44,16 @@ def rank(
             instead of P, and a row is added to each group for the predictor that has it.
         at: "best" takes the model that one would keep: its test performance, else that of its best epoch. "last"
             takes the last epoch, as the paper does. Tables know one performance only.
+        monitor: The key of another performance that records have, to rank by it; same as for `load_runs`.
 
     Returns:
         One row a run, best first (within its group, if `group` is given): `group`, `model`, `performance`, the six
         costs in their units, `r_*` and `pepr_*` of each resource that a run has and the space too, and
 
         - `pepr_e_low`, `pepr_e_high`: the interval of the model's score, for each resource of `by`. Runs of one
-          `model` (and one value of the column `group`) are repeats, and their mean is the model's score.
+          `model` (and one value of the column `group`) are repeats, and their mean is the model's score. Runs of one
+          name that differ in parameters, settings or, where nobody named the model, hyperparameters are of different
+          models, and `model` says in what they differ: "Net (lr=0.1, 4.8 M parameters)".
         - `rank`, `rank_best`, `rank_worst`: 1 + the number of models whose intervals lie wholly above, which is the
           best place that the model can have, too; and the worst. Where no error is known, equal scores share a rank.
           A second resource of `by` has `rank_t`, …
@@ -74,9 +79,11 @@ def rank(
     space = None if space is None else ModelSpace.of(space)
     if baseline is not None:
         above_baseline(1.0, baseline)  # refuses a bad one
-    table = scores.read_scorable(runs, group, at)
+    table = scores.read_scorable(runs, group, at, monitor)
     resources = scores.scorable_resources(table, keys, space)
     warn_of_mixtures(table, ["_space"])
+    if space is None:
+        warn_of_unscored(table, ["_space"])
     table = scores.add_ranges(table, resources, space)
     _warn_of_flat(table, keys)
     table = add_pareto(table, [key.field for key in keys], "_space")

@@ -9,7 +9,7 @@ import polars as pl
 
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
-from lightning_pepr.runs.checks import check_runs
+from lightning_pepr.runs.checks import check_runs, sets_space
 from lightning_pepr.runs.load import Source, read_runs
 from lightning_pepr.runs.table import COLUMNS, Runs
 from lightning_pepr.space import ModelSpace
@@ -28,9 +28,9 @@ def resources_of(by: By) -> list[Resource]:
     return list(dict.fromkeys(Resource.of(name) for name in names))
 
 
-def read_scorable(runs: Source, group: str | None, at: str) -> Runs:
+def read_scorable(runs: Source, group: str | None, at: str, monitor: str | None = None) -> Runs:
     """Read runs that can be scored, with `_model`, the first row of the model, and `_space`, null if there is one."""
-    table = read_runs(runs, group, at)
+    table = read_runs(runs, group, at, monitor=monitor)
     check_runs(table)
     row = pl.col("_row")
     # Ranked together or not: what a model did on one data set is no repeat of what it did on another.
@@ -58,10 +58,10 @@ def bounds(resource: Resource) -> tuple[str, str]:
 
 
 def add_ranges(table: Runs, resources: list[Resource], space: ModelSpace | None = None) -> Runs:
-    """Put low and high of each resource beside each run: those of a space, else of the runs in its `_space`."""
+    """Put low and high of each resource beside each run: those of a space, else of the runs that set its `_space`."""
     new: dict[str, pl.Expr | pl.Series] = {}
     for resource in resources:
-        cost = pl.col(resource.field)
+        cost = pl.when(sets_space("_space")).then(resource.field)
         ends: list[pl.Expr] | list[pl.Series] = [cost.min().over("_space"), cost.max().over("_space")]
         if space is not None:  # written out: polars divides by a constant by its inverse, which need not be finite
             ends = [pl.repeat(end, len(table), dtype=pl.Float64, eager=True) for end in space.range(resource)]
@@ -83,7 +83,7 @@ def scorer(resource: Resource, baseline: float | None) -> Score:
     """Make P / (1 + R), with P above the baseline if there is one; `functional.pepr` and `above_baseline`."""
 
     def score(cost: pl.Expr, performance: pl.Expr) -> pl.Expr:
-        p = performance.clip(0.0, 1.0)
+        p = performance.clip(0.0, 1.0).abs()  # of -0, too
         gained = p if baseline is None else ((p - baseline) / (1.0 - baseline)).clip(0.0)
         return gained / (1 + _normalized(resource, cost))
 
@@ -93,4 +93,4 @@ def scorer(resource: Resource, baseline: float | None) -> Score:
 def _normalized(resource: Resource, cost: pl.Expr) -> pl.Expr:
     """R; `functional.normalize` where each row has its own range."""
     low, high = (pl.col(name) for name in bounds(resource))
-    return pl.when(high > low).then(((cost - low) / (high - low)).clip(0.0)).otherwise(cost * 0.0)
+    return pl.when(high > low).then(((cost - low) / (high - low)).clip(0.0)).otherwise((cost - low) * 0.0).abs()

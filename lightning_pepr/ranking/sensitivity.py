@@ -10,6 +10,7 @@ from lightning_pepr.cost import Resource
 from lightning_pepr.ranking import scores
 from lightning_pepr.ranking.scores import By
 from lightning_pepr.ranking.uncertainty import place_models
+from lightning_pepr.runs.checks import sets_space
 from lightning_pepr.runs.load import Source
 from lightning_pepr.runs.table import Runs
 
@@ -21,6 +22,7 @@ def leverage(
     by: By = "energy",
     baseline: float | None = None,
     at: Literal["best", "last"] = "best",
+    monitor: str | None = None,
 ) -> pl.DataFrame:
     """Find how far a ranking hangs on the models that set low and high of its space.
 
@@ -32,6 +34,7 @@ def leverage(
         by: Same as for `rank`; of several resources, the first.
         baseline: Same as for `rank`.
         at: Same as for `rank`.
+        monitor: Same as for `rank`.
 
     Returns:
         One row for each group and end that has a model to leave out and others to rank: `group`, `end` ("low" or
@@ -49,9 +52,9 @@ def leverage(
     [('low', 'a', 1.1, 2, 0), ('high', 'c', 1.1, 2, 2)]
     """
     key = scores.resources_of(by)[0]
-    table = scores.read_scorable(runs, group, at)
+    table = scores.read_scorable(runs, group, at, monitor)
     scores.scorable_resources(table, [key], None)
-    table = scores.add_ranges(table, [key])
+    table = scores.add_ranges(table.filter(sets_space("_space")), [key])
     found = []
     for end, bound in zip(("low", "high"), scores.bounds(key), strict=True):
         setting = table.filter(pl.col(key.field) == pl.col(bound)).unique("_space", keep="first", maintain_order=True)

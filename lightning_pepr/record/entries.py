@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 from msgspec import field
 
-from lightning_pepr.cost import Cost
+from lightning_pepr.cost import RESOURCES, Cost
 from lightning_pepr.utilities.json import to_builtins
 
 
@@ -41,8 +42,7 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
         scores: The scores that were logged, by key ("pepr_e").
         forecasts: The forecast of the whole run's cost at the end of the epoch, by field: "expected", "low", "high" and
             "level", as in `Forecast`. Empty where there is no forecast, or the epoch went on.
-        others: The performance by the keys that further callbacks scored, each with a `prefix`; their scores are among
-            `scores`, under that prefix.
+        others: Room for the performance by further keys; `PePRCallback` leaves it empty today.
     """
 
     epoch: int
@@ -52,6 +52,12 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
     scores: dict[str, Any] = field(default_factory=dict)
     forecasts: dict[str, Any] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def known_scores(self) -> dict[str, float]:
+        """The scores of the performance that are numbers, in the order of resources; a file has null for NaN."""
+        scores = {resource.score_key: self.scores.get(resource.score_key) for resource in RESOURCES}
+        return {key: score for key, score in scores.items() if score is not None and math.isfinite(score)}
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain types."""

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +52,7 @@ class RunRecord(msgspec.Struct):
         test_samples: How many samples the test performance is of.
         test_performance: Performance on test data, if the trainer has tested; the last test wins.
         test_monitor: The key of the test performance.
-        test_others: The test performance by the keys that further callbacks scored on validation data.
+        test_others: Room for the test performance by further keys; `PePRCallback` leaves it empty today.
         baseline: The performance of a trivial predictor, if scores were rescaled by it.
         space: The space in which the run was scored, as `ModelSpace.to_dict` gives it; None if it was not.
         carbon: The intensity behind `carbon_g`: "g_per_kwh", "pue", "source"; empty if carbon was not measured.
@@ -98,8 +98,41 @@ class RunRecord(msgspec.Struct):
     @property
     def evaluations(self) -> list[Epoch]:
         """The epochs whose performance is known; none if one is above 1, since the others are no performances then."""
-        known = [e for e in self.epochs if e.performance is not None and math.isfinite(e.performance)]
-        return known if all((e.performance or 0.0) <= PERFORMANCE_RANGE[1] for e in known) else []
+        return [] if self.exceeded is not None else list(self._known())
+
+    def _known(self) -> Iterator[Epoch]:
+        return (e for e in self.epochs if e.performance is not None and math.isfinite(e.performance))
+
+    @property
+    def exceeded(self) -> Epoch | None:
+        """The first epoch whose performance is above 1, so that none of the run is one; None if there is no such."""
+        return next((e for e in self._known() if (e.performance or 0.0) > PERFORMANCE_RANGE[1]), None)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all performances that it has: `monitor`, and those of further callbacks."""
+        others = {key for each in (self.test_others, *(e.others for e in self.epochs)) for key in each}
+        return sorted(others.union([self.monitor] if self.monitor else []))
+
+    def monitored_by(self, key: str) -> RunRecord:
+        """The record as it would be with another of its `keys` as its `monitor`; without scores, which are of its own.
+
+        Without that key it has no performance. A performance of the same loader is of as many samples.
+        """
+        if key == self.monitor:
+            return self
+        tested, loader = self.test_others.get(key), self.monitor.partition("/dataloader_idx_")[2]
+        same = bool(self.monitor) and key.partition("/dataloader_idx_")[2] == loader
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            monitor=key,
+            epochs=[replace(e, performance=e.others.get(key), scores={}) for e in self.epochs],
+            val_samples=self.val_samples if same else None,
+            test_performance=tested,
+            test_monitor=f"{key} in testing" if tested is not None else "",
+            test_samples=self.test_samples if same else None,
+        )
 
     @property
     def best(self) -> Epoch | None:
@@ -113,7 +146,12 @@ class RunRecord(msgspec.Struct):
 
     @property
     def performance(self) -> float | None:
-        """P of the model one would keep: on test data where it was tested, else of the best epoch; not below 0."""
+        """P of the model one would keep: on test data where it was tested, else of the best epoch; not below 0.
+
+        None if `monitor` was above 1 in any epoch: what it is of is no performance, on test data either.
+        """
+        if self.exceeded is not None:
+            return None
         found = self.test_performance
         if found is None and self.best is not None:
             found = self.best.performance
@@ -126,13 +164,18 @@ class RunRecord(msgspec.Struct):
             if (entry := self.costs.get(resource.field)) is None:
                 continue
             value = "not measured" if entry.value is None else in_words(resource, entry.value, entry.error)
-            scores = [epoch.scores[resource.score_key] for epoch in self.epochs if resource.score_key in epoch.scores]
+            logged = (epoch.known_scores.get(resource.score_key) for epoch in self.epochs)
+            scores = [score for score in logged if score is not None]
             score = f"{scores[-1]:.3f} (best {max(scores):.3f})" if scores else ""
             about = "; ".join(filter(None, ("a lower bound" if entry.lower_bound else "", entry.reason)))
             rows.append((resource.name, value, entry.quality, score, about))
         facts = [self.status]
         if self.best is not None:
             facts.append(f"{self.monitor} {self.best.performance:.4g} at epoch {self.best.epoch}")
+        if self.exceeded is not None:
+            facts.append(
+                f"no performance: {self.monitor} {self.exceeded.performance:.4g} at epoch {self.exceeded.epoch}"
+            )
         if self.test_performance is not None:
             facts.append(f"{self.test_monitor} {self.test_performance:.4g}")
         facts += [f"{len(self.evaluations)} evaluations", self.error]

@@ -23,7 +23,7 @@ from lightning_pepr.report.curves import draw_curves, thin_evaluations
 from lightning_pepr.report.facts import count_origins, explain_costs, find_facets, list_devices
 from lightning_pepr.report.scores import offer_spaces, score_runs
 from lightning_pepr.runs import COLUMNS, Runs
-from lightning_pepr.runs.checks import can_be, warn_of_mixtures
+from lightning_pepr.runs.checks import can_be, warn_of_mixtures, warn_of_unscored
 from lightning_pepr.runs.load import flatten, read_runs
 from lightning_pepr.runs.mlflow import MLFLOW, read_mlflow
 from lightning_pepr.runs.table import COSTS, ERRORS, SAMPLES
@@ -47,6 +47,7 @@ def collect(
     baseline: float | None = None,
     at: Literal["best", "last"] = "best",
     columns: Columns | None = None,
+    monitor: str | None = None,
 ) -> dict[str, Any]:
     """Gather all that a page shows.
 
@@ -60,6 +61,7 @@ def collect(
         baseline: P0 in [0, 1): (P - P0) / (1 - P0), floored at 0, is scored instead of P.
         at: "best" or "last", same as for `rank`.
         columns: Same as for `load_runs`.
+        monitor: Same as for `load_runs`.
 
     Returns:
         A dictionary that JSON can hold: no NaN, no infinities.
@@ -73,10 +75,14 @@ def collect(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         given = None if space is None else ModelSpace.of(space)
-        runs = read_runs(sources, group, at, columns)
+        runs = read_runs(sources, group, at, columns, monitor)
         records = _records(sources, runs)
-        warn_of_mixtures(runs, ["group"] if group is not None else [])
+        if monitor is not None:
+            records = {run_id: record.monitored_by(monitor) for run_id, record in records.items()}
+        within = ["group"] if group is not None else []
+        warn_of_mixtures(runs, within)
         table = _scorable(runs)
+        warn_of_unscored(table, within)
         findings = find(runs).rename({"at": "run"}).to_dicts()
     notes = list(dict.fromkeys(str(warning.message) for warning in caught))
     for note in notes:

@@ -24,7 +24,8 @@ def find_facets(table: Runs, records: Sequence[RunRecord | None]) -> list[dict[s
     columns: dict[str, list[str | None]] = {}
     if "type" not in table.columns:
         kinds = {name: each.kind for each in architectures().values() for name in (each.name, each.timm)}
-        columns["type"] = [kinds.get(str(name)) for name in table["model"]]
+        # Without what a label adds to a name.
+        columns["type"] = [kinds.get(str(label).partition(" (")[0]) for label in table["model"]]
     others = [name for name, dtype in table.schema.items() if name not in COLUMNS and dtype == pl.String]
     columns |= {name: table[name].to_list() for name in ("group", *others)}
     settings = [{} if record is None else _facts(record.settings) for record in records]

@@ -37,6 +37,7 @@ def write_page(
     baseline: float | None = None,
     at: Literal["best", "last"] = "best",
     columns: Columns | None = None,
+    monitor: str | None = None,
     title: str = TITLE,
     command: str = "",
 ) -> Path:
@@ -50,6 +51,7 @@ def write_page(
         baseline: P0 in [0, 1): (P - P0) / (1 - P0), floored at 0, is scored instead of P.
         at: "best" takes the model that one would keep, "last" the last epoch.
         columns: For tables with names of their own, same as for `load_runs`.
+        monitor: The key of another performance that records have, same as for `load_runs`.
         title: What the page is called.
         command: How to make the page again, for the page to show.
 
@@ -62,7 +64,7 @@ def write_page(
         ValueError: What `load_runs` raises, or if an argument is out of its range.
         OSError: If the file cannot be written.
     """
-    data = collect(sources, space=space, group=group, baseline=baseline, at=at, columns=columns)
+    data = collect(sources, space=space, group=group, baseline=baseline, at=at, columns=columns, monitor=monitor)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(render(data, title=title, command=command), encoding="utf-8")

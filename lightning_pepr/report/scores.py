@@ -19,6 +19,7 @@ from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.report.curves import choose_scored, points_of
 from lightning_pepr.report.packing import Array, pack, pack_integers, pack_ratios, pack_scores, trim
 from lightning_pepr.runs import Runs
+from lightning_pepr.runs.checks import sets_space
 from lightning_pepr.space import ModelSpace
 
 MOST_SPACES = 20  # recorded ones that a page offers, the most used first
@@ -134,7 +135,12 @@ def _view(runs: Runs, resource: Resource, space: ModelSpace | None, apart: bool,
         worst="rank_worst",
         front="pareto",
     )
-    ends = runs.group_by(group).agg(low=cost.min(), high=cost.max()).drop_nulls(["low", *(["group"] if apart else [])])
+    ends = (
+        runs.filter(sets_space(*(["group"] if apart else [])))
+        .group_by(group)
+        .agg(low=cost.min(), high=cost.max())
+        .drop_nulls(["low", *(["group"] if apart else [])])
+    )
     own = {name: (low, high) for name, low, high in ends.iter_rows()}
     return _View(resource, ranked, own if space is None else dict.fromkeys(own, space.range(resource)))
 

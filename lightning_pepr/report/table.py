@@ -165,7 +165,7 @@ def _place(best: int | None, worst: int | None) -> str:
 
 
 def _decimals(values: pl.Series) -> list[str]:
-    return ["–" if value is None else f"{value:.3f}" for value in values]
+    return ["–" if value is None else f"{round(value, 3) + 0.0:.3f}" for value in values]  # 0 for -0
 
 
 def _scaled(value: float | None, scale: float) -> str:

@@ -27,6 +27,26 @@ def can_be(name: str) -> pl.Expr:
     return value.is_finite() & (value >= (1 if name in SAMPLES else 0))
 
 
+def sets_space(*within: str) -> pl.Expr:
+    """Whether a run counts for low and high of its space, which is of the runs that are equal `within` columns.
+
+    A run without a performance is no point of comparison: it counts only where no other of the space has one.
+    """
+    known = can_be("performance").fill_null(False)
+    return known | ~(known.any().over(*within) if within else known.any())
+
+
+def warn_of_unscored(runs: Runs, within: Sequence[str] = (), stacklevel: int = 3) -> None:
+    """Warn of runs with a cost that do not set the space of the others, since they have no performance."""
+    unscored = runs.filter(~sets_space(*within) & pl.any_horizontal(pl.col(COSTS).is_not_null()))
+    if len(unscored):
+        warnings.warn(
+            f"{len(unscored)} of the {len(runs)} runs have no performance (such as {unscored['model'][0]}): they have "
+            "no score, and their costs do not set low and high of the space.",
+            stacklevel=stacklevel,
+        )
+
+
 def rankable() -> pl.Expr:
     """Whether `rank` takes the costs and performances of a run."""
     return pl.all_horizontal(can_be(name).fill_null(True) for name in (*COSTS, *PERFORMANCES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ import polars as pl
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
+from lightning_pepr.record.names import Identity, label_models
 from lightning_pepr.runs.columns import Columns, check_columns
 from lightning_pepr.runs.mlflow import MLFLOW, read_mlflow
 from lightning_pepr.runs.records import Found, from_records, search
@@ -21,12 +23,12 @@ Source: TypeAlias = "str | os.PathLike[str] | RunRecord | Runs | Sequence[Source
 """What `load_runs` and `rank` read: paths, records, tables, and lists of these."""
 
 
-def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
+def load_runs(*sources: Source, columns: Columns | None = None, monitor: str | None = None) -> Runs:
     """Read runs into one table.
 
     A record's performance is that of the model one would keep: on test data where it was tested, else of the best
-    epoch by `monitor`. Of several records of one run, which a resumed run may leave, the latest counts. Its costs
-    are all that the run spent.
+    epoch by `monitor`, and 0 if that is less; none if it was above 1 in any epoch, which a warning says. Of several
+    records of one run, which a resumed run may leave, the latest counts. Its costs are all that the run spent.
 
     A table in the paper's columns (`energy`, `co2`, `train_time`, `memR`, `num_param`, `test_00` …) has its last
     `test_` column as performance, and `train_time`, which is of one epoch, times their number as `time_s`. Nothing in
@@ -43,6 +45,8 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
         columns: For tables with names of their own: for each of our columns theirs, as in `{"model": "arch"}`, or
             theirs and a factor, as in `{"energy_kwh": ("energy_wh", 1e-3)}`. Without a factor a unit in the header,
             as in `{"energy_kwh": "energy [Wh]"}`, is converted.
+        monitor: The key of another performance that records have, such as "val_auc", to take instead of the one that
+            each run monitored. Runs without it have none, which a warning says. Tables have one performance only.
 
     Returns:
         One row a run, records first, in the order of the sources, with the columns of `COLUMNS` and then any others
@@ -53,8 +57,8 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
         FileNotFoundError: If a path does not exist.
         ModuleNotFoundError: If an experiment is to be read, or a run of W&B, and its package is not installed.
         PePRError: If a folder holds no record, a file is neither record nor table, columns are missing, there is text
-            where a number belongs, or `columns` names what is not there. Broken records in a folder are named in a
-            warning and left out.
+            where a number belongs, `columns` names what is not there, or no record has `monitor`. Broken records in a
+            folder are named in a warning and left out.
 
     >>> load_runs(RunRecord("resnet18", test_performance=0.75)).select("model", "performance").rows()
     [('resnet18', 0.75)]
@@ -87,7 +91,9 @@ def load_runs(*sources: Source, columns: Columns | None = None) -> Runs:
             tables.append(to_runs(read_csv(Path(source)), path_text(source), columns))
     if not records and not tables:
         raise PePRError("there is nothing to read; expected a folder of records, or a CSV table.")
-    return concat(([from_records(records)] if records else []) + tables)
+    if monitor is not None and tables:
+        warnings.warn(f"monitor={monitor!r} is for records: tables keep the performance that they have.", stacklevel=2)
+    return concat(([from_records(records, monitor)] if records else []) + tables)
 
 
 def flatten(sources: Iterable[Any]) -> Iterator[Any]:
@@ -99,9 +105,18 @@ def flatten(sources: Iterable[Any]) -> Iterator[Any]:
             yield source
 
 
-def read_runs(source: Source, group: str | None = None, at: str = "best", columns: Columns | None = None) -> Runs:
-    """Read runs with P of the "best" or the "last" epoch, and with the column that is to be `group`."""
-    runs = load_runs(source, columns=columns)
+def read_runs(
+    source: Source,
+    group: str | None = None,
+    at: str = "best",
+    columns: Columns | None = None,
+    monitor: str | None = None,
+) -> Runs:
+    """Read runs with P of the "best" or the "last" epoch, the column that is to be `group`, and models by their labels.
+
+    What has a label is a model: its runs within a group are its repeats.
+    """
+    runs = load_runs(source, columns=columns, monitor=monitor)
     if at not in ("best", "last"):
         raise PePRError(f"at is {at!r}; expected 'best' or 'last'.")
     if at == "last":
@@ -114,4 +129,16 @@ def read_runs(source: Source, group: str | None = None, at: str = "best", column
         if group not in runs.columns:
             raise PePRError(f"there is no column {group!r} to group by; the runs have {', '.join(runs.columns)}.")
         runs = runs.with_columns(group=pl.col(group).cast(pl.String))
-    return runs
+    return _labelled(runs)
+
+
+def _labelled(runs: Runs) -> Runs:
+    """Call each model by its label; see `label_models`."""
+    known_by = [pl.col(name) for name in Identity._fields]
+    kinds = runs.select(known_by).unique(maintain_order=True)
+    if kinds.select("group", "model").is_unique().all():
+        return runs
+    labels = pl.Series("_label", label_models([Identity(*kind) for kind in kinds.rows()]), dtype=pl.String)
+    on = list(Identity._fields)
+    labelled = runs.join(kinds.with_columns(labels), on=on, how="left", nulls_equal=True, maintain_order="left")
+    return labelled.with_columns(model=pl.coalesce("_label", "model")).drop("_label")

@@ -6,13 +6,15 @@ file) the metrics tell the costs and the performance; how well they are known is
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 from lightning_pepr.cost import RESOURCES, Cost
-from lightning_pepr.functional import is_performance
+from lightning_pepr.functional import PERFORMANCE_RANGE
 from lightning_pepr.record import CostEntry, Epoch, RunRecord, Status
 from lightning_pepr.runs.table import COSTS
 
@@ -27,10 +29,12 @@ def from_metrics(
     run_id: str,
     status: Status,
     started: str,
+    hyperparameters: Mapping[str, Any] | None = None,
 ) -> RunRecord | None:
     """Make the record of a run from the values of its metrics by step; None if no cost was ever logged.
 
     The `facts` are what `PePRCallback` wrote to the tracker when the run began; `name` and `run_id` stand in for them.
+    The `hyperparameters` are those that the tracker has.
     """
     prefix = facts.get("prefix", "")
 
@@ -46,7 +50,7 @@ def from_metrics(
         Epoch(
             int(of("epoch").get(step, index)),
             step,
-            _performance(monitored.get(step)),
+            _finite(monitored.get(step)),
             Cost(**{field: values[step] for field, values in costs.items() if 0 <= values.get(step, -1) < math.inf}),
             {key: values[step] for key, values in scores.items() if step in values},
         )
@@ -66,13 +70,31 @@ def from_metrics(
         updated=started,
         costs={field: CostEntry(amount, quality="") for field, amount in spent.items()},
         epochs=epochs,
-        test_performance=_performance(tested[max(tested)]) if tested else None,
+        test_performance=_tested(tested[max(tested)]) if tested else None,
+        hyperparameters=dict(hyperparameters or {}),
+        group=facts.get("group", ""),
+        named=facts.get("named", "") == "True",
+        settings=_settings(facts.get("settings")),
     )
 
 
-def _performance(value: float | None) -> float | None:
-    """Leave out what can be no performance; the callback scores no such value, either."""
-    return value if value is not None and is_performance(value) else None
+def _settings(text: Any) -> dict[str, Any]:
+    """The settings that the callback wrote as JSON; anybody may have changed them since."""
+    try:
+        settings = json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _finite(value: float | None) -> float | None:
+    """Keep what is above 1, too: that the run has no performance then, its record says."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _tested(value: float) -> float | None:
+    """Leave out what can be no performance. Less than 0 is the worst that there is, and counts as 0."""
+    return value if value <= PERFORMANCE_RANGE[1] else None
 
 
 def names_of(facts: Mapping[str, str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import re
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from lightning_pepr.errors import PePRError
@@ -104,7 +105,19 @@ def _read_run(client: MlflowClient, run: Run, folder: Path) -> tuple[RunRecord |
     series = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in logged}
     name, status = run.info.run_name or run_id, _STATUS.get(run.info.status, "running")
     started = iso_time(run.info.start_time)
-    return from_metrics(series, facts, name=name, run_id=run_id, status=status, started=started), trouble
+    given = {key.replace("/", "."): _value(text) for key, text in run.data.params.items()}
+    record = from_metrics(
+        series, facts, name=name, run_id=run_id, status=status, started=started, hyperparameters=given
+    )
+    return record, trouble
+
+
+def _value(text: str) -> Any:
+    """A hyperparameter as it was before MLflow made it text, as far as the text says."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 @contextlib.contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import polars as pl
 
 from lightning_pepr.errors import PePRError
-from lightning_pepr.record import RunRecord
+from lightning_pepr.record import Epoch, RunRecord
+from lightning_pepr.record.names import configuration_of
 from lightning_pepr.runs.table import COLUMNS, COSTS, ERRORS, Runs, complete, path_text
 from lightning_pepr.runs.wandb import find_wandb, read_wandb
 from lightning_pepr.utilities.files import FILE_NAME, files_below, is_record
@@ -43,13 +44,19 @@ def search(folder: Path) -> list[Found]:
     return found
 
 
-def from_records(records: Sequence[Found]) -> Runs:
-    """Make a table of records, a row for each run: its latest record, since a resumed run may leave several."""
+def from_records(records: Sequence[Found], monitor: str | None = None) -> Runs:
+    """Make a table of records, a row for each run: its latest record, since a resumed run may leave several.
+
+    With `monitor`, performances are those of that key.
+    """
     latest: dict[str, Found] = {}
     for record, path in records:
         other = latest.setdefault(record.run_id, (record, path))
         if _age(record) > _age(other[0]):
             latest[record.run_id] = (record, path)
+    if monitor is not None:
+        latest = _monitored_by(monitor, latest)
+    _warn_of_exceeded(latest.values())
     rows = [
         {
             "group": record.group or None,
@@ -57,8 +64,8 @@ def from_records(records: Sequence[Found]) -> Runs:
             "performance": record.performance,
             "params": record.params,
             **{name: cost.value for name, cost in record.costs.items() if name in COSTS and cost.value is not None},
-            "val_performance": record.best.performance if record.best else None,
-            "last_performance": record.last.performance if record.last else None,
+            "val_performance": _floored(record.best),
+            "last_performance": _floored(record.last),
             **{name: cost.error for name in ERRORS if (cost := record.costs.get(name.removesuffix("_error")))},
             "gain": _gain(record),
             "samples": record.val_samples if record.test_performance is None else record.test_samples,
@@ -69,10 +76,46 @@ def from_records(records: Sequence[Found]) -> Runs:
             "boards": ", ".join(sorted(k for k, d in record.devices.items() if d.energy_uj is not None)) or None,
             "device": ", ".join(dict.fromkeys(d.name for d in record.devices.values() if d.name)) or None,
             "status": record.status,
+            "configuration": configuration_of(record),
         }
         for record, path in latest.values()
     ]
     return complete(pl.DataFrame(rows, schema_overrides=COLUMNS, infer_schema_length=None))
+
+
+def _monitored_by(key: str, latest: Mapping[str, Found]) -> dict[str, Found]:
+    """Take the performances of another key; which runs do not have it, a warning says."""
+    without = [record for record, _ in latest.values() if key not in record.keys]
+    if without:
+        there = sorted({each for record, _ in latest.values() for each in record.keys})
+        what = f"{len(without)} of the {len(latest)} runs have no {key!r}"
+        keys = f"The keys that there are: {', '.join(there) or 'none'}."
+        if len(without) == len(latest):
+            raise PePRError(f"all {what} to take for their performance. {keys}")
+        warnings.warn(f"{what} and are listed without a performance, such as {without[0].model}. {keys}", stacklevel=4)
+    return {run_id: (record.monitored_by(key), path) for run_id, (record, path) in latest.items()}
+
+
+def _warn_of_exceeded(found: Collection[Found]) -> None:
+    """Name the runs whose performance was above 1 in some epoch, and which have none therefore."""
+    places = [
+        f"{record.monitor} of {record.model} was {at.performance:.6g} at epoch {at.epoch}"
+        + (f" ({path})" if path else "")
+        for record, path in found
+        if (at := record.exceeded) is not None
+    ]
+    if places:
+        warnings.warn(
+            f"{len(places)} of the {len(found)} runs have no performance, since what they monitor was above 1: "
+            f"{'; '.join([*places[:5], *['…'] * (len(places) > 5)])}. Expected a number in [0, 1] where higher is "
+            "better: monitor such a metric, or divide a percentage by 100.",
+            stacklevel=4,
+        )
+
+
+def _floored(epoch: Epoch | None) -> float | None:
+    """The performance of an epoch, of which less than 0 is worth nothing."""
+    return None if epoch is None or epoch.performance is None else max(0.0, epoch.performance)
 
 
 def _age(record: RunRecord) -> tuple[str, int, bool]:

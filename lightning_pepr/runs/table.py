@@ -46,6 +46,7 @@ COLUMNS: dict[str, Any] = {
     "device": pl.String,  # what was metered
     "boards": pl.String,  # whose energy was metered: the UUIDs of GPUs, and hosts of CPUs
     "status": pl.String,  # whether the run finished
+    "configuration": pl.String,  # what tells it from other runs of its model's name, as JSON; without seeds
 }
 """The columns of a table of runs, in their order."""
 

@@ -32,6 +32,7 @@ def read_wandb(path: Path) -> RunRecord:
 
     series: dict[str, dict[int, float]] = {}
     facts: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     name, run_id, started = path.stem, path.stem.removeprefix("run-"), ""
     status: Status = "running"
     try:
@@ -46,7 +47,8 @@ def read_wandb(path: Path) -> RunRecord:
                         series.setdefault(key, {})[int(step)] = float(value)
             elif kind in ("run", "config"):
                 config = entry.run.config if kind == "run" else entry.config
-                facts.update(dict(_items(config.update)).get("pepr") or {})
+                given |= dict(_items(config.update))
+                facts.update(given.pop("pepr", None) or {})
                 if kind == "run":
                     name, run_id = entry.run.display_name or name, entry.run.run_id or run_id
                     started = iso_time(entry.run.start_time.ToMilliseconds())
@@ -54,7 +56,10 @@ def read_wandb(path: Path) -> RunRecord:
                 status = "failed" if entry.exit.exit_code else "finished"
     except (DecodeError, ValueError) as error:
         raise PePRError(f"{path} is not a log of a W&B run: {error}") from error
-    record = from_metrics(series, facts, name=name, run_id=run_id, status=status, started=started)
+    given.pop("_wandb", None)
+    record = from_metrics(
+        series, facts, name=name, run_id=run_id, status=status, started=started, hyperparameters=given
+    )
     if record is None:
         raise PePRError(f"{path} has no cost that PePRCallback logged.")
     return record

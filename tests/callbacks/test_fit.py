@@ -55,8 +55,8 @@ def test_a_key_that_is_not_logged_lists_those_that_are(tmp_path: Path) -> None:
         trainer(callback, root=tmp_path).fit(Worker())
 
 
-@pytest.mark.parametrize("value", [1.5, 73.0, -0.25, math.nan, math.inf])
-def test_a_first_performance_outside_0_to_1_raises(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("value", [1.5, 73.0, math.nan, math.inf])
+def test_a_first_performance_that_is_none_raises(tmp_path: Path, value: float) -> None:
     with pytest.raises(ValueError, match=rf"val_acc is {value}; PePR needs a performance in \[0, 1\]"):
         fit(Worker((value,)), tmp_path)
 
@@ -68,7 +68,21 @@ def test_a_later_one_is_nan_with_one_warning_and_training_goes_on(tmp_path: Path
     assert run is not None
     assert run.status == "finished"
     assert [math.isnan(e.scores["pepr_e"]) for e in run.epochs] == [False, True, True, False]
-    assert [e.performance for e in RunRecord.load(tmp_path).epochs] == [0.5, None, None, 0.75]
+    loaded = RunRecord.load(tmp_path)
+    assert [e.performance for e in loaded.epochs] == [0.5, 1.5, 1.75, 0.75]
+    assert loaded.performance is None
+
+
+@pytest.mark.parametrize("values", [(-0.25, 0.5, 0.25), (0.5, -0.25, 0.25)])
+def test_less_than_0_counts_as_0(tmp_path: Path, values: tuple[float, ...]) -> None:
+    with pytest.warns(UserWarning, match=r"val_acc is -0.25; .* It counts as 0 in the score") as caught:
+        run = record_of(fit(Worker(values), tmp_path, max_epochs=3))
+    assert len([w for w in caught if "counts as 0" in str(w.message)]) == 1
+    assert run.status == "finished"
+    assert [e.scores["pepr_e"] == 0.0 for e in run.epochs] == [value < 0 for value in values]
+    loaded = RunRecord.load(tmp_path)
+    assert [e.performance for e in loaded.epochs] == list(values)
+    assert loaded.performance == 0.5
 
 
 def test_rounding_just_outside_is_clipped(tmp_path: Path) -> None:

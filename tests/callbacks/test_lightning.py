@@ -127,7 +127,10 @@ def as_value(module: Any, index: int, **options: Any) -> None:
 
 class Look(Callback):
     def __init__(self, *keys: str) -> None:
-        self.keys, self.seen, self.published, self.logged = keys, [], [], []  # type: ignore[var-annotated]
+        self.keys = keys
+        self.seen: list[list[Any]] = []
+        self.published: list[dict[str, torch.Tensor]] = []
+        self.logged: list[frozenset[str]] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seen.append([_lightning.pending(trainer, key, otherwise="nothing") for key in self.keys])

@@ -121,3 +121,11 @@ def test_the_line_says_how_well_the_energy_is_known() -> None:
     run.epochs = []
     assert "no performance" in one_line_summary(run)
     assert one_line_summary(run, Path("x/pepr.json")).endswith(" · x/pepr.json")
+
+
+def test_what_is_no_score_or_no_performance_of_the_run_is_left_out() -> None:
+    scores = {"pepr_e": None, "pepr_t": float("nan"), "pepr_m": 0.25, "auc_pepr_e": 0.7}
+    run = RunRecord("m", monitor="val_acc", epochs=[Epoch(0, 1, 0.9, scores=scores)])
+    assert one_line_summary(run) == "m: val_acc 0.900 at epoch 0 for nothing measured · PePR-M 0.250"
+    run.epochs.append(Epoch(1, 2, 45.0))
+    assert one_line_summary(run) == "m: no performance (val_acc was 45 at epoch 1) for nothing measured"

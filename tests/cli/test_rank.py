@@ -127,3 +127,21 @@ def test_broken_records_are_named(runs: Path, capsys: pytest.CaptureFixture[str]
     assert captured.err.startswith("lightning-pepr: warning: 1 of 4 records")
     assert "broken/pepr.json" in captured.err
     assert "small" in captured.out
+
+
+def test_another_key(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, auc in (("tiny", 0.7), ("small", 0.6)):
+        record = RunRecord.load(runs / name)
+        record.epochs[0].others = {"val_auc": auc}
+        record.save(runs / name / "pepr.json")
+    for arguments in ([], ["--at", "last"]):
+        output = ["--output", str(tmp_path / "r.csv")]
+        assert main(["rank", str(runs), "--monitor", "val_auc", *arguments, *output]) == 0
+        rows = pl.read_csv(tmp_path / "r.csv").select("model", "performance", "r_e", "pepr_e", "rank").rows()
+        assert rows == [("tiny", 0.7, 0.0, 0.7, 1), ("small", 0.6, 1.0, 0.3, 2), ("large", None, 9.0, None, None)]
+        errors = capsys.readouterr().err
+        assert "1 of the 3 runs have no 'val_auc' and are listed without a performance, such as large." in errors
+        assert "The keys that there are: val_auc." in errors
+    assert main(["rank", str(runs), "--monitor", "val_f1"]) == 2
+    assert "have no 'val_f1'" in capsys.readouterr().err
+    assert main(["audit", str(runs), "--monitor", "val_auc"]) in (0, 1)

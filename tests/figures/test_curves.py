@@ -8,6 +8,7 @@ import pytest
 from lightning_pepr import ModelSpace, pepr_curve
 from lightning_pepr.figures import pepr_curves
 from tests.figures.pictures import CURVES, axes_of, records
+from tests.helpers.records import make_run
 
 
 def test_curves_tell_maximum_place_and_area() -> None:
@@ -56,3 +57,14 @@ def test_runs_of_different_spaces_are_not_drawn_together() -> None:
         pepr_curves([])
     with pytest.raises(ValueError, match="unmetered has no evaluation whose energy was measured"):
         pepr_curves(records(), space=ModelSpace.budget(energy_kwh=1))
+
+
+def test_a_performance_below_0_counts_as_0_and_one_above_1_is_named() -> None:
+    run = make_run(epochs=3)
+    run.epochs[0].performance = -0.25
+    label = pepr_curves(run).legends[0].get_texts()[0].get_text()
+    run.epochs[0].performance = 0.0
+    assert label == pepr_curves(run).legends[0].get_texts()[0].get_text()
+    run.epochs[1].performance = 45.0
+    with pytest.raises(ValueError, match=r"small has no performance: val_acc was 45\.0 at epoch 1; expected"):
+        pepr_curves(run)

@@ -34,3 +34,8 @@ def test_runs_of_one_name_are_numbered() -> None:
     assert list(named_runs(runs)) == ["a (1)", "b", "a (2)"]
     assert list(named_runs({"mine": runs[0]})) == ["mine"]
     assert list(named_runs(runs[1])) == ["b"]
+
+
+def test_models_of_one_name_are_called_as_in_a_ranking() -> None:
+    runs = [RunRecord("a", params=1), RunRecord("a", params=2), RunRecord("a", params=1)]
+    assert list(named_runs(runs)) == ["a (1 parameter) (1)", "a (2 parameters)", "a (1 parameter) (2)"]

@@ -67,3 +67,16 @@ def test_of_records_the_table_of_runs_is_written(tmp_path: Path) -> None:
     runs = load_runs(tmp_path)
     write_kept([tmp_path], runs.head(1), tmp_path / "kept.csv")
     assert pl.read_csv(tmp_path / "kept.csv").columns == runs.columns
+
+
+def test_where_there_is_nothing_to_rank_by_that_is_said() -> None:
+    runs = load_runs(toy(energy_kwh=[None, None]).with_columns(pl.col("energy_kwh").cast(pl.Float64)))
+    for table in (runs, load_runs(toy(energy_kwh=[1.0, 2.0])).with_columns(performance=pl.lit(None, pl.Float64))):
+        with pytest.raises(ValueError, match="none of the 2 runs has both a performance and a cost"):
+            ranking_changes(table, table.head(1))
+
+
+def test_the_high_is_that_of_runs_with_a_performance() -> None:
+    runs = load_runs(toy(energy_kwh=[1.0, 2.0, 99.0]).with_columns(performance=pl.Series([0.5, 0.6, None])))
+    (change,) = ranking_changes(runs, runs.tail(2)).rows(named=True)
+    assert (change["high"], change["high_after"]) == (2.0, 2.0)

@@ -122,8 +122,10 @@ def test_one_run_alone(browser: Browser, tmp_path: Path) -> None:
 def test_labels_say_in_what_runs_of_a_model_differ(browser: Browser, tmp_path: Path) -> None:
     runs = {
         "alone": make_run("alone"),
-        "again (lr 0.1)": make_run("again", 2e6, 0, settings={"lr": 0.1}),
-        "again (lr 0.2)": make_run("again", 2e6, 1, settings={"lr": 0.2}),
+        "again (lr=0.1)": make_run("again", 2e6, 0, settings={"lr": 0.1}),
+        "again (lr=0.2)": make_run("again", 2e6, 1, settings={"lr": 0.2}),
+        "seeded (seed 0)": make_run("seeded", 2e6, 0, settings={"seed": 0}),
+        "seeded (seed 1)": make_run("seeded", 2e6, 1, settings={"seed": 1}),
         "twin (twin-0)": make_run("twin", 3e6, 0),
         "twin (twin-1)": make_run("twin", 3e6, 1),
         "there (x)": make_run("there", 4e6, 0, group="x"),

@@ -58,3 +58,39 @@ def test_a_fingerprint_changes_with_the_records(tmp_path: Path) -> None:
     (runs / "new" / "pepr.json").unlink()
     assert fingerprint([runs]) == before
     assert fingerprint([tmp_path / "nowhere"]) == ()
+
+
+def test_performances_below_0_and_above_1() -> None:
+    """A page is made of all; its curves keep what was below, and a note names what was above."""
+    below, above = make_run("a", 1e6), make_run("b", 4e6)
+    below.epochs[0].performance = -0.5
+    above.epochs[2].performance = 45.0
+    with pytest.warns(UserWarning, match="no performance") as caught:
+        data = collect([below, above])
+    assert {str(warning.message) for warning in caught} == set(data["notes"])
+    assert any("val_acc of b was 45 at epoch 2" in note for note in data["notes"])
+    assert any("1 of the 2 runs have no performance (such as b)" in note for note in data["notes"])
+    assert data["curves"][0]["p"][0] == -0.5
+    assert data["curves"][1] is None
+    assert data["runs"]["p"] == [below.test_performance, None]
+    assert data["scores"]["points"] == [0]
+    json.dumps(data, allow_nan=False)
+
+
+def test_another_key_of_the_records(tmp_path: Path) -> None:
+    run = make_run("a", 1e6, test_performance=None)
+    for epoch in run.epochs:
+        epoch.others = {"val_auc": 0.5 + epoch.epoch / 100}
+    run.save(tmp_path / "pepr.json")
+    for source in (run, tmp_path):
+        data = collect([source], monitor="val_auc")
+        assert data["runs"]["p"] == [0.54]
+        assert data["curves"][0]["p"] == [0.5, 0.51, 0.52, 0.53, 0.54]
+        assert data["monitors"] == ["val_auc"]
+
+
+def test_a_run_with_a_performance_of_testing_alone() -> None:
+    run = make_run("a", 1e6, monitor="", epochs=1)
+    run.epochs[0].performance = None
+    data = collect([run])
+    assert (data["runs"]["p"], data["curves"], data["monitors"]) == ([run.test_performance], [None], ["test_acc"])

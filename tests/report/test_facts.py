@@ -39,3 +39,11 @@ def test_what_is_not_finite_or_no_mapping_in_what_a_record_says_of_itself_is_lef
     facets = {facet["name"]: facet["of"] for facet in data["facets"]}
     assert facets["seed"] == [None, 0, 1]
     assert "lr" not in facets, "one value, and one that is not known"
+
+
+def test_a_label_hides_no_type() -> None:
+    runs = [make_run("resnet18d", 1e6), make_run("resnet18d", 2e6, seed=1), make_run("pvt_v2_b0", 4e6)]
+    data = collect(runs)
+    assert data["runs"]["model"][:2] == ["resnet18d (1 M parameters)", "resnet18d (2 M parameters)"]
+    kinds = next(facet for facet in data["facets"] if facet["name"] == "type")
+    assert [kinds["categories"][of] for of in kinds["of"]] == ["CNN", "CNN", "Other"]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from lightning_pepr import ModelSpace, load_runs
-from lightning_pepr.runs.checks import check_runs, rankable, warn_of_mixtures
+from lightning_pepr.runs.checks import check_runs, rankable, sets_space, warn_of_mixtures, warn_of_unscored
 from lightning_pepr.runs.table import COSTS, PERFORMANCES
 from tests.helpers.runs import write_table
 from tests.helpers.tables import toy
@@ -103,3 +103,31 @@ class TestMixtures:
 def test_errors_that_cannot_be_are_named(column: str, value: float, expected: str) -> None:
     with pytest.raises(ValueError, match=rf"{column} of m1 \(row 1 of the table\) is {value!r}; expected {expected}"):
         check_runs(load_runs(toy(energy_kwh=[1.0, 2.0], **{column: [None, value]})))
+
+
+class TestSpaces:
+    RUNS = pl.DataFrame(
+        {
+            "group": ["x", "x", "x", "y"],
+            "model": ["a", "b", "c", "d"],
+            "performance": [0.5, None, 45.0, None],
+            "energy_kwh": [1.0, 2.0, 9.0, 4.0],
+        }
+    )
+
+    def test_who_has_no_performance_counts_only_among_its_like(self) -> None:
+        runs = load_runs(self.RUNS)
+        assert runs.select(sets_space()).to_series().to_list() == [True, False, False, False]
+        assert runs.select(sets_space("group")).to_series().to_list() == [True, False, False, True]
+
+    def test_those_left_out_are_counted(self) -> None:
+        runs = load_runs(self.RUNS)
+        with pytest.warns(UserWarning, match=r"3 of the 4 runs have no performance \(such as b\): they have no score"):
+            warn_of_unscored(runs)
+        with pytest.warns(UserWarning, match="2 of the 4 runs"):
+            warn_of_unscored(runs, ["group"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warn_of_unscored(runs.head(1))
+            warn_of_unscored(runs.with_columns(performance=pl.lit(None, pl.Float64)))
+            warn_of_unscored(runs.with_columns(energy_kwh=pl.lit(None, pl.Float64)))

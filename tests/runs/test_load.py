@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lightning_pepr import load_runs
+from lightning_pepr import RunRecord, audit, load_runs, rank
+from lightning_pepr.figures.inputs import named_runs
+from lightning_pepr.report.data import collect
 from lightning_pepr.runs.load import read_runs
 from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.paths import ROOT
@@ -95,3 +97,84 @@ def test_a_missing_extra_is_named_with_its_pip_line(package: str, tmp_path: Path
     )
     assert f"needs {package}: pip install 'lightning-pepr[{package}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestLabels:
+    """The same in all that shows names, in whatever order the files come."""
+
+    def records(self) -> list[RunRecord]:
+        facts: list[tuple[int, float, int]] = [(4_800_000, 0.1, 0), (4_800_000, 0.1, 1), (163_000_000, 0.1, 0)]
+        return [
+            make_record("Net", energy=0.1 + i, params=params, run_id=str(i), hyperparameters={"lr": lr, "seed": seed})
+            for i, (params, lr, seed) in enumerate([*facts, (4_800_000, 0.01, 0)])
+        ]
+
+    LABELS = (
+        "Net (lr=0.1, 4.8 M parameters)",
+        "Net (lr=0.1, 4.8 M parameters)",
+        "Net (lr=0.1, 163 M parameters)",
+        "Net (lr=0.01, 4.8 M parameters)",
+    )
+
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_they_are_the_same_everywhere(self, backwards: bool, tmp_path: Path) -> None:
+        records, labels = self.records(), [*self.LABELS]
+        if backwards:
+            records, labels = records[::-1], labels[::-1]
+        for i, record in enumerate(records):
+            record.save(tmp_path / str(i) / "pepr.json")
+        assert read_runs(tmp_path)["model"].to_list() == labels
+        ranking = rank(tmp_path)
+        assert sorted(ranking["model"]) == sorted(labels)
+        of_two = ranking.filter(model=self.LABELS[0])["replication"].to_list()
+        assert of_two == ["2 runs"] * 2
+        assert set(ranking["replication"]) == {"2 runs", "not replicated"}
+        page = collect(tmp_path)["runs"]
+        assert page["model"] == labels
+        assert [page["same"].index(at) for at in page["same"]] == [labels.index(label) for label in labels]
+        numbered = list(named_runs(records))
+        assert [name.removesuffix(" (1)").removesuffix(" (2)") for name in numbered] == labels
+        spoilt = read_runs(tmp_path).with_columns(time_s=pl.lit(-1.0))
+        assert audit(spoilt).filter(rule="not-positive")["model"].to_list() == labels
+
+    def test_they_stay_when_they_are_read_back(self, tmp_path: Path) -> None:
+        ranking = rank(self.records())
+        ranking.write_csv(tmp_path / "r.csv")
+        assert rank(tmp_path / "r.csv")["model"].to_list() == ranking["model"].to_list()
+        assert rank(ranking).equals(ranking)
+        assert rank(ranking.tail(1))["model"].to_list() == ranking["model"].tail(1).to_list()
+
+    def test_a_table_with_parameters(self) -> None:
+        table = pl.DataFrame(
+            {
+                "model": ["a", "a", "a", "b", None, None],
+                "performance": [0.5] * 6,
+                "energy_kwh": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+                "params": [10, 10, 20, None, 1, 2],
+            }
+        )
+        names = ["a (10 parameters)", "a (10 parameters)", "a (20 parameters)", "b", None, None]
+        assert read_runs(table)["model"].to_list() == names
+        assert load_runs(table)["model"].to_list() == table["model"].to_list()
+
+    def test_what_cannot_be_parameters_is_no_trouble(self) -> None:
+        """The audit reads such tables."""
+        params = [float("nan"), float("nan"), -1.0, float("inf"), None]
+        table = pl.DataFrame({"model": ["a"] * 5, "performance": [0.5] * 5, "energy_kwh": [1.0] * 5, "params": params})
+        labels = read_runs(table)["model"].to_list()
+        assert labels[0] == labels[1] == labels[4]
+        assert len(set(labels)) == 3
+
+    def test_another_grouping_has_other_labels(self) -> None:
+        table = pl.DataFrame(
+            {
+                "model": ["a", "a"],
+                "group": ["x", "y"],
+                "site": ["s", "s"],
+                "performance": [0.5, 0.6],
+                "energy_kwh": [1.0, 2.0],
+                "params": [10, 20],
+            }
+        )
+        assert read_runs(table)["model"].to_list() == ["a", "a"]
+        assert read_runs(table, "site")["model"].to_list() == ["a (10 parameters)", "a (20 parameters)"]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("offline")
 
 
 class TestFromMetrics:
-    KNOWN: ClassVar = {
+    KNOWN: ClassVar[dict[str, Any]] = {
         "name": "lyrical-sky-1",
         "run_id": "abc",
         "status": "running",
@@ -38,7 +38,7 @@ class TestFromMetrics:
             "test_acc": {30: 0.7},
         }
         facts = {"monitor": "val_acc", "test_monitor": "test_acc", "model": "resnet18", "run_id": "r1"}
-        run = from_metrics(series, facts, **self.KNOWN)  # type: ignore[arg-type]
+        run = from_metrics(series, facts, **self.KNOWN)
         assert run is not None
         assert [(e.epoch, e.step, e.performance) for e in run.epochs] == [(0, 9, 0.5), (1, 19, None), (2, 29, 0.75)]
         assert [e.scores for e in run.epochs] == [{"pepr_e": 0.4}, {}, {"pepr_e": 0.3}]
@@ -47,24 +47,49 @@ class TestFromMetrics:
         assert run.costs["energy_kwh"].error is None
 
     def test_without_facts_there_is_no_performance(self) -> None:
-        run = from_metrics({"time_s": {0: 5.0}, "val_acc": {0: 0.5}}, {}, **self.KNOWN)  # type: ignore[arg-type]
+        run = from_metrics({"time_s": {0: 5.0}, "val_acc": {0: 0.5}}, {}, **self.KNOWN)
         assert run is not None
         assert (run.model, run.run_id, run.performance) == ("lyrical-sky-1", "abc", None)
         assert run.cost.energy_kwh is None
 
-    def test_without_a_cost_there_is_no_run(self) -> None:
-        assert from_metrics({"val_acc": {0: 0.5}}, {"monitor": "val_acc"}, **self.KNOWN) is None  # type: ignore[arg-type]
-
-    @pytest.mark.parametrize("value", [87.5, -0.1, float("nan")])
-    def test_what_is_no_performance_is_none(self, value: float) -> None:
-        series = {"time_s": {0: 5.0, 1: 6.0}, "val_acc": {0: 0.5, 1: value}}
-        run = from_metrics(series, {"monitor": "val_acc"}, **self.KNOWN)  # type: ignore[arg-type]
+    @pytest.mark.parametrize("text", ["{", "[1]", 3, True, "[" * 100_000])
+    def test_settings_that_somebody_has_changed_are_none(self, text: Any) -> None:
+        run = from_metrics({"time_s": {0: 5.0}}, {"settings": text}, **self.KNOWN)
         assert run is not None
-        assert [e.performance for e in run.epochs] == [0.5, None]
+        assert run.settings == {}
+
+    def test_without_a_cost_there_is_no_run(self) -> None:
+        assert from_metrics({"val_acc": {0: 0.5}}, {"monitor": "val_acc"}, **self.KNOWN) is None
+
+    @pytest.mark.parametrize(
+        ("value", "kept", "performance"), [(87.5, 87.5, None), (-0.1, -0.1, 0.5), (float("nan"), None, 0.5)]
+    )
+    def test_performances_are_kept_as_a_record_has_them(
+        self, value: float, kept: float | None, performance: float | None
+    ) -> None:
+        series = {"time_s": {0: 5.0, 1: 6.0}, "val_acc": {0: 0.5, 1: value}}
+        run = from_metrics(series, {"monitor": "val_acc"}, **self.KNOWN)
+        assert run is not None
+        assert [e.performance for e in run.epochs] == [0.5, kept]
+        assert run.performance == performance
+
+    @pytest.mark.parametrize(("value", "performance"), [(87.5, 0.5), (-0.1, 0.0), (0.7, 0.7), (float("nan"), 0.5)])
+    def test_a_test_outside_is_left_out(self, value: float, performance: float) -> None:
+        series = {"time_s": {0: 5.0}, "val_acc": {0: 0.5}, "test_acc": {0: value}}
+        run = from_metrics(series, {"monitor": "val_acc", "test_monitor": "test_acc"}, **self.KNOWN)
+        assert run is not None
+        assert run.performance == performance
+
+    def test_what_tells_runs_apart_is_what_the_tracker_has(self) -> None:
+        facts = {"model": "Net", "named": "True", "group": "derma", "settings": '{"aug": "heavy"}'}
+        run = from_metrics({"time_s": {0: 5.0}}, facts, **self.KNOWN, hyperparameters={"lr": 0.1})
+        assert run is not None
+        assert (run.model, run.named, run.group, run.settings) == ("Net", True, "derma", {"aug": "heavy"})
+        assert run.hyperparameters == {"lr": 0.1}
 
     def test_names_with_a_prefix_and_characters_that_mlflow_leaves_out(self) -> None:
         series = {"a-time_s": {0: 5.0}, "a-valacc": {0: 0.5}, "time_s": {0: 9.0}}
-        run = from_metrics(series, {"monitor": "val:acc", "prefix": "a-"}, **self.KNOWN)  # type: ignore[arg-type]
+        run = from_metrics(series, {"monitor": "val:acc", "prefix": "a-"}, **self.KNOWN)
         assert run is not None
         assert (run.cost.time_s, run.performance) == (5.0, 0.5)
 

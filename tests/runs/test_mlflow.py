@@ -16,6 +16,7 @@ from lightning_pepr import PePRCallback, RunRecord, load_runs, rank
 from lightning_pepr.cli import main
 from lightning_pepr.runs.mlflow import read_mlflow
 from tests.helpers import servers
+from tests.helpers.loggers import Tuned
 from tests.helpers.trackers import SPACE, Named, check_row_of_metrics, run_of, whole_row
 from tests.helpers.training import WorkMeter, trainer
 
@@ -175,3 +176,13 @@ def test_a_server_that_cannot_be_reached_is_named_at_once_without_its_password(
     assert main(["rank", "mlflow:nodules"]) == 2
     assert "secret" not in capsys.readouterr().err
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+@pytest.mark.slow
+def test_names_by_parameters(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    for lr in (0.125, 0.25):
+        run_of(Tuned(lr=lr), tmp_path, MLFlowLogger("tuned", tracking_uri=server), record=False)
+    runs = load_runs("mlflow:tuned")
+    assert runs["configuration"][0] == '{"hyperparameters": {"lr": 0.125, "optimizer": "sgd"}}', "numbers, as they were"
+    assert sorted(rank("mlflow:tuned", by="time")["model"]) == ["Tuned (lr=0.125)", "Tuned (lr=0.25)"]

@@ -7,9 +7,11 @@ import os
 import warnings
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lightning_pepr import ModelSpace, RunRecord, load_runs
+from lightning_pepr.runs.load import read_runs
 from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.runs import make_record, write_table
 
@@ -156,3 +158,78 @@ class TestSpaceFromRuns:
     def test_runs_without_a_cost_span_none(self) -> None:
         with pytest.raises(ValueError, match="none of the 1 runs has a cost"):
             ModelSpace.from_runs(RunRecord("m", test_performance=0.5))
+
+    def test_a_run_without_a_performance_is_left_out_and_counted(self) -> None:
+        """One mistyped key would move the scores of all others."""
+        runs = [make_record(name, energy=energy) for name, energy in (("a", 0.1), ("b", 0.3))]
+        mistyped = make_record("c", energy=90.0, performances=(None,))
+        with pytest.warns(UserWarning, match=r"1 of the 3 runs have no performance \(such as c\)") as caught:
+            space = ModelSpace.from_runs([*runs, mistyped])
+        assert caught[0].filename == __file__
+        assert space == ModelSpace.from_runs(runs)
+        assert ModelSpace.from_runs(mistyped).range("E") == (90.0, 90.0), "where none has one, all count"
+
+    def test_models_are_counted_by_what_tells_them_apart(self) -> None:
+        runs = [make_record("Net", params=params, run_id=str(i)) for i, params in enumerate((10, 10, 20))]
+        assert ModelSpace.from_runs(runs).models == 2
+
+
+class TestPerformances:
+    def test_less_than_nothing_counts_as_nothing(self) -> None:
+        record = make_record(performances=(-0.5, -0.25), test=-0.125)
+        (row,) = load_runs(record).rows(named=True)
+        assert [row[name] for name in ("performance", "val_performance", "last_performance")] == [0.0] * 3
+        assert [e.performance for e in record.evaluations] == [-0.5, -0.25], "the record keeps it"
+
+    def test_above_1_there_is_none_and_the_note_says_where(self) -> None:
+        records = [make_record("a", performances=(0.9, 8.0, 45.0), test=0.5), make_record("b")]
+        where = r"1 of the 2 runs have no performance, .*: val_acc of a was 8 at epoch 1\. Expected .* divide a perc"
+        with pytest.warns(UserWarning, match=where) as caught:
+            runs = load_runs(records)
+        assert caught[0].filename == __file__
+        assert runs.select("performance", "val_performance", "last_performance").row(0) == (None, None, None)
+        assert runs["energy_kwh"][0] == 0.25
+
+    def test_that_of_testing_alone(self) -> None:
+        record = make_record(monitor="", performances=(), test=0.75, test_samples=8)
+        for at in ("best", "last"):
+            (row,) = read_runs(record, at=at).rows(named=True)
+            assert (row["performance"], row["samples"], row["val_performance"]) == (0.75, 8, None)
+
+
+class TestOtherKeys:
+    def records(self) -> list[RunRecord]:
+        one, two, three = (make_record(name, test=test) for name, test in (("a", 0.5), ("b", 0.6), ("c", None)))
+        for epoch, auc in zip(one.epochs, (0.9, 0.95, 0.8), strict=True):
+            epoch.others = {"val_auc": auc}
+        two.monitor = "val_auc"
+        two.test_others = {"val_f1": 0.1}
+        return [one, two, three]
+
+    def test_a_run_has_the_one_that_is_asked_for_or_none(self) -> None:
+        missing = (
+            r"1 of the 3 runs have no 'val_auc' .*, such as c\. The keys that there are: val_acc, val_auc, val_f1\."
+        )
+        with pytest.warns(UserWarning, match=missing) as caught:
+            runs = load_runs(self.records(), monitor="val_auc")
+        assert caught[0].filename == __file__
+        assert runs["performance"].to_list() == [0.95, 0.6, None]
+        assert runs["last_performance"].to_list() == [0.8, 0.625, None]
+        own = self.records()[1]
+        assert load_runs(own, monitor="val_auc").equals(load_runs(own)), "of whom it is the monitor nothing changes"
+
+    def test_of_testing_where_there_is_one(self) -> None:
+        record = self.records()[0]
+        record.test_others = {"val_auc": 0.85}
+        assert load_runs(record, monitor="val_auc").select("performance", "val_performance").row(0) == (0.85, 0.95)
+
+    def test_a_key_that_none_has(self) -> None:
+        with pytest.raises(
+            ValueError, match=r"all 3 of the 3 runs have no 'auc' .* keys that there are: val_acc, val_auc"
+        ):
+            load_runs(self.records(), monitor="auc")
+
+    def test_a_table_keeps_what_it_has(self) -> None:
+        table = pl.DataFrame({"model": ["t"], "performance": [0.3], "energy_kwh": [1.0]})
+        with pytest.warns(UserWarning, match="monitor='val_auc' is for records: tables keep"):
+            assert load_runs(self.records()[0], table, monitor="val_auc")["performance"].to_list() == [0.95, 0.3]

@@ -14,6 +14,7 @@ from lightning_pepr import load_runs, rank
 from lightning_pepr.cli import main
 from lightning_pepr.runs.wandb import read_wandb
 from tests.helpers import servers
+from tests.helpers.loggers import Tuned
 from tests.helpers.trackers import Named, check_row_of_metrics, run_of, whole_row
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -114,3 +115,12 @@ def test_a_log_of_a_sane_frame_and_broken_contents(tmp_path: Path) -> None:
     path.write_bytes(b":W&B\xe1\xbe\x00" + frame + data)
     with pytest.raises(ValueError, match=r"run-x\.wandb is not a log of a W&B run"):
         read_wandb(path)
+
+
+@pytest.mark.slow
+def test_the_config_tells_runs_of_one_name_apart(tmp_path: Path) -> None:
+    for lr in (0.125, 0.25):
+        logger = make_wandb(tmp_path)
+        run_of(Tuned(lr=lr), tmp_path / "elsewhere", logger, record=False)
+        finished(logger)
+    assert sorted(rank(tmp_path / "wandb", by="time")["model"]) == ["Tuned (lr=0.125)", "Tuned (lr=0.25)"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lightning_pepr.record.names import identity_of, label_models
 from lightning_pepr.study.runs import DataSize, Model, Run, make_runs
 from lightning_pepr.study.settings import Settings
 from lightning_pepr.utilities.json import convert, to_builtins
@@ -31,6 +32,15 @@ def test_every_combination_is_a_run_and_the_least_work_comes_first() -> None:
         "lidc, scratch, 100 %",
         "lidc, scratch, 10 %",
     }
+
+
+def test_seeds_are_repeats_and_whatever_else_differs_is_not() -> None:
+    """Of two studies in one group, too: the settings of a record say what its group does not."""
+    runs = make_runs(SETTINGS, [SMALL], SIZE, seeds=3)
+    runs += make_runs(replace(SETTINGS, num_workers=2), [SMALL], SIZE, seeds=2)
+    labels = label_models([identity_of(run.new_record()) for run in runs])
+    assert labels == ["small (num_workers=0)"] * 3 + ["small (num_workers=2)"] * 2
+    assert label_models([identity_of(run.new_record()) for run in runs[:3]]) == ["small"] * 3
 
 
 def test_weights_that_nothing_would_start_from_are_refused() -> None:

@@ -11,7 +11,7 @@ from lightning_pepr.auditing.evidence import sentence
 from lightning_pepr.cost import CARBON, ENERGY, MEMORY, TIME, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.ranking import leverage
-from lightning_pepr.runs.checks import rankable
+from lightning_pepr.runs.checks import rankable, sets_space
 
 _DOMINANT = 3.0  # times the second
 _BEYOND = 2.0  # times the highest intensity of the others
@@ -36,7 +36,8 @@ def dominant_high(runs: pl.DataFrame, table: pl.DataFrame, doubted: pl.DataFrame
 def _largest(runs: pl.DataFrame, resource: Resource) -> pl.DataFrame:
     """Find in each group the run that has the largest cost, if that is three times what any other model costs."""
     amounts = pl.col("_amount", "_energy", "_intensity")
-    models = runs.with_columns(_amount=positive(pl.col(resource.field))).drop_nulls("_amount")
+    models = runs.filter(sets_space("group")).with_columns(_amount=positive(pl.col(resource.field)))
+    models = models.drop_nulls("_amount")
     models = models.group_by("group", "_model").agg(
         amounts.max(), pl.col("at").sort_by("_amount").last(), pl.first("model")
     )
