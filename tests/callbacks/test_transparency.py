@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.paths import ROOT
-from tests.helpers.transparency import EVERYWHERE, HOOKS, SPECIAL, Cell, differences, watch
+from tests.helpers.transparency import EVERYWHERE, HOOKS, SPECIAL, Cell, differences
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 
@@ -23,15 +23,6 @@ def test_a_module_that_logs_in_any_hook_is_trained_as_without(cell: Cell, tmp_pa
 @pytest.mark.parametrize("cell", SPECIAL, ids=str)
 def test_a_module_of_a_special_kind_is_trained_as_without(cell: Cell, tmp_path: Path) -> None:
     assert differences(cell, str(tmp_path)) == []
-
-
-@pytest.mark.parametrize("cell", [*EVERYWHERE, *SPECIAL], ids=str)
-def test_without_the_callbacks_the_cells_are_whole(cell: Cell, tmp_path: Path) -> None:
-    """So that nothing is compared with an error, or with a training that logs nothing."""
-    seen = watch(cell, str(tmp_path))
-    assert seen["error"] is None
-    assert "watched" in seen["callback_metrics"]
-    assert seen["lines"]
 
 
 def test_every_hook_that_may_log_is_there() -> None:
