@@ -60,7 +60,7 @@ class Cell:
     Args:
         hook: Of the module, in which it logs.
         kind: What it logs: a plain "value", or a metric of `KINDS`.
-        updates: When the metric is updated: "before" or "after" it is logged in the hook, in the "steps", and "late", in
+        updates: When the metric is updated: "before" or "after" it is logged, in the "steps", and "late", which is in
             the module's own `on_train_epoch_end`.
         validates: Whether there is validation.
         log: Options of `self.log`.
