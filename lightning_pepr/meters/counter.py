@@ -200,7 +200,7 @@ class CounterWatch(Watch):
 
     def _finish(self, boundary: Boundary, joules: float, error: float) -> None:
         """Make a boundary that waited final."""
-        with self._condition:
+        with self._lock:
             if boundary in self._waiting:
                 self._waiting.remove(boundary)
         self._spans.pop(boundary, None)

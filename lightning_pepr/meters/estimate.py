@@ -47,16 +47,16 @@ class EstimateSource(EnergySource):
     def __init__(self) -> None:
         self._key = f"cpu:{host_name()}"
         self._core = watts_per_core()
-        self._seconds = 0.0
-        self._last = _cpu_seconds()
+        self._counted = (0.0, _cpu_seconds())  # the seconds that count, and all there were by then
 
     def mark(self, at: float) -> dict[str, Part]:
         """The energy now; final at once."""
+        seconds, last = self._counted
         now = _cpu_seconds()
         # A child that another process reaps takes its time with it; what was counted stays counted.
-        self._seconds += max(0.0, now - self._last)
-        self._last = now
-        energy_uj = round(self._seconds * self._core.watts * 1e6)
+        seconds += max(0.0, now - last)
+        self._counted = (seconds, now)  # both at once: a signal handler may have read it meanwhile
+        energy_uj = round(seconds * self._core.watts * 1e6)
         return {self._key: Part(energy_uj, Quality.ESTIMATED, drift_j=energy_uj / 1e6 * self._core.error)}
 
 

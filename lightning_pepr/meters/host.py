@@ -15,6 +15,9 @@ from lightning_pepr.meters.base import EnergySource, Meter, Part, Reading
 from lightning_pepr.meters.devices import Device, open_sources
 from lightning_pepr.meters.watch import REMEMBERED
 
+ATTEMPTS = 3
+"""How often a reading is begun anew that a signal handler interrupts to read the meter itself."""
+
 
 class HostMeter(Meter):
     """The energy of this process's GPUs and of its host since it was opened; `open_meter` makes one.
@@ -43,6 +46,7 @@ class HostMeter(Meter):
         self._lock = threading.RLock()
         self._boundaries: dict[float, float] = {}  # of the latest readings, by their time_s
         self._sources: list[EnergySource] = open_sources(self._devices, self._powercap)
+        self._readings = 0
         self._opened = self._last = time.monotonic()
         for source in self._sources:
             source.mark(self._opened)
@@ -69,17 +73,22 @@ class HostMeter(Meter):
         if self._pid != os.getpid():  # this is a copy, or the child of the process that opened it
             self._open()
         with self._lock:
-            # Two boundaries are never the same moment, so the time identifies each.
-            at = max(time.monotonic(), self._last + 1e-9 * max(1.0, self._last * 1e-6))
-            self._last = at
-            timestamp = time.time()
-            parts: dict[str, Part] = {}
-            for source in self._sources:
-                parts.update(source.mark(at))
+            for _ in range(ATTEMPTS):
+                before = self._readings
+                # Two boundaries are never the same moment, so the time identifies each.
+                at = max(time.monotonic(), self._last + 1e-9 * max(1.0, self._last * 1e-6))
+                timestamp = time.time()
+                parts: dict[str, Part] = {}
+                for source in self._sources:
+                    parts.update(source.mark(at))
+                if self._readings == before:
+                    break  # else this moment is past: what a signal handler has spent came after it
+            self._readings += 1
+            self._last = max(at, self._last)
             reading = Reading(parts, at - self._opened, timestamp)
             self._boundaries[reading.time_s] = at
             if len(self._boundaries) > REMEMBERED:
-                del self._boundaries[next(iter(self._boundaries))]
+                self._boundaries.pop(next(iter(self._boundaries)), None)
         return self.settle(reading) if wait else reading
 
     def settle(self, reading: Reading, wait: bool = True) -> Reading:

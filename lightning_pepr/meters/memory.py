@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import sys
 import threading
@@ -43,14 +44,14 @@ class MemoryMeter:
 
     def __init__(self, devices: Sequence[int] = ()) -> None:
         self._devices = list(devices)
-        self._peak = 0
+        self._peak = [0]  # the peak alone, in a heap: see `sample`
         self._pid: int | None = None
         self._stopping: threading.Event | None = None
 
     def start(self) -> None:
         """Reset the peak and begin; begins anew if it runs already."""
         self.stop()
-        self._peak = 0
+        self._peak = [0]  # another one, so that nobody adds to it what they are looking at now
         self._pid = os.getpid()
         if self._devices:
             cuda = sys.modules["torch"].cuda
@@ -74,7 +75,10 @@ class MemoryMeter:
     def sample(self) -> None:
         """Sample the memory now; does nothing unless the meter runs."""
         if self.running:
-            self._peak = max(self._peak, self._reserved() if self._devices else _resident())
+            peak = self._peak
+            # The thread and signal handlers note what they see, too. This is one step, in which none can come between:
+            # it adds what is seen, and takes the smaller of the two away.
+            heapq.heappushpop(peak, self._reserved() if self._devices else _resident())
 
     def _reserved(self) -> int:
         cuda = sys.modules["torch"].cuda
@@ -85,7 +89,7 @@ class MemoryMeter:
     def peak_bytes(self) -> int | None:
         """The largest amount since `start`, in bytes; None if the meter was never started here, or sampled nothing."""
         self.sample()
-        return self._peak or None
+        return self._peak[0] or None
 
     def stop(self) -> None:
         """Stop sampling; the peak stays. May be called twice."""
@@ -101,7 +105,8 @@ class MemoryMeter:
 def _resident() -> int:
     """The resident memory of this process and its children, in bytes."""
     total = 0
-    for process in (psutil.Process(), *descendants()):
-        with contextlib.suppress(psutil.Error):
-            total += process.memory_info().rss
+    with contextlib.suppress(psutil.Error, OSError):  # which is raised where no more files may be opened
+        for process in (psutil.Process(), *descendants()):
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
     return total

@@ -195,7 +195,7 @@ class PowerWatch(Watch):
             boundary = self._waiting[0]
             share = min(1.0, max(0.0, (boundary.at - since) / span))
             before = min(0.0, (boundary.at - since) * watts)  # of a boundary before counting began
-            with self._condition:
+            with self._lock:
                 self._waiting.popleft()
             self._settle(boundary, self._joules + joules * share + before, self._boundary_error(joules, span, share))
         self._joules += joules
@@ -227,7 +227,7 @@ class PowerWatch(Watch):
     def _fail(self, reason: str) -> None:
         """The power cannot be read: what was summed up stays, what comes is missing."""
         self._catch_up()
-        with self._condition:
+        with self._lock:
             boundaries = [*self._waiting, *self._queue]
             self._waiting.clear()
             self._queue.clear()

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lightning_pepr.meters.base import EnergySource, Part, Quality
 from lightning_pepr.utilities.environment import host_name
@@ -29,9 +30,7 @@ class Domain:
     name: str
     path: Path
     span_uj: int  # after so many microjoules it begins again from 0
-    last_uj: int = 0
-    when: float = 0.0  # it was last read
-    watts: float = 0.0  # the mean before that
+    last_uj: int = 0  # what it read when it was found
 
     def read(self) -> int:
         """What it reads now, in microjoules. Raises `OSError` or `ValueError` if it cannot be read."""
@@ -62,23 +61,37 @@ def find_domains(root: Path = POWERCAP) -> list[Domain]:
     return list(found.values())
 
 
+class Look(NamedTuple):
+    """What a counter showed, when, and the mean watts before that."""
+
+    value_uj: int
+    when: float
+    watts: float = 0.0
+
+
+class Count(NamedTuple):
+    """The latest look at each counter, and what all of them have counted up to it."""
+
+    looks: tuple[Look, ...]
+    energy_uj: int = 0
+    losses: int = 0
+    reason: str = ""
+
+
 class RaplSource(EnergySource):
     """The energy of the processor's packages and of the memory beside them: of the whole host.
 
     The counters wrap around after a few minutes to an hour, so a daemon thread reads them often enough in between
-    to see that they did.
+    to see that they did. A signal handler may read them while they are read: each reading goes from one whole count
+    to the next, and puts it in place at once.
     """
 
     def __init__(self, domains: list[Domain]) -> None:
         self._key = f"cpu:{host_name()}"
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._domains = domains
-        self._energy_uj = 0
-        self._losses = 0
-        self._reason = ""
+        self._count = Count(tuple(Look(domain.last_uj, time.monotonic()) for domain in domains))
         self._marked = False
-        for domain in domains:
-            domain.when = time.monotonic()
         shortest = min(domain.span_uj for domain in domains) / 1e6 / MOST_WATTS
         self._interval = min(60.0, max(0.05, shortest / 3))
         self._stopping = threading.Event()
@@ -87,41 +100,43 @@ class RaplSource(EnergySource):
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval):
             with self._lock:
-                self._read(marking=False)
+                self._count = self._go_on(self._count, marking=False)
 
-    def _read(self, marking: bool) -> None:
-        """Add what each counter has counted since it was last read."""
-        for domain in self._domains:
+    def _go_on(self, count: Count, marking: bool) -> Count:
+        """Add what each counter has counted since it was looked at."""
+        (looks, energy_uj, losses, reason), new = count, list(count.looks)
+        for index, (domain, look) in enumerate(zip(self._domains, looks, strict=True)):
             try:
                 value = domain.read()
             except (OSError, ValueError) as error:
                 if marking:  # a boundary is what may lose something, not each look
-                    self._losses += 1
-                    self._reason = f"RAPL {domain.name} cannot be read: {error}"
+                    losses += 1
+                    reason = f"RAPL {domain.name} cannot be read: {error}"
                 continue
             now = time.monotonic()
-            step = value - domain.last_uj
+            step = value - look.value_uj
             if step < 0:
                 step += domain.span_uj  # it wrapped around
-            elapsed = now - domain.when
+            elapsed = now - look.when
             most = (elapsed + 1.0) * MOST_WATTS * 1e6
             if step > most or step < 0:
-                self._losses += 1
-                self._reason = f"RAPL {domain.name} was reset"
+                losses += 1
+                reason = f"RAPL {domain.name} was reset"
                 step = value if value <= most else 0
-            domain.last_uj, domain.when = value, now
-            domain.watts = step / 1e6 / elapsed if elapsed > 0.01 else domain.watts
-            self._energy_uj += step
+            new[index] = Look(value, now, step / 1e6 / elapsed if elapsed > 0.01 else look.watts)
+            energy_uj += step
+        return Count(tuple(new), energy_uj, losses, reason)
 
     def mark(self, at: float) -> dict[str, Part]:
         """The energy now; final at once."""
         with self._lock:
+            count = self._count
             if not self._marked:  # count from here
-                self._read(marking=False)
-                self._energy_uj, self._marked = 0, True
-            self._read(marking=True)
-            edge = sum(max(domain.watts, 10.0) for domain in self._domains) * UPDATE_S
-            part = Part(self._energy_uj, Quality.COUNTER, edge, edge, 0.0, self._losses, self._reason, GAIN)
+                count = self._go_on(count, marking=False)._replace(energy_uj=0)
+            self._count = count = self._go_on(count, marking=True)
+            self._marked = True
+        edge = sum(max(look.watts, 10.0) for look in count.looks) * UPDATE_S
+        part = Part(count.energy_uj, Quality.COUNTER, edge, edge, 0.0, count.losses, count.reason, GAIN)
         return {self._key: part}
 
     def close(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import queue
 import threading
 import time
 from collections import deque
@@ -30,6 +32,36 @@ NO_ANSWER = "the driver does not answer"
 UNANSWERED = Part(None, Quality.UNAVAILABLE, reason=NO_ANSWER, settled=False)
 
 
+class Flag:
+    """Is set once, and can be waited for.
+
+    Unlike for an `Event`, a signal handler may wait for one that the code which it interrupts is about to wait for.
+    """
+
+    __slots__ = ("_lock", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Let all go on that wait."""
+        self._set = True
+        with contextlib.suppress(RuntimeError):  # another one has released it
+            self._lock.release()
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so many seconds; whether it is set."""
+        if not self._set and self._lock.acquire(timeout=seconds):
+            self.set()  # for the next one who waits
+        return self._set
+
+
 @dataclass(slots=True, eq=False)
 class Boundary:
     """One boundary on one device, at a moment of `time.monotonic`."""
@@ -38,8 +70,8 @@ class Boundary:
     value: float = math.nan  # the joules that were read for it,
     when: float = math.nan  # and when
     part: Part = UNANSWERED  # the energy up to it, as well as is known
-    answered: threading.Event = field(default_factory=threading.Event)  # the device has been read for it
-    settled: threading.Event = field(default_factory=threading.Event)  # it is final
+    answered: Flag = field(default_factory=Flag)  # the device has been read for it
+    settled: Flag = field(default_factory=Flag)  # it is final
 
 
 class PowerRange:
@@ -83,8 +115,9 @@ class PowerRange:
 class Watch:
     """Settles the boundaries of one device, in a daemon thread that alone calls the driver.
 
-    So whatever a call takes, nobody else waits for it longer than they want to. Energies are joules since an
-    origin of the device's own; the first boundary is where counting begins.
+    So whatever a call takes, nobody else waits for it longer than they want to. Who asks for boundaries takes no lock,
+    since a signal handler may ask while the code does that it interrupts. Energies are joules since an origin of the
+    device's own; the first boundary is where counting begins.
     """
 
     def __init__(self, name: str, quality: Quality, powers: PowerRange) -> None:
@@ -92,7 +125,8 @@ class Watch:
         self._boundaries: dict[float, Boundary] = {}
         self._queue: deque[Boundary] = deque()  # posted, not yet answered
         self._waiting: deque[Boundary] = deque()  # answered, not yet settled
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()  # of the thread, and of who stops it
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be interrupted anywhere by its own `put`
         self._stopping = False
         self._busy_since = math.inf
         self._origin: tuple[float, float] | None = None  # joules and their error at the first boundary
@@ -109,16 +143,13 @@ class Watch:
 
     def post(self, at: float) -> Boundary:
         """Ask for a boundary; the thread reads the device for it at once."""
-        boundary = Boundary(at)
-        with self._condition:
-            self._boundaries[at] = boundary
-            if len(self._boundaries) > REMEMBERED:
-                del self._boundaries[next(iter(self._boundaries))]
-            self._queue.append(boundary)
-            if self._stopping:
-                self._flush()
-            else:
-                self._condition.notify_all()
+        boundary = self._boundaries[at] = Boundary(at)
+        if len(self._boundaries) > REMEMBERED:
+            self._boundaries.pop(next(iter(self._boundaries)), None)
+        self._queue.append(boundary)
+        self._wake.put(None)
+        if self._stopping:
+            self._flush()
         return boundary
 
     @property
@@ -138,20 +169,15 @@ class Watch:
             return Part(None, Quality.UNAVAILABLE, reason="this boundary is not known any more")
         while not boundary.settled.wait(min(0.1, left := self.patience(deadline))) and left > 0.0:
             pass  # in steps, so as not to wait for a driver that hangs by now
-        with self._condition:
-            if not boundary.settled.is_set() and not boundary.answered.is_set():
-                boundary.part = self._unanswered()
-            return boundary.part
+        return boundary.part if boundary.answered.is_set() else self._unanswered()
 
     def close(self, deadline: float) -> None:
         """Stop, with all boundaries settled as well as they can be; may be called twice."""
-        with self._condition:
-            self._stopping = True
-            self._condition.notify_all()
+        self._stopping = True
+        self._wake.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join(self.patience(deadline))
-        with self._condition:
-            self._flush()
+        self._flush()
 
     # What the thread does.
 
@@ -159,9 +185,8 @@ class Watch:
         try:
             self._run()
         except Exception as error:  # a bug here must not harm a training, nor pass unseen
-            with self._condition:
-                self._stopping = True
-                self._flush(f"metering failed: {error!r}")
+            self._stopping = True
+            self._flush(f"metering failed: {error!r}")
 
     def _run(self) -> None:
         raise NotImplementedError
@@ -186,15 +211,15 @@ class Watch:
 
     def _await(self, until: float) -> list[Boundary] | None:
         """Sleep until a moment or the next boundary; the boundaries in the queue, or None once the watch is stopped."""
-        with self._condition:
-            while not self._stopping and not self._queue and (pause := until - time.monotonic()) > 0.0:
-                self._condition.wait(None if math.isinf(pause) else pause)
-            return None if self._stopping else list(self._queue)
+        while not self._stopping and not self._queue and (pause := until - time.monotonic()) > 0.0:
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=None if math.isinf(pause) else pause)
+        return None if self._stopping else list(self._queue)
 
     def _take(self, boundaries: Sequence[Boundary]) -> Iterator[Boundary]:
         """Take boundaries from the queue, one by one, until the watch is stopped."""
         for boundary in boundaries:
-            with self._condition:
+            with self._lock:
                 if self._stopping:
                     return
                 self._queue.remove(boundary)
@@ -203,7 +228,7 @@ class Watch:
     def _answer(self, boundary: Boundary, value: float, when: float) -> None:
         """Note what was read for a boundary, which waits from now on for being settled."""
         boundary.value, boundary.when = value, when
-        with self._condition:
+        with self._lock:
             if boundary.settled.is_set():
                 return
             self._waiting.append(boundary)
@@ -215,7 +240,7 @@ class Watch:
 
     def _settle(self, boundary: Boundary, joules: float, error: float) -> None:
         """Make a boundary final."""
-        with self._condition:
+        with self._lock:
             if boundary.settled.is_set():
                 return
             self._floor = max(joules, self._floor)
@@ -247,7 +272,7 @@ class Watch:
 
     def _lose(self, reason: str) -> None:
         """Mark that something went uncounted."""
-        with self._condition:
+        with self._lock:
             self._losses += 1
             self._reason = reason
 
@@ -260,8 +285,18 @@ class Watch:
 
     def _flush(self, reason: str = "") -> None:
         """Settle what is left, as well as it is known."""
-        while self._waiting:
-            boundary = self._waiting.popleft()
-            self._settle(boundary, *self._guess(boundary))
-        while self._queue:
-            self._settle_lost(self._queue.popleft(), reason or self._reason or NO_ANSWER, self._counted())
+        with self._lock:
+            for boundary in _drained(self._waiting):
+                self._settle(boundary, *self._guess(boundary))
+            for boundary in _drained(self._queue):
+                self._settle_lost(boundary, reason or self._reason or NO_ANSWER, self._counted())
+
+
+def _drained(boundaries: deque[Boundary]) -> Iterator[Boundary]:
+    """Take them one by one; a signal handler may take some of them."""
+    while True:
+        try:
+            boundary = boundaries.popleft()
+        except IndexError:
+            return
+        yield boundary

@@ -1,12 +1,17 @@
-"""What `lightning_pepr.metric` relies on in torchmetrics: why its states are named after the resource."""
+"""What is relied on in torchmetrics: why states are named after the resource, and how a metric can be looked at."""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torchmetrics import Metric, MetricCollection
+from lightning.pytorch import seed_everything
+from lightning.pytorch.utilities.seed import isolate_rng
+from torchmetrics import MeanMetric, Metric, MetricCollection, MinMaxMetric
+from torchmetrics.utilities.data import dim_zero_cat
 
 
 class Taken(Metric):
@@ -72,3 +77,74 @@ def test_reset_brings_back_the_default_so_a_logged_metric_forgets_each_epoch() -
     metric.update((1.0, 2.0))
     metric.reset()
     assert float(metric.cost) == float("-inf")
+
+
+# How a metric is computed without a trace
+
+
+@pytest.mark.parametrize("reduction", ["sum", "cat"])
+def test_states_are_attributes_of_the_names_in_reductions(reduction: str) -> None:
+    class Has(Taken):
+        def __init__(self) -> None:
+            super().__init__(0, "cost")
+            self.add_state("more", [] if reduction == "cat" else torch.tensor(0.0), dist_reduce_fx=reduction)
+
+    metric = Has()
+    assert set(metric._reductions) == {"cost", "more"}
+    assert (metric._reductions["more"] is dim_zero_cat) is (reduction == "cat")
+    assert {"cost", "more", "_computed", "_update_count", "_buffers"} <= metric.__dict__.keys(), "and of nothing else"
+    metric.update((1.0, 2.0))
+    assert metric.__dict__["cost"] == 1.0
+
+
+def test_a_metric_says_whether_it_was_updated_and_one_that_wraps_others_does_not() -> None:
+    plain, wrapping = MeanMetric(), MinMaxMetric(MeanMetric())
+    assert not plain.update_called
+    for metric in (plain, wrapping):
+        metric.update(0.5)
+    assert plain.update_called
+    assert not wrapping.update_called
+    assert type(plain)._wrap_compute is Metric._wrap_compute
+    assert type(wrapping)._wrap_compute is not Metric._wrap_compute
+
+
+def test_a_metric_keeps_what_it_computes_until_it_is_updated() -> None:
+    metric = MeanMetric()
+    metric.update(0.5)
+    assert metric._computed is None
+    assert metric.compute() == metric._computed == 0.5
+    metric.update(1.0)
+    assert metric._computed is None
+
+
+class Torn(Exception):
+    """What the network says."""
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_an_error_while_ranks_exchange_leaves_the_metric_not_synced(network: bool) -> None:
+    """And one of `compute` itself leaves it synced."""
+
+    def exchange(tensor: torch.Tensor, group: Any = None) -> list[torch.Tensor]:
+        if network:
+            raise Torn
+        return [tensor, tensor]
+
+    class Fails(Taken):
+        def compute(self) -> Any:
+            raise Torn
+
+    metric = Fails(0, "cost")
+    metric.dist_sync_fn, metric.distributed_available_fn = exchange, lambda: True
+    metric.update((1.0, 2.0))
+    with pytest.raises(Torn):
+        metric.compute()
+    assert metric._to_sync
+    assert metric._is_synced is not network
+
+
+def test_isolate_rng_puts_back_the_states_of_torch_numpy_and_python() -> None:
+    seed_everything(3, verbose=False)
+    with isolate_rng():
+        inside = torch.rand(()), np.random.random(), random.random()
+    assert inside == (torch.rand(()), np.random.random(), random.random())

@@ -1,10 +1,16 @@
 import copy
+import json
 import os
 import pickle
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
 
 from lightning_pepr.meters.memory import MemoryMeter
 
@@ -84,3 +90,78 @@ def test_copies_and_forks_are_stopped() -> None:
     assert os.read(reader, 1) == b"0"
     assert memory.running
     memory.stop()
+
+
+class Kernel:
+    """Says how much memory the process holds, and does something while it is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held = 100
+        self.meanwhile: Any = None
+        monkeypatch.setattr(psutil.Process, "memory_info", lambda process: SimpleNamespace(rss=self.ask()))
+
+    def ask(self) -> int:
+        held, meanwhile, self.meanwhile = self.held, self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return held
+
+
+@pytest.mark.parametrize("by", ["thread", "handler"])
+def test_what_another_has_seen_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """Another thread, or a signal handler that interrupts."""
+    kernel, memory = Kernel(monkeypatch), MemoryMeter()
+
+    def look() -> None:
+        kernel.held = 500
+        if by == "handler":
+            memory.sample()
+        else:
+            thread = threading.Thread(target=memory.sample)
+            thread.start()
+            thread.join()
+        kernel.held = 100
+
+    memory.start()
+    kernel.meanwhile = look
+    assert memory.peak_bytes() == 500
+    memory.stop()
+
+
+def test_what_was_seen_before_a_new_start_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it is noted after it, by a thread that was slow."""
+    kernel, memory = Kernel(monkeypatch), MemoryMeter()
+    memory.start()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        asked.set()
+        go_on.wait(30)
+
+    kernel.held, kernel.meanwhile = 500, wait
+    slow = threading.Thread(target=memory.sample)
+    slow.start()
+    assert asked.wait(30)
+    kernel.held = 100
+    memory.start()
+    go_on.set()
+    slow.join()
+    assert memory.peak_bytes() == 100
+    memory.stop()
+
+
+def test_a_process_that_may_open_no_more_files_goes_on() -> None:
+    script = """
+import json, os, resource, psutil
+from lightning_pepr.meters.memory import MemoryMeter
+memory = MemoryMeter()
+memory.start()
+peak = memory.peak_bytes()
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.open(os.devnull, os.O_RDONLY) + 1, hard))
+memory.sample()
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(json.dumps(memory.peak_bytes() >= peak))
+memory.stop()
+"""
+    assert json.loads(subprocess.check_output([sys.executable, "-c", script], timeout=60)) is True
