@@ -100,7 +100,7 @@ for name, network in networks.items():
     seed_everything(0)
     pepr = PePRCallback("val_dice", name=name, group="spheres")
     trainer = Trainer(
-        max_epochs=6,
+        max_epochs=4,
         accelerator="cpu",
         callbacks=[pepr, ModelCheckpoint(monitor="val_dice", mode="max")],
         logger=CSVLogger("monai_segmentation", name=name),
