@@ -82,9 +82,9 @@ augment = [
     RandCropByPosNegLabeld(KEYS, label_key="label", spatial_size=PATCH, num_samples=4),
     RandFlipd(KEYS, prob=0.5, spatial_axis=0),
 ]
-train = DataLoader(Dataset(volumes(12, seed=0), Compose([*prepare, *augment])), batch_size=1, shuffle=True)
-val = DataLoader(Dataset(volumes(4, seed=1), Compose(prepare)), batch_size=1)
-test = DataLoader(Dataset(volumes(4, seed=2), Compose(prepare)), batch_size=1)
+train = DataLoader(Dataset(volumes(8, seed=0), Compose([*prepare, *augment])), batch_size=1, shuffle=True)
+val = DataLoader(Dataset(volumes(3, seed=1), Compose(prepare)), batch_size=1)
+test = DataLoader(Dataset(volumes(3, seed=2), Compose(prepare)), batch_size=1)
 
 # The networks. Both are trained by one module, so that each run is given a name.
 networks = {
@@ -100,7 +100,7 @@ for name, network in networks.items():
     seed_everything(0)
     pepr = PePRCallback("val_dice", name=name, group="spheres")
     trainer = Trainer(
-        max_epochs=6,
+        max_epochs=4,
         accelerator="cpu",
         callbacks=[pepr, ModelCheckpoint(monitor="val_dice", mode="max")],
         logger=CSVLogger("monai_segmentation", name=name),

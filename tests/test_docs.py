@@ -243,17 +243,15 @@ def test_citation_names_package_and_paper() -> None:
 
 
 TAKES_A_TABLE = {ROOT / "examples" / "reproduce_paper.py"}  # test_reproduce_paper.py gives it one
-NEEDS = {ROOT / "examples" / "monai_segmentation.py": "monai"}  # which comes with [dev]
 TAKES_LONG = {ROOT / "examples" / "pretrained_offline.py"}  # study/test_pretrained_offline.py makes it shorter
+TAKES_MONAI = {ROOT / "examples" / "monai_segmentation.py"}  # test_monai_segmentation.py runs it
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "example", sorted(set((ROOT / "examples").glob("*.py")) - TAKES_A_TABLE - TAKES_LONG), ids=name
+    "example", sorted(set((ROOT / "examples").glob("*.py")) - TAKES_A_TABLE - TAKES_LONG - TAKES_MONAI), ids=name
 )
 def test_examples_run_from_top_to_bottom(example: Path, tmp_path: Path) -> None:
-    if example in NEEDS:
-        pytest.importorskip(NEEDS[example], reason="the example is of this package")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, str(example)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280

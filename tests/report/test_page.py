@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import json
 import re
@@ -18,13 +17,8 @@ from lightning_pepr.cli import main
 from lightning_pepr.report.data import collect, nothing_yet
 from lightning_pepr.report.page import SCRIPTS, _plotly, render, write_page
 from lightning_pepr.space import ModelSpace
+from tests.helpers.pages import unpack
 from tests.helpers.records import make_run, save_runs
-
-
-def unpack(page: str, block: str) -> str:
-    """A block of the page that is packed."""
-    (packed,) = re.findall(f'<script type="text/plain" id="{block}">([A-Za-z0-9+/=]+)</script>', page)
-    return gzip.decompress(base64.b64decode(packed)).decode()
 
 
 def test_the_policy_allows_the_scripts_of_the_page_and_no_others(tmp_path: Path) -> None:
