@@ -146,7 +146,7 @@ def test_a_search_in_a_later_epoch_is_no_cost_either(tmp_path: Path) -> None:
 
 
 class Failing(Tunable):
-    """Raises in the steps of a search."""
+    """Raises in the steps of a search. After that Lightning does not put `trainer.callbacks` back: no hook comes."""
 
     def training_step(self, batch: Any, index: int) -> torch.Tensor:
         raise RuntimeError("out of memory")
@@ -157,11 +157,6 @@ FAILED_SEARCHES: dict[str, Any] = {
     "power": lambda run, module: SEARCHES["power"](Tuner(run), module),
     "callback": lambda run, module: run.fit(module),
 }
-
-
-# Lightning does not put `trainer.callbacks` back when `lr_find` raises, so that no hook of ours comes afterwards:
-# nothing may have begun by then. The marks go when the start waits for the search.
-begins_too_early = pytest.mark.xfail(strict=True, reason="a fit begins before Lightning has searched")
 
 
 def fail_to_search(search: str, root: Path) -> tuple[PePRCallback, list[str]]:
@@ -176,7 +171,6 @@ def fail_to_search(search: str, root: Path) -> tuple[PePRCallback, list[str]]:
     return callback, left
 
 
-@begins_too_early
 @pytest.mark.parametrize("search", FAILED_SEARCHES)
 def test_a_search_that_fails_leaves_no_run_and_no_thread(tmp_path: Path, search: str) -> None:
     _, left = fail_to_search(search, tmp_path)
@@ -184,7 +178,7 @@ def test_a_search_that_fails_leaves_no_run_and_no_thread(tmp_path: Path, search:
     assert not list(tmp_path.rglob("*.json"))
 
 
-@pytest.mark.parametrize("search", ["lr_find", pytest.param("power", marks=begins_too_early), "callback"])
+@pytest.mark.parametrize("search", FAILED_SEARCHES)
 def test_a_fit_after_a_search_that_failed_is_as_any_other(tmp_path: Path, search: str) -> None:
     callback, _ = fail_to_search(search, tmp_path)
     trainer(callback, root=tmp_path).fit(Tunable())
