@@ -27,6 +27,8 @@ from monai.transforms import (
 from lightning_pepr import PePRCallback, rank
 from lightning_pepr.report.page import write_page
 
+torch.set_num_threads(1)  # enough for networks this small: several wait for one another where a machine is busy
+
 PATCH = (32, 32, 32)
 KEYS = ("image", "label")
 
