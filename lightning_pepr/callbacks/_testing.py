@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ def record_test(trainer: Trainer, run: Run, monitored: Sequence[Monitored]) -> b
     keys = _lightning.logged_keys(trainer)
     found = {each.key: _check(each.test_key, tested.performances, keys) for each in monitored if each.test_key}
     own = monitored[0]
-    if own.test_key and found[own.key] is None:
+    if found and all(performance is None for performance in found.values()):
         return False
     if (performance := found.get(own.key)) is not None:
         record.test_performance, record.test_samples = performance
@@ -54,11 +55,14 @@ def _check(key: str, tested: Mapping[str, Performance], keys: Iterable[str]) -> 
             f"PePRCallback: {key!r} was not logged in testing, so the record has no test performance. "
             f"Logged are {_checks.listing(keys)}. Name the right one: PePRCallback(…, test_monitor=…)."
         )
-    elif not is_performance(tested[key].value):
-        rank_zero_warn(f"PePRCallback: {_checks.not_a_performance(key, tested[key].value)} The record is without it.")
-    else:
+        return None
+    value = tested[key].value
+    if is_performance(value):
         return tested[key]
-    return None
+    negative = -math.inf < value < 0.0
+    then = "It counts as 0 in a ranking." if negative else "The record is without it."
+    rank_zero_warn(f"PePRCallback: {_checks.not_a_performance(key, value)} {then}")
+    return tested[key] if negative else None
 
 
 def find_run(state: Any, trainer: Trainer, new: Run) -> Run | None:

@@ -118,8 +118,10 @@ def test_r_squared_that_begins_below_0_is_trained_and_advised(tmp_path: Path) ->
     run = record_of(callback)
     assert [epoch.performance for epoch in run.epochs] == pytest.approx([-3.0, -3.0, 0.75])
     assert [epoch.scores["pepr_e"] > 0 for epoch in run.epochs] == [False, False, True]
-    with pytest.warns(UserWarning, match=r"test_r2 is -3\.0\d*; R² is below 0 as long as"):
+    with pytest.warns(UserWarning, match=r"test_r2 is -3\.0\d*; R² is below 0 as long as .* counts as 0 in a ranking"):
         loop.test(module, verbose=False)
+    assert run.test_performance == pytest.approx(-3.0)
+    assert run.performance == 0.0, "and not that of the best epoch"
 
 
 def test_a_monitored_score_without_a_space_names_the_remedy(tmp_path: Path) -> None:
