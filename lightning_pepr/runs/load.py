@@ -138,11 +138,11 @@ def read_runs(
 
 def _labelled(runs: Runs) -> Runs:
     """Call each model by its label; see `label_models`."""
-    known_by = [pl.col(name) for name in Identity._fields]
-    kinds = runs.select(known_by).unique(maintain_order=True)
+    on = list(Identity._fields)
+    known_by = runs.select(on)  # without the other columns of a table, which have any names
+    kinds = known_by.unique(maintain_order=True)
     if kinds.select("group", "model").is_unique().all():
         return runs
     labels = pl.Series("_label", label_models([Identity(*kind) for kind in kinds.rows()]), dtype=pl.String)
-    on = list(Identity._fields)
-    labelled = runs.join(kinds.with_columns(labels), on=on, how="left", nulls_equal=True, maintain_order="left")
-    return labelled.with_columns(model=pl.coalesce("_label", "model")).drop("_label")
+    labelled = known_by.join(kinds.with_columns(labels), on=on, how="left", nulls_equal=True, maintain_order="left")
+    return runs.with_columns(labelled.select(model=pl.coalesce("_label", "model")))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import polars as pl
 
 from lightning_pepr.errors import PePRError
+from lightning_pepr.functional import PERFORMANCE_RANGE
 from lightning_pepr.record import Epoch, RunRecord
 from lightning_pepr.record.names import configuration_of
 from lightning_pepr.runs.table import COLUMNS, COSTS, ERRORS, Runs, complete, path_text
@@ -86,8 +87,8 @@ def from_records(records: Sequence[Found], monitor: str | None = None) -> Runs:
             "last_performance": _floored(record.last),
             **{name: cost.error for name in ERRORS if (cost := record.costs.get(name.removesuffix("_error")))},
             "gain": _gain(record),
-            "samples": record.val_samples if record.test_performance is None else record.test_samples,
-            "val_samples": record.val_samples,
+            "samples": (record.val_samples if record.test_performance is None else record.test_samples) or None,
+            "val_samples": record.val_samples or None,
             "quality": (record.costs["energy_kwh"].quality or None) if "energy_kwh" in record.costs else None,
             "source": path,
             "run_id": record.run_id,
@@ -116,12 +117,7 @@ def _monitored_by(key: str, latest: Mapping[str, Found]) -> dict[str, Found]:
 
 def _warn_of_exceeded(found: Collection[Found]) -> None:
     """Name the runs whose performance was above 1 in some epoch, and which have none therefore."""
-    places = [
-        f"{record.monitor} of {record.model} was {at.performance:.6g} at epoch {at.epoch}"
-        + (f" ({path})" if path else "")
-        for record, path in found
-        if (at := record.exceeded) is not None
-    ]
+    places = [f"{what}{f' ({path})' if path else ''}" for record, path in found if (what := _exceeded(record))]
     if places:
         warnings.warn(
             f"{len(places)} of the {len(found)} runs have no performance, since what they monitor was above 1: "
@@ -129,6 +125,15 @@ def _warn_of_exceeded(found: Collection[Found]) -> None:
             "better: monitor such a metric, or divide a percentage by 100.",
             stacklevel=4,
         )
+
+
+def _exceeded(record: RunRecord) -> str:
+    """Say what of a run was above 1; empty if nothing was."""
+    if (at := record.exceeded) is not None:
+        return f"{record.monitor} of {record.model} was {at.performance:.6g} at epoch {at.epoch}"
+    if record.test_performance is not None and record.test_performance > PERFORMANCE_RANGE[1]:
+        return f"{record.test_monitor} of {record.model} was {record.test_performance:.6g} in testing"
+    return ""
 
 
 def _floored(epoch: Epoch | None) -> float | None:
