@@ -24,7 +24,7 @@ from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, journal_of, read_plain, write_whole
 from lightning_pepr.utilities.json import Count, Finite, convert, finite, read_json, to_builtins, to_json
-from lightning_pepr.utilities.stores import is_url, read_url
+from lightning_pepr.utilities.stores import is_url, local_folder, read_url
 
 SCHEMA = "lightning-pepr/run/1"
 
@@ -264,9 +264,10 @@ class RunRecord(msgspec.Struct):
             PePRError: If the file is not a record.
         """
         source = os.fspath(path)
-        if is_url(source):
+        file = local_folder(source) if is_url(source) else Path(source)
+        if file is None:
             return cls._parse(read_url(source, FILE_NAME), source)[0]
-        file = Path(source) / FILE_NAME if os.path.isdir(source) else Path(source)
+        file = file / FILE_NAME if file.is_dir() else file
         record, begin = cls._parse(read_plain(file), str(file))
         if begin is not None:
             follow(record, file, begin, functools.partial(_warn_of_line, file))

@@ -17,7 +17,7 @@ from lightning_pepr.record.names import configuration_of
 from lightning_pepr.runs.table import COLUMNS, COSTS, ERRORS, Runs, complete, path_text
 from lightning_pepr.runs.wandb import find_wandb, read_wandb
 from lightning_pepr.utilities.files import FILE_NAME, files_below, is_journal, is_record
-from lightning_pepr.utilities.stores import is_url, open_store
+from lightning_pepr.utilities.stores import local_folder, open_store
 
 Found: TypeAlias = "tuple[RunRecord, str | None]"
 """A record, and where it was read."""
@@ -26,7 +26,8 @@ Found: TypeAlias = "tuple[RunRecord, str | None]"
 def search(folder: str) -> list[Found]:
     """Read the records below a folder, or a URL; broken ones are named in a warning and left out."""
     found: list[Found] = []
-    paths, broken = _find_at(folder) if is_url(folder) else _find_below(folder)
+    on_disk = local_folder(folder)
+    paths, broken = _find_at(folder) if on_disk is None else _find_below(on_disk)
     for path in paths:
         try:
             record = read_wandb(Path(path)) if path.endswith(".wandb") else RunRecord.load(path)
@@ -46,9 +47,19 @@ def search(folder: str) -> list[Found]:
     return found
 
 
-def _find_below(folder: str) -> tuple[list[str], list[str]]:
-    """Find what holds a run below a folder; and in words, what should and does not."""
-    files = list(files_below(folder))
+def _find_below(folder: Path) -> tuple[list[str], list[str]]:
+    """Find what holds a run below a folder, or at a path; and in words, what should and does not."""
+    if not folder.is_dir():
+        return [os.fspath(folder)], []
+    errors: list[OSError] = []
+    files = list(files_below(folder, errors.append))
+    if unreadable := [error for error in errors if not isinstance(error, FileNotFoundError)]:  # but moved meanwhile
+        names = [f"{path_text(error.filename)} ({error.strerror})" for error in unreadable[:20]]
+        warnings.warn(
+            f"{len(unreadable)} folder{'s' * (len(unreadable) > 1)} in {folder} cannot be read, and the runs in them "
+            f"are left out: {', '.join(names)}{' …' * (len(unreadable) > 20)}.",
+            stacklevel=4,
+        )
     records = sorted(filter(is_record, files))
     alone = {file.with_suffix(".json") for file in filter(is_journal, files)}.difference(records)
     broken = [f"{path} is not there, but {path.with_suffix('.jsonl').name} beside it" for path in sorted(alone)]

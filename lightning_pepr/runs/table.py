@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from lightning_pepr.cost import RESOURCES
 from lightning_pepr.errors import PePRError
 from lightning_pepr.runs.columns import Columns, amounts_of, apply_columns, units_in
 from lightning_pepr.runs.formats import PAPER, codecarbon_columns, from_codecarbon, is_test, paper_columns
+from lightning_pepr.utilities.files import read_plain
 
 Runs: TypeAlias = pl.DataFrame
 """One row a run, with the columns of `COLUMNS` and whatever else a table had; null is what is not known."""
@@ -63,8 +65,7 @@ def path_text(path: str | os.PathLike[str]) -> str:
 def read_csv(path: Path) -> pl.DataFrame:
     """Read a table; the columns that we know become numbers or text, whatever their first rows look like."""
     known = {**COLUMNS, **dict.fromkeys(PAPER.values(), pl.Float64), "dataset": pl.String}
-    # polars takes no name that is not text.
-    file = path if path_text(path) == os.fspath(path) else path.read_bytes()
+    file = read_plain(path)
     try:
         header = pl.read_csv(file, n_rows=0).columns
         types = {name: known.get(name, pl.Float64) for name in header if is_test(name) or name in known}
@@ -75,23 +76,25 @@ def read_csv(path: Path) -> pl.DataFrame:
     except pl.exceptions.NoDataError:
         raise PePRError(f"{path} is empty; expected a table with a header.") from None
     except pl.exceptions.PolarsError as error:
-        raise PePRError(f"{path} is not a CSV table: {_ragged(path) or str(error).splitlines()[0]}.") from error
+        raise PePRError(f"{path} is not a CSV table: {_ragged(file) or str(error).splitlines()[0]}.") from error
     if not frame.columns or not frame[:, -1].null_count():
         return frame
     # polars fills short lines with nulls, which would pass for "not measured", and blank lines, too.
-    if ragged := _ragged(path):
+    if ragged := _ragged(file):
         raise PePRError(f"{path} is not a CSV table: {ragged}.")
     return frame.filter(~pl.all_horizontal(pl.all().is_null()))
 
 
-def _ragged(path: Path) -> str:
+def _ragged(file: bytes) -> str:
     """Which line has another number of fields than the header, if one does; polars does not say."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = csv.reader(file)
-        width = len(next(lines, []))
+    lines = csv.reader(io.StringIO(file.decode("utf-8-sig", "replace"), newline=""))
+    width = len(next(lines, []))
+    try:
         for fields in lines:
             if fields and len(fields) != width:
                 return f"line {lines.line_num} has {len(fields)} fields, and the header {width}"
+    except csv.Error as error:
+        return f"line {lines.line_num}: {error}"
     return ""
 
 
