@@ -87,12 +87,11 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_folder_that_cannot_be_read_is_named(locked: Path) -> None:
     where = rf"1 folder in .* cannot be read, .*: {locked} \(Permission denied\)"
     with pytest.warns(UserWarning, match=where) as caught:
-        UserWarning, match=rf"1 folder in .* cannot be read, .*: {locked} \(Permission denied\)"
-    ) as caught:
         runs = load_runs(locked.parent)
     assert len(runs) == 6
     assert caught[0].filename == __file__
-    assert any(str(locked) in note for note in collect([locked.parent])["notes"]), "and the page says so"
+    with pytest.warns(UserWarning, match=where):
+        assert any(str(locked) in note for note in collect([locked.parent])["notes"]), "and the page says so"
 
 
 def test_where_nothing_can_be_read_that_is_the_reason(locked: Path) -> None:
