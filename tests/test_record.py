@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -301,3 +302,14 @@ print(sorted({"polars", "rich", "jinja2", "torch", "matplotlib"} & set(sys.modul
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_run_is_shown_whose_epochs_hold_no_numbers(tmp_path: Path, value: float) -> None:
+    record = example()
+    for epoch in record.epochs[1:]:
+        epoch.performance, epoch.scores = value, {"pepr_e": value}
+    record.save(tmp_path / "pepr.json")
+    for each in (record, RunRecord.load(tmp_path)):
+        assert "val_acc 0.5 at epoch 0" in each._repr_html_()
+        assert not {"nan", "inf"} & set(re.findall(r"\w+", each._repr_html_().lower()))

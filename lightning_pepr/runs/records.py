@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import polars as pl
 
+from lightning_pepr.cost import TIME
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import PERFORMANCE_RANGE
 from lightning_pepr.record import Epoch, RunRecord
@@ -75,15 +76,11 @@ def _find_at(url: str) -> tuple[list[str], list[str]]:
 
 
 def from_records(records: Sequence[Found], monitor: str | None = None) -> Runs:
-    """Make a table of records, a row for each run: its latest record, since a resumed run may leave several.
+    """Make a table of records, a row for each run: its furthest record, since a resumed run may leave several.
 
     With `monitor`, performances are those of that key.
     """
-    latest: dict[str, Found] = {}
-    for record, path in records:
-        other = latest.setdefault(record.run_id, (record, path))
-        if _age(record) > _age(other[0]):
-            latest[record.run_id] = (record, path)
+    latest = _furthest(records)
     if monitor is not None:
         latest = _monitored_by(monitor, latest)
     _warn_of_exceeded(latest.values())
@@ -111,6 +108,57 @@ def from_records(records: Sequence[Found], monitor: str | None = None) -> Runs:
         for record, path in latest.values()
     ]
     return complete(pl.DataFrame(rows, schema_overrides=COLUMNS, infer_schema_length=None))
+
+
+def _furthest(records: Sequence[Found]) -> dict[str, Found]:
+    """Find the record of each run that has got furthest; of such that contradict one another, a warning names two."""
+    several: dict[str, list[Found]] = {}
+    for each in records:
+        several.setdefault(each[0].run_id, []).append(each)
+    furthest = {run_id: max(found, key=lambda each: _progress(each[0])) for run_id, found in several.items()}
+    doubts = [
+        f"{_which(chosen)} counts, and {_which(other)} does not"
+        for run_id, chosen in furthest.items()
+        for other in [each for each in several[run_id] if each is not chosen and _contradicts(each[0], chosen[0])][:1]
+    ]
+    if doubts:
+        warnings.warn(
+            f"{len(doubts)} of the {len(furthest)} runs have several records, and none goes on from the other: "
+            f"{'; '.join([*doubts[:5], *['…'] * (len(doubts) > 5)])}. Move away what is not the run's.",
+            stacklevel=4,
+        )
+    return furthest
+
+
+def _progress(record: RunRecord) -> tuple[bool, int, float, bool, bool, str]:
+    """What grows as a run goes on. Dates are the last to decide: a clock may be wrong, and `updated` is in seconds."""
+    spent = record.costs[TIME.field].value if TIME.field in record.costs else None
+    finished, tested = record.status != "running", record.test_performance is not None
+    return _is_whole(record), len(record.epochs), spent or 0.0, finished, tested, record.updated
+
+
+def _is_whole(record: RunRecord) -> bool:
+    """Whether a record is more than what a tracker's metrics tell."""
+    return not record.costs or any(cost.quality for cost in record.costs.values())
+
+
+def _contradicts(other: RunRecord, chosen: RunRecord) -> bool:
+    """Whether a record is no earlier state, and no copy, of the one that was chosen for its run."""
+    if not _is_whole(other):
+        return False
+    if other.updated > chosen.updated:
+        return True
+    if other.status != "finished":  # what has been broken off may go on from an earlier checkpoint, and otherwise
+        return False
+    known, then = ([(e.performance, e.cost) for e in record.epochs] for record in (other, chosen))
+    return known != then[: len(known)] or (len(known) == len(then) and other.cost != chosen.cost)
+
+
+def _which(found: Found) -> str:
+    """Name a record by its file, and what it says."""
+    record, path = found
+    many = f"{len(record.epochs)} evaluation{'s' * (len(record.epochs) != 1)}"
+    return f"{path or f'a record of {record.model}'} ({record.status}, {many}, of {record.updated})"
 
 
 def _monitored_by(key: str, latest: Mapping[str, Found]) -> dict[str, Found]:
@@ -150,11 +198,6 @@ def _exceeded(record: RunRecord) -> str:
 def _floored(epoch: Epoch | None) -> float | None:
     """The performance of an epoch, of which less than 0 is worth nothing."""
     return None if epoch is None or epoch.performance is None else max(0.0, epoch.performance)
-
-
-def _age(record: RunRecord) -> tuple[str, int, bool]:
-    """What grows as a run goes on. `updated` is in whole seconds."""
-    return record.updated, len(record.epochs), record.status != "running"
 
 
 def _gain(record: RunRecord) -> float | None:
