@@ -123,11 +123,12 @@ class CostTracker:
 
     def close(self) -> None:
         """Close the meters; may be called twice."""
-        if self._memory is not None:
-            self._memory.stop()
-        if self._meter is not None and self._meter is not self._own_meter:
-            self._meter.close()
-        self._forget_meters()
+        meter, memory = self._meter, self._memory
+        self._forget_meters()  # first, since a signal's handler reads what is there
+        if memory is not None:
+            memory.stop()
+        if meter is not None and meter is not self._own_meter:
+            meter.close()
 
     def why_no_energy(self) -> str:
         """Why energy cannot be measured here; empty if it can."""

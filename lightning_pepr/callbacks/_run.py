@@ -129,6 +129,8 @@ class Run:
 
 def _read_evaluations(state: Mapping[str, Any]) -> list[Epoch]:
     """The evaluations of a state, as far as they can be read."""
+    if (epochs := read_field(state, "epochs", list[Epoch])) is not None:
+        return epochs  # of a state from before there were schemas
     broken: list[str] = []
     lines = read_field(state, "evaluations", str)
     epochs = read_lines(lines or "", broken.append)

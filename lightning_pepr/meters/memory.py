@@ -17,6 +17,9 @@ from lightning_pepr.meters.processes import descendants
 INTERVAL = 0.5
 """Seconds between two samples of the resident memory."""
 
+PATIENCE = 1.0
+"""Seconds that the thread is given to end, at the very most: a look takes milliseconds."""
+
 
 class MemoryMeter:
     """Measures the largest amount of memory held since it was started.
@@ -46,7 +49,8 @@ class MemoryMeter:
         self._devices = list(devices)
         self._peak = [0]  # the peak alone, in a heap: see `sample`
         self._pid: int | None = None
-        self._stopping: threading.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping: threading.Event | None = None  # of that thread
 
     def start(self) -> None:
         """Reset the peak and begin; begins anew if it runs already."""
@@ -61,7 +65,8 @@ class MemoryMeter:
         self.sample()
         if not self._devices:
             self._stopping = threading.Event()
-            threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-memory", daemon=True).start()
+            self._thread = threading.Thread(target=self._watch, args=(self._stopping,), name="pepr-memory", daemon=True)
+            self._thread.start()
 
     def _watch(self, stopping: threading.Event) -> None:
         while not stopping.wait(INTERVAL):
@@ -94,12 +99,14 @@ class MemoryMeter:
     def stop(self) -> None:
         """Stop sampling; the peak stays. May be called twice."""
         self.sample()
-        if self._stopping is not None:
-            self._stopping.set()
         self._pid = None
+        if self._thread is not None and self._stopping is not None:
+            self._stopping.set()
+            self._thread.join(PATIENCE)
+            self._thread = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pid": None, "_stopping": None}
+        return {**self.__dict__, "_pid": None, "_thread": None, "_stopping": None}
 
 
 def _resident() -> int:

@@ -22,6 +22,9 @@ MOST_WATTS = 1500.0
 UPDATE_S = 0.001
 """Seconds between updates of the counters."""
 
+PATIENCE = 1.0
+"""Seconds that the thread is given to end, at the very most: a look takes microseconds."""
+
 
 @dataclass
 class Domain:
@@ -95,7 +98,8 @@ class RaplSource(EnergySource):
         shortest = min(domain.span_uj for domain in domains) / 1e6 / MOST_WATTS
         self._interval = min(60.0, max(0.05, shortest / 3))
         self._stopping = threading.Event()
-        threading.Thread(target=self._watch, name="pepr-rapl", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="pepr-rapl", daemon=True)
+        self._thread.start()
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval):
@@ -142,3 +146,4 @@ class RaplSource(EnergySource):
     def close(self) -> None:
         """Stop the thread; may be called twice."""
         self._stopping.set()
+        self._thread.join(PATIENCE)

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_pepr import CostBudget, ModelSpace, PePRCallback, RunRecord, load_runs
+from tests.helpers.fits import check_stages
 from tests.helpers.training import TRAIN_UJ, VALIDATE_UJ, Worker, WorkMeter, trainer
 
 HERE = Path(__file__).parent
@@ -57,8 +58,7 @@ def test_a_checkpoint_goes_on_in_its_run(tmp_path: Path) -> None:
     assert [epoch.performance for epoch in run.epochs] == [0.25, 0.5, 0.75]
     assert run.epochs[:2] == old.epochs[:2]
     assert run.costs["data_samples"].value == 42
-    train, validate = run.stages["train"].energy_uj, run.stages["validate"].energy_uj
-    assert (train, validate) == (12 * TRAIN_UJ, 9 * VALIDATE_UJ)
+    check_stages(run, train=12 * TRAIN_UJ, validate=9 * VALIDATE_UJ)
 
 
 @pytest.mark.parametrize(

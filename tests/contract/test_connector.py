@@ -145,7 +145,7 @@ def test_compute_of_the_class_goes_past_what_keeps_the_value(trainer_with: MakeT
     assert seen == [(0.5, None), (0.5, 0.5)]
 
 
-def test_a_logged_metric_is_the_result_s_value_and_keeps_what_it_computes_itself(trainer_with: MakeTrainer) -> None:
+def test_a_logged_metric_keeps_what_it_computes_itself(trainer_with: MakeTrainer) -> None:
     model = logging_metric("training_step", on_step=False)
     seen: list[Any] = []
 
@@ -172,7 +172,7 @@ def one_rank(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_rank")
 @pytest.mark.parametrize("options", [{}, {"sync_dist": True}, {"sync_dist": True, "rank_zero_only": True}])
-def test_whether_a_value_is_reduced_over_ranks(trainer_with: MakeTrainer, options: dict[str, Any]) -> None:
+def test_whether_ranks_reduce_a_value(trainer_with: MakeTrainer, options: dict[str, Any]) -> None:
     seen: list[Any] = []
 
     def look(trainer: Trainer) -> None:

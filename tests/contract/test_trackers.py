@@ -68,7 +68,7 @@ def test_wandb_keeps_what_it_will_begin_with(tmp_path: Path, options: dict[str, 
 
 
 @pytest.mark.parametrize("placeholder", [True, False])
-def test_tensorboard_lists_a_placeholder_alone_by_default(tmp_path: Path, placeholder: bool) -> None:
+def test_tensorboard_lists_a_placeholder(tmp_path: Path, placeholder: bool) -> None:
     assert TensorBoardLogger(tmp_path, default_hp_metric=placeholder)._default_hp_metric is placeholder
 
 

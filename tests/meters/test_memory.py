@@ -67,11 +67,8 @@ def test_stopping_ends_the_thread_and_may_be_done_twice() -> None:
     memory.start()
     memory.start()
     memory.stop()
+    assert "pepr-memory" not in {thread.name for thread in threading.enumerate()}
     memory.stop()
-    for thread in threading.enumerate():
-        if thread.name == "pepr-memory":
-            thread.join(5)
-            assert not thread.is_alive()
     assert peak_of(memory) > 0
 
 
@@ -105,6 +102,23 @@ class Kernel:
         if meanwhile is not None:
             meanwhile()
         return held
+
+
+def test_stopping_waits_for_a_look_that_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the thread would outlive the fit."""
+    monkeypatch.setattr("lightning_pepr.meters.memory.INTERVAL", 0.01)
+    kernel, memory = Kernel(monkeypatch), MemoryMeter()
+    memory.start()
+    looking = threading.Event()
+
+    def slow() -> None:
+        looking.set()
+        time.sleep(0.3)
+
+    kernel.meanwhile = slow
+    assert looking.wait(30)
+    memory.stop()
+    assert "pepr-memory" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("by", ["thread", "handler"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def test_wraps_between_boundaries_are_seen_by_the_thread(tree: Tree) -> None:
         time.sleep(0.3)
     (b,) = source.mark(0.0).values()
     source.close()
+    assert "pepr-rapl" not in {thread.name for thread in threading.enumerate()}
     assert (b - a).energy_uj == total
     assert not b.lower_bound
 
