@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,9 @@ from lightning_pepr.utilities.json import read_json
 def find_wandb(files: Iterable[Path]) -> list[Path]:
     """Pick those of files that are logs of W&B runs and have no record beside them."""
     return sorted(
-        path for path in files if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
+        path
+        for path in files
+        if fnmatch(path.name, "run-*.wandb") and not os.path.exists(path.parent / "files" / FILE_NAME)  # never raises
     )
 
 

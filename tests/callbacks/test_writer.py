@@ -245,3 +245,20 @@ def test_what_a_user_gave_and_json_does_not_have_is_a_warning(tmp_path: Path) ->
     run = RunRecord("net", settings={"what": object()})
     with pytest.warns(UserWarning, match="could not be written .*object"):
         make_writer(tmp_path).write(run)
+
+
+def test_a_folder_that_is_closed_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = make_writer(tmp_path)
+    writer.write(RunRecord("net"))
+    assert writer.written_file == tmp_path / FILE_NAME
+    stat = os.stat
+
+    def closed(path: Any, **options: Any) -> os.stat_result:
+        if os.fspath(path).startswith(str(tmp_path)):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", closed)
+        assert writer.written_file is None
+        assert writer.location == str(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from lightning_pepr import load_runs, rank
 from lightning_pepr.cli import main
-from lightning_pepr.runs.wandb import read_wandb
+from lightning_pepr.runs.wandb import find_wandb, read_wandb
 from tests.helpers import servers
 from tests.helpers.loggers import Tuned
 from tests.helpers.trackers import Named, check_row_of_metrics, run_of, whole_row
@@ -165,3 +166,14 @@ def test_an_amount_that_cannot_be_leaves_the_run_out(tmp_path: Path) -> None:
         ValueError, match=r"run-own\.wandb is not a log of a W&B run: .*value is -5\.0; expected float >="
     ):
         read_wandb(path)
+
+
+def test_a_folder_of_files_that_cannot_be_read_is_as_if_it_were_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", closed)
+        assert find_wandb([tmp_path / "run-a.wandb"]) == [tmp_path / "run-a.wandb"]
