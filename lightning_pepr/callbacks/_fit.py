@@ -21,8 +21,8 @@ from lightning_pepr.utilities.environment import describe_hardware, describe_sof
 SAVE_EVERY_S = 60.0
 """How often at least what is known is saved within an epoch."""
 
-RENEWAL = 32
-"""A forecast is renewed when a run has grown by this part of it: in each epoch up to the 63rd."""
+RENEWAL = 16
+"""A forecast is renewed when a run has grown by this part of it: in each epoch up to the 31st."""
 
 NO_STATE = "the run began before, and its checkpoint has no state of PePRCallback: what had been spent is missing"
 
