@@ -72,6 +72,14 @@ class Forecast(NamedTuple):
     high: float
     level: float
 
+    def at_least(self, spent: float) -> Forecast:
+        """The same once so much is spent.
+
+        >>> Forecast(1.0, 0.8, 1.2, 0.9).at_least(1.1)
+        Forecast(expected=1.1, low=1.1, high=1.2, level=0.9)
+        """
+        return Forecast(max(self.expected, spent), max(self.low, spent), max(self.high, spent), self.level)
+
 
 def forecast(spent: Sequence[float], epochs: int, level: float = 0.9, period: int | None = None) -> Forecast | None:
     """Forecast what the whole run will cost from what its first epochs did.

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from lightning_pepr.meters.base import Meter, Part, Quality, Reading
 
 METERING = "metering"
@@ -71,8 +73,10 @@ class _Window:
         for key, part in whole.parts.items():
             energy = None if part.energy_uj is None else part.energy_uj * own_ns // whole.time_ns
             error = 0.0 if energy is None else part.error_j * own_ns / whole.time_ns
-            own[key] = replace(part, energy_uj=energy, begin_j=0.0, end_j=0.0, drift_j=error)
-            parts[key] = replace(part, energy_uj=None if energy is None else (part.energy_uj or 0) - energy)
+            own[key] = msgspec.structs.replace(part, energy_uj=energy, begin_j=0.0, end_j=0.0, drift_j=error)
+            parts[key] = msgspec.structs.replace(
+                part, energy_uj=None if energy is None else (part.energy_uj or 0) - energy
+            )
         return {self.stage: Spent(parts, whole.time_ns - own_ns), METERING: Spent(own, own_ns)}
 
 
@@ -199,7 +203,9 @@ class Ledger:
             settled = self._meter.settle(reading, wait=False)
         except Exception:
             # The uncertainty of the boundary stays in the error.
-            return Reading({k: replace(p, settled=True) for k, p in reading.parts.items()}, reading.time_s)
+            return Reading(
+                {k: msgspec.structs.replace(p, settled=True) for k, p in reading.parts.items()}, reading.time_s
+            )
         return settled if settled.parts.keys() == reading.parts.keys() else reading
 
 
@@ -225,4 +231,4 @@ def _add(first: Part, second: Part, joined: bool) -> Part:
 
 
 def _lost(parts: Mapping[str, Part], reason: str) -> dict[str, Part]:
-    return {key: replace(part, losses=part.losses + 1, reason=reason) for key, part in parts.items()}
+    return {key: msgspec.structs.replace(part, losses=part.losses + 1, reason=reason) for key, part in parts.items()}

@@ -13,12 +13,16 @@ from lightning_pepr.callbacks import _checks, _lightning, _loggers
 from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._publish import publish
 from lightning_pepr.callbacks._run import Run
-from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run, note_end
+from lightning_pepr.callbacks._schedule import STEPS, costs_of, forecast_run, is_over, note_end
+from lightning_pepr.forecast import Forecast
 from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.environment import describe_hardware, describe_software
 
 SAVE_EVERY_S = 60.0
 """How often at least what is known is saved within an epoch."""
+
+RENEWAL = 16
+"""A forecast is renewed when a run has grown by this part of it: in each epoch up to the 31st."""
 
 NO_STATE = "the run began before, and its checkpoint has no state of PePRCallback: what had been spent is missing"
 
@@ -36,6 +40,8 @@ class Fit:
     ended: bool = False
     _entry: Epoch | None = None  # the evaluation of the running epoch
     _saved_at: float = field(default_factory=time.monotonic)
+    _forecasts: dict[str, Forecast] = field(default_factory=dict)  # the latest,
+    _forecast_at: int = 0  # after so many epochs
     _gathered_at: int = 0  # the step at which all ranks were asked for a checkpoint
 
     def __post_init__(self) -> None:
@@ -197,7 +203,12 @@ class Fit:
         note_end(run.ends, epoch, {STEPS: float(trainer.global_step), **costs_of(run.record.cost)})
         if trainer.should_stop:
             return  # the epoch may be cut short, and there are no more
-        if forecasts := forecast_run(trainer, run.ends, epoch):
+        # A forecast from all that was spent changes little by a little more of it, and takes a millisecond.
+        if epoch + 1 - self._forecast_at >= (epoch + 1) // RENEWAL or is_over(trainer, epoch + 1):
+            self._forecasts, self._forecast_at = forecast_run(trainer, run.ends, epoch), epoch + 1
+        spent = costs_of(run.record.cost)
+        forecasts = {field: each.at_least(spent[field] or 0.0) for field, each in self._forecasts.items()}
+        if forecasts:
             run.record.epochs[-1].forecasts = {field: each._asdict() for field, each in forecasts.items()}
             fields = {resource.field for resource in self.own.scorer.resources}
             values = {_checks.FORECAST + field: each.expected for field, each in forecasts.items() if field in fields}

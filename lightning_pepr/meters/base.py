@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from lightning_pepr.errors import PePRError
 
@@ -33,8 +35,7 @@ class Quality(str, Enum):
         return max(qualities, key=order.index, default=Quality.UNAVAILABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The energy of one device up to a boundary, or between two of them.
 
     Attributes:
@@ -83,7 +84,7 @@ class Part:
         if self.energy_uj is not None and earlier.energy_uj is not None:
             energy = self.energy_uj - earlier.energy_uj
         losses = self.losses - earlier.losses
-        return replace(
+        return msgspec.structs.replace(
             self,
             energy_uj=energy,
             quality=Quality.UNAVAILABLE if energy is None else self.quality,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
 import os
 import sys
@@ -109,11 +110,17 @@ class MemoryMeter:
         return {**self.__dict__, "_pid": None, "_thread": None, "_stopping": None}
 
 
+@functools.lru_cache(maxsize=1)
+def _itself(pid: int) -> psutil.Process:
+    """This process; making one takes longer than a look at its memory."""
+    return psutil.Process(pid)
+
+
 def _resident() -> int:
     """The resident memory of this process and its children, in bytes."""
     total = 0
     with contextlib.suppress(psutil.Error, OSError):  # which is raised where no more files may be opened
-        for process in (psutil.Process(), *descendants()):
+        for process in (_itself(os.getpid()), *descendants()):
             with contextlib.suppress(psutil.Error):
                 total += process.memory_info().rss
     return total

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.meters.base import EnergySource, Part, Quality
@@ -197,7 +199,7 @@ class NvmlSource(EnergySource):
         for key, watch in self._watches.items():
             part = watch.part(at, deadline)
             gain = 0.0 if part.energy_uj is None else GAIN
-            parts[key] = replace(part, gain=gain, shared=key in self._shared)
+            parts[key] = msgspec.structs.replace(part, gain=gain, shared=key in self._shared)
         return parts
 
     def close(self) -> None:

@@ -9,7 +9,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from lightning_pepr.meters.base import Part, Quality
 
@@ -280,8 +282,8 @@ class Watch:
         """What is known of a boundary for which the driver has not answered."""
         counted = self._counted()
         if counted is None:
-            return replace(UNANSWERED, reason=self._reason or NO_ANSWER)
-        return replace(self._make(*counted, settled=False), losses=self._losses + 1, reason=NO_ANSWER)
+            return msgspec.structs.replace(UNANSWERED, reason=self._reason or NO_ANSWER)
+        return msgspec.structs.replace(self._make(*counted, settled=False), losses=self._losses + 1, reason=NO_ANSWER)
 
     def _flush(self, reason: str = "") -> None:
         """Settle what is left, as well as it is known."""

@@ -103,3 +103,19 @@ def test_forecasts_do_not_need_a_budget_and_follow_resources(tmp_path: Path) -> 
     assert {key for key in run.callback_metrics if key.startswith("forecast")} == {"forecast_energy_kwh"}
     assert meter.run is not None
     assert set(meter.run.epochs[-1].forecasts) == {"energy_kwh", "carbon_g", "time_s"}
+
+
+def test_a_long_run_has_a_forecast_in_each_epoch(tmp_path: Path) -> None:
+    """It is renewed now and then, and is never less than what is spent."""
+    callback = PePRCallback("val_acc")
+    trainer(callback, root=tmp_path, max_epochs=80).fit(Worker())
+    run = callback.run
+    assert run is not None
+    for epoch in run.epochs[1:]:
+        found, spent = epoch.forecasts["time_s"], epoch.cost.time_s
+        assert spent is not None
+        assert spent <= found["low"] <= found["expected"] <= found["high"]
+    values = [epoch.forecasts["time_s"]["expected"] for epoch in run.epochs[32:]]
+    assert 1 < len(set(values)) < len(values)
+    last = run.epochs[-1].forecasts["time_s"]
+    assert last["low"] == last["high"], "of a run that is over nothing is left to forecast"
