@@ -15,6 +15,8 @@ from lightning_pepr.cost import RESOURCES, Cost, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.paper.spaces import DEVICE, MODELS, NOTE, PAPER, REJECTED, SETTINGS, TABLE
 from lightning_pepr.record import SPACE_SCHEMA, check_ranges, check_space
+from lightning_pepr.utilities.files import read_plain, write_whole
+from lightning_pepr.utilities.json import read_json
 
 if TYPE_CHECKING:
     from lightning_pepr.runs.columns import Columns
@@ -230,8 +232,8 @@ class ModelSpace:
         return cls(ranges, models=data.get("models"), **words)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the space to a JSON file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        """Write the space to a JSON file, whole: if it cannot be written, an older file stays as it is."""
+        write_whole(Path(path), json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ModelSpace:
@@ -241,7 +243,7 @@ class ModelSpace:
             PePRError: If the file does not hold a space.
         """
         try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_dict(read_json(read_plain(Path(path))))
         except ValueError as error:
             raise PePRError(f"{os.fspath(path)} does not hold a model space: {error}") from error
 

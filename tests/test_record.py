@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -193,11 +194,49 @@ def test_what_is_unknown_within_an_entry_is_named(place: tuple[Any, ...]) -> Non
         RunRecord.from_dict(data)
 
 
-def test_a_record_with_a_negative_cost_is_refused_when_it_is_used() -> None:
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("costs", "energy_kwh", "value"), -1.0, r"value is -1\.0; expected float >= 0\.0"),
+        (("costs", "energy_kwh", "error"), math.inf, r"error is inf; expected float <= 1\.79"),
+        (("costs", "energy_kwh", "value"), math.nan, r"value is nan; expected float >= 0\.0"),
+        (("costs", "energy_kwh", "value"), 10**400, "Number out of range"),
+        (("costs", "energy_kwh", "value"), True, "value is True; expected float"),
+        (("devices", "cpu:host", "gain"), None, "gain is None; expected float"),
+        (("stages", "train", "energy_uj"), 10**30, r"energy_uj is 1000.*; expected int <= 9223372036854775807"),
+        (("val_samples",), -1, "val_samples is -1; expected int >= 0"),
+        (("epochs", 0, "others", "val_auc"), "high", r"others\[\.\.\.\] is 'high'; expected float"),
+        (("epochs", 0, "cost", "time_s"), -1.0, r"time_s is -1\.0"),
+        (("space", "models"), ["a"], r"models is \['a'\]; expected int"),
+        (("space", "ranges", "time_s"), [0.0, 10**400], "range of time_s.*too large"),
+    ],
+)
+def test_an_amount_that_cannot_be_is_refused(place: Any, value: Any, message: str) -> None:
     data = example().to_dict()
-    data["costs"]["energy_kwh"]["value"] = -1.0
-    with pytest.raises(ValueError, match=r"energy_kwh is -1\.0"):
-        _ = RunRecord.from_dict(data).cost
+    inner: Any = data
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(ValueError, match=message):
+        RunRecord.from_dict(data)
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e999", r'"\ud800"', "[" * 900 + "]" * 900, '{"a":' * 90 + "1" + "}" * 90])
+def test_what_is_no_json_or_too_deep_is_refused(tmp_path: Path, text: str) -> None:
+    example().save(tmp_path / "pepr.json")
+    whole = (tmp_path / "pepr.json").read_text()
+    (tmp_path / "pepr.json").write_text(whole.replace('"settings": {}', f'"settings": {{"odd": {text}}}'))
+    assert text in (tmp_path / "pepr.json").read_text()
+    with pytest.raises(ValueError, match=r"pepr\.json is not a record of a run: it"):
+        RunRecord.load(tmp_path)
+
+
+def test_half_a_character_costs_no_record(tmp_path: Path) -> None:
+    """As it stands in the name of a file that is no text, which a hyperparameter may hold."""
+    record = example()
+    record.settings = {"data": "images\udcff", "ü\ud800": 1}
+    record.save(tmp_path / "pepr.json")
+    assert RunRecord.load(tmp_path).settings == {"data": "images?", "ü?": 1}
 
 
 def test_a_failed_write_keeps_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,3 +302,14 @@ print(sorted({"polars", "rich", "jinja2", "torch", "matplotlib"} & set(sys.modul
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_run_is_shown_whose_epochs_hold_no_numbers(tmp_path: Path, value: float) -> None:
+    record = example()
+    for epoch in record.epochs[1:]:
+        epoch.performance, epoch.scores = value, {"pepr_e": value}
+    record.save(tmp_path / "pepr.json")
+    for each in (record, RunRecord.load(tmp_path)):
+        assert "val_acc 0.5 at epoch 0" in each._repr_html_()
+        assert not {"nan", "inf"} & set(re.findall(r"\w+", each._repr_html_().lower()))

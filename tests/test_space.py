@@ -110,7 +110,7 @@ def test_it_survives_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no json", "Expecting value"),
+        ("no json", "it is no JSON"),
         ("[]", "schema is None"),
         ("{}", "schema is None"),
         (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightning_pepr._version import __version__
 from lightning_pepr.errors import PePRError
+from lightning_pepr.utilities.text import say
 
 COMMANDS = {
     "demo": "train, meter and rank some models on lung nodules, in four minutes",
@@ -24,7 +26,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 if an audit found something, or 2 if the input was wrong."""
+    """Run a command; returns the exit status.
+
+    That is 0; 1 if an audit found something; 2 if the input was wrong; 3 if the command itself failed, which is a bug.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(words).parse_args(words)
     run: Callable[[argparse.Namespace], int] = options.run
@@ -33,15 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _warn
             return run(options)
     except (PePRError, OSError, ModuleNotFoundError) as error:
-        print(f"lightning-pepr: {error}", file=sys.stderr)
+        say(f"lightning-pepr: {error}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except Exception:  # Python's own status would be 1, which means that an audit found something
+        say(traceback.format_exc(), sys.stderr)
+        say("lightning-pepr: this is a bug in lightning-pepr; please report it with the lines above.", sys.stderr)
+        return 3
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as a program does: without the line of code that gave it."""
-    print(f"lightning-pepr: warning: {message}", file=sys.stderr)
+    say(f"lightning-pepr: warning: {message}", sys.stderr)
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

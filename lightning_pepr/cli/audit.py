@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_pepr.cli.options import add_runs, check_output, read_named_runs, write_table
+from lightning_pepr.utilities.text import say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `lightning-pepr audit`."""
     parser.description = (
         "Find costs that cannot be true. Exit status: 0 if nothing was found, 1 if something was, 2 if the input was "
-        "wrong."
+        "wrong, 3 if the command itself failed."
     )
     add_runs(parser)
     group = "the column whose values are spaces of their own (group or dataset, if there)"
@@ -53,9 +54,9 @@ def _drop(options: argparse.Namespace, runs: Runs, findings: pl.DataFrame) -> No
 
     kept = runs.filter(~rejected(runs, findings))
     write_kept(options.paths, kept, options.drop)
-    print(f"{len(kept):,} of {len(runs):,} runs are in {options.drop}.")
+    say(f"{len(kept):,} of {len(runs):,} runs are in {options.drop}.")
     if 0 < len(kept) < len(runs):
         try:
             print_changes(ranking_changes(runs, kept))
         except ValueError as error:
-            print(f"They cannot be ranked: {error}")
+            say(f"They cannot be ranked: {error}")

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_pepr.utilities.text import say
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `lightning-pepr demo`."""
@@ -18,12 +20,12 @@ def run(options: argparse.Namespace) -> int:
 
     out: Path = options.out
     print_demo(demo(out))
-    print(f"The figure            {out / FIGURE}")
-    print(f"Records               {out}/*/version_*/pepr.json")
-    print(f"TensorBoard           tensorboard --logdir {out}")
-    print(f"CSV logs              {out}/*/version_*/metrics.csv")
-    print(f"Rank them again       lightning-pepr rank {out}")
-    print(f"A page of them        lightning-pepr report {out} -o {out / 'report.html'}")
+    say(f"The figure            {out / FIGURE}")
+    say(f"Records               {out}/*/version_*/pepr.json")
+    say(f"TensorBoard           tensorboard --logdir {out}")
+    say(f"CSV logs              {out}/*/version_*/metrics.csv")
+    say(f"Rank them again       lightning-pepr rank {out}")
+    say(f"A page of them        lightning-pepr report {out} -o {out / 'report.html'}")
     return 0
 
 
@@ -43,18 +45,16 @@ def print_demo(runs: Sequence[Path]) -> None:
     print_ranking(ranking, performance="test AUROC")
     if metered:
         # Chosen on validation data: the test data show how good the choice was.
-        print(recommend(ranking, rank(table.with_columns(performance=pl.col("val_performance")))))
+        say(recommend(ranking, rank(table.with_columns(performance=pl.col("val_performance")))))
         energies = [RunRecord.load(folder).costs["energy_kwh"] for folder in runs]
         worst = max((e.error / e.value for e in energies if e.value and e.error is not None), default=0.0)
-        print(
+        say(
             f"Energy is {' and '.join(sorted(set(ranking['quality'].drop_nulls())))}, ±{worst:.0%}; "
             f"carbon is that at {CARBON_INTENSITY:g} g CO2e per kWh. R is normalised over these {len(table)} runs."
         )
     else:
-        print(
+        say(
             f"Energy could not be measured here (`lightning-pepr doctor` says why), so time ranks the models. R is "
             f"normalised over these {len(table)} runs."
         )
-    print(
-        "The models see outlines that radiologists drew, whose area alone tells much: they are no diagnostic models.\n"
-    )
+    say("The models see outlines that radiologists drew, whose area alone tells much: they are no diagnostic models.\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_pepr.errors import PePRError
+from lightning_pepr.utilities.files import write_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,4 +54,4 @@ def check_output(
 
 def write_table(table: pl.DataFrame, output: Path) -> None:
     """Write a table as CSV or JSON, by the ending of the file."""
-    table.write_csv(output) if output.suffix == ".csv" else table.write_json(output)
+    write_whole(output, table.write_csv() if output.suffix == ".csv" else table.write_json())

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lightning_pepr.cli.options import add_at, add_runs, check_output, read_named_runs, write_table
+from lightning_pepr.utilities.text import say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,5 +39,5 @@ def run(options: argparse.Namespace) -> int:
 
     print_ranking(ranking)
     for line in footnotes(ranking, leverage(runs, **how) if options.space is None else None):
-        print(line)
+        say(line)
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 from lightning_pepr.cli.options import add_at, add_runs
 from lightning_pepr.errors import PePRError
 from lightning_pepr.utilities.files import FILE_NAME
+from lightning_pepr.utilities.text import say
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     output: Path = options.output
     if output.suffix.lower() not in (".html", ".htm"):
         raise PePRError(f"--output is {str(output)!r}; expected a name that ends in .html.")
-    print(write_page(options.paths, output, title=title, command=command, **how))
+    say(write_page(options.paths, output, title=title, command=command, **how))
     return 0
 
 
@@ -77,7 +78,7 @@ def _serve(options: argparse.Namespace, how: dict[str, Any], title: str, command
             why = f"port {options.port} cannot be served at: {error.strerror}. Choose another --port."
             raise OSError(why) from error
         server = open_server(0)  # another report is served
-    print(f"{server.url} follows {', '.join(options.paths)} as {FILE_NAME} files arrive. Ctrl-C ends it.", flush=True)
+    say(f"{server.url} follows {', '.join(options.paths)} as {FILE_NAME} files arrive. Ctrl-C ends it.")
     try:
         server.serve()
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from lightning_pepr.study.process import LOG_FILE, look_up
 from lightning_pepr.study.progress import StudyProgress
 from lightning_pepr.study.runs import Run, make_runs
 from lightning_pepr.study.words import count, duration, outcome
+from lightning_pepr.utilities.text import say
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _print_runs(todo, estimate)
     skipped = f", {len(finished)} of them finished before and skipped" if finished else ""
-    print(f"{count(len(runs), 'run')} of {count(len(models), 'model')}{skipped}: {estimate}.")
+    say(f"{count(len(runs), 'run')} of {count(len(models), 'model')}{skipped}: {estimate}.")
     parts = f"{size.train} images to train on, {size.val} to validate, {size.test} to test"
-    print(f"Data: {parts}; {size.classes} classes.")
+    say(f"Data: {parts}; {size.classes} classes.")
     if options.dry_run:
         return 0
     budget = StudyBudget(folder.path, options.budget)
@@ -70,10 +71,10 @@ def run(options: argparse.Namespace) -> int:
 def _print_runs(todo: Sequence[Run], estimate: StudyEstimate) -> None:
     """Print a line for each run: what it is, and how long it may take."""
     width = max([len(run.model.name) for run in todo] + [5])
-    print(f"{'model':<{width}}  {'start':<10}  {'data':>6}  {'seed':>4}  {'px':>4}  {'params':>8}  {'time':>12}")
+    say(f"{'model':<{width}}  {'start':<10}  {'data':>6}  {'seed':>4}  {'px':>4}  {'params':>8}  {'time':>12}")
     for run, seconds in zip(todo, estimate.time_s, strict=True):
         share, params = f"{run.fraction * 100:g} %", f"{run.model.params / 1e6:.1f} M"
-        print(
+        say(
             f"{run.model.name:<{width}}  {run.start:<10}  {share:>6}  {run.seed:>4}  {run.model.image_size:>4}  "
             f"{params:>8}  {duration(seconds):>12}"
         )
@@ -82,14 +83,14 @@ def _print_runs(todo: Sequence[Run], estimate: StudyEstimate) -> None:
 def _sum_up(runs: Sequence[Run], folder: StudyFolder, failed: Sequence[tuple[Run, RunRecord]], stopped: str) -> int:
     """Print how the study went; returns the exit status."""
     done = sum(is_done(folder.record_of(run)) for run in runs)
-    print(f"\n{done} of {count(len(runs), 'run')} finished" + (f"; {stopped}." if stopped else "."))
+    say(f"\n{done} of {count(len(runs), 'run')} finished" + (f"; {stopped}." if stopped else "."))
     for run, record in failed[:20]:
-        print(f"failed   {outcome(run.title, record)}")
-        print(f"         {folder.path / run.folder / LOG_FILE}")
+        say(f"failed   {outcome(run.title, record)}")
+        say(f"         {folder.path / run.folder / LOG_FILE}")
     if len(failed) > 20:
-        print(f"         and {len(failed) - 20} more")
+        say(f"         and {len(failed) - 20} more")
     if failed:
-        print("Start the study again to try these again; what is finished is skipped.")
+        say("Start the study again to try these again; what is finished is skipped.")
     if done:
-        print(f"Rank them            lightning-pepr rank {folder.path} --group group")
+        say(f"Rank them            lightning-pepr rank {folder.path} --group group")
     return 1 if failed else 0

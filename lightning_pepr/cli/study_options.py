@@ -14,6 +14,7 @@ from lightning_pepr.cost import CARBON, DATA, ENERGY, TIME, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.study.runs import check_fraction
 from lightning_pepr.study.settings import MEASURES, MEDMNIST, OPTIMIZERS, Settings, option
+from lightning_pepr.utilities.files import read_plain
 from lightning_pepr.utilities.imports import require
 
 _ADDITIVE = (ENERGY, CARBON, TIME, DATA)
@@ -109,7 +110,7 @@ class _Config(argparse.Action):
         known = sorted(map(option, vars(parser.parse_args([])).keys() - {"run"}))  # which is `main`'s
         try:
             require("yaml", "study", "reading YAML")
-            plain = msgspec.yaml.decode(Path(values).read_bytes())
+            plain = msgspec.yaml.decode(read_plain(Path(values)))
             if not isinstance(plain, dict):
                 raise PePRError("expected a mapping of options, such as `models: paper`")
             arguments: list[str] = []

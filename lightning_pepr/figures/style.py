@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from lightning_pepr.cost import OF_WHAT, PARAMS, TIME, Resource, unit_for
 from lightning_pepr.errors import PePRError
 from lightning_pepr.figures.palette import LIGHT, MARKERS, order_categories
 from lightning_pepr.space import ModelSpace
+from lightning_pepr.utilities.files import write_whole
 
 Width: TypeAlias = "Literal['column', 'page'] | float"
 """Of a figure: one column of a page of two, the whole page, or so many inches."""
@@ -67,8 +69,9 @@ class PrintFigure(Figure):
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure to a file in the format of its suffix (".pdf", ".svg", ".png"); folders are made."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.removeprefix("."))
+    write_whole(path, drawn.getvalue())
     return path
 
 

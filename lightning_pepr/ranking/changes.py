@@ -15,6 +15,7 @@ from lightning_pepr.ranking.ranking import rank
 from lightning_pepr.runs.checks import rankable
 from lightning_pepr.runs.table import Runs
 from lightning_pepr.space import ModelSpace
+from lightning_pepr.utilities.files import read_plain, write_whole
 
 _CHANGES = {
     **dict.fromkeys(["group", "by"], pl.String),
@@ -29,11 +30,11 @@ def write_kept(paths: Sequence[str | os.PathLike[str]], kept: Runs, out: Path) -
     single = Path(paths[0])
     if len(paths) == 1 and single.is_file() and single.suffix.lower() != ".json":
         # As text, so that no number changes its digits.
-        table = pl.read_csv(single, infer_schema=False)
+        table = pl.read_csv(read_plain(single), infer_schema=False)
         table = table.filter(~pl.all_horizontal(pl.all().is_null()))[kept["row"].to_list()]
     else:
         table = kept
-    table.write_csv(out)
+    write_whole(out, table.write_csv())
 
 
 def ranking_changes(before: Runs, after: Runs) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import field
 
 from lightning_pepr.cost import RESOURCES, Cost
-from lightning_pepr.utilities.json import to_builtins
+from lightning_pepr.utilities.json import Amount, Count, Finite, Integer, to_builtins
 
 
 class CostEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,8 +24,8 @@ class CostEntry(msgspec.Struct, forbid_unknown_fields=True):
         reason: Why it is missing or a lower bound; empty if neither.
     """
 
-    value: float | None = None
-    error: float | None = None
+    value: Amount | None = None
+    error: Amount | None = None
     quality: str = "unavailable"
     lower_bound: bool = False
     reason: str = ""
@@ -45,13 +45,13 @@ class Epoch(msgspec.Struct, forbid_unknown_fields=True):
         others: The performance by the keys of further callbacks of the Trainer.
     """
 
-    epoch: int
-    step: int
-    performance: float | None = None
+    epoch: Integer
+    step: Integer
+    performance: Finite | None = None
     cost: Cost = field(default_factory=Cost)
-    scores: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Finite | None] = field(default_factory=dict)
     forecasts: dict[str, Any] = field(default_factory=dict)
-    others: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, Finite | None] = field(default_factory=dict)
 
     @property
     def known_scores(self) -> dict[str, float]:
@@ -72,8 +72,8 @@ class Stage(msgspec.Struct, forbid_unknown_fields=True):
         time_ns: Wall time in nanoseconds.
     """
 
-    energy_uj: int | None = None
-    time_ns: int = 0
+    energy_uj: Integer | None = None
+    time_ns: Integer = 0
 
 
 class DeviceEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,8 +91,8 @@ class DeviceEntry(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str = ""
     host: str = ""
-    energy_uj: int | None = None
-    error_j: float | None = None
+    energy_uj: Count | None = None
+    error_j: Amount | None = None
     quality: str = "unavailable"
-    gain: float = 0.0
+    gain: Amount = 0.0
     reason: str = ""

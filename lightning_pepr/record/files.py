@@ -54,7 +54,7 @@ class RecordOnDisk:
     @property
     def written(self) -> Path | None:
         """The record, if it is there."""
-        return self.record if self.record is not None and self.record.exists() else None
+        return self.record if self.record is not None and os.path.exists(self.record) else None  # which never raises
 
     def write(self, run: RunRecord, whole: bool = False) -> None:
         """Write what has changed, and the whole record if it is time to, or wanted.

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from lightning_pepr.record.entries import Epoch
+from lightning_pepr.record.spaces import check_space
 from lightning_pepr.utilities.files import journal_of, read_plain
-from lightning_pepr.utilities.json import encode
+from lightning_pepr.utilities.json import DEEPEST, Integer, encode, read_json
 
 SCHEMA = "lightning-pepr/journal/1"
 
@@ -41,8 +42,12 @@ class _First(msgspec.Struct):
 class _Line(msgspec.Struct):
     """What any other line may say of an evaluation."""
 
-    at: int = -1
+    at: Integer = -1
     evaluation: Epoch | None = None
+
+    def __post_init__(self) -> None:
+        if space := getattr(self, "space", None):  # of a line that has the fields of a record
+            check_space(space)
 
     def put_into(self, found: dict[int, Epoch]) -> None:
         """Add the evaluation to others by index, or put it in the place of the one of its index."""
@@ -168,6 +173,8 @@ def _parse(text: bytes, kind: type[T], begin: int, on_broken: OnBroken) -> Itera
     decode = msgspec.json.Decoder(kind).decode
     for line in text.split(b"\n")[:-1]:
         try:
+            if line.count(b"[") + line.count(b"{") > DEEPEST:
+                read_json(line)  # refuses what is too deep
             if line.strip():
                 yield decode(line)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:

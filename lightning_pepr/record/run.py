@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import uuid
@@ -24,8 +23,8 @@ from lightning_pepr.record.spaces import check_space
 from lightning_pepr.utilities import html
 from lightning_pepr.utilities.environment import now
 from lightning_pepr.utilities.files import FILE_NAME, journal_of, read_plain, write_whole
-from lightning_pepr.utilities.json import convert, finite, to_builtins, to_json
-from lightning_pepr.utilities.stores import is_url, read_url
+from lightning_pepr.utilities.json import Count, Finite, convert, finite, read_json, to_builtins, to_json
+from lightning_pepr.utilities.stores import is_url, local_folder, read_url
 
 SCHEMA = "lightning-pepr/run/1"
 
@@ -70,7 +69,7 @@ class RunRecord(msgspec.Struct):
     """
 
     model: str
-    params: int | None = None
+    params: Count | None = None
     monitor: str = ""
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     status: str = "running"  # a `Status`; what a newer version writes is read all the same
@@ -80,11 +79,11 @@ class RunRecord(msgspec.Struct):
     epochs: list[Epoch] = field(default_factory=list)
     stages: dict[str, Stage] = field(default_factory=dict)
     devices: dict[str, DeviceEntry] = field(default_factory=dict)
-    val_samples: int | None = None
-    test_samples: int | None = None
-    test_performance: float | None = None
+    val_samples: Count | None = None
+    test_samples: Count | None = None
+    test_performance: Finite | None = None
     test_monitor: str = ""
-    baseline: float | None = None
+    baseline: Finite | None = None
     space: dict[str, Any] | None = None
     carbon: dict[str, Any] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
@@ -95,12 +94,12 @@ class RunRecord(msgspec.Struct):
     settings: dict[str, Any] = field(default_factory=dict)
     named: bool = False
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    test_others: dict[str, Any] = field(default_factory=dict)
+    test_others: dict[str, Finite | None] = field(default_factory=dict)
 
     @property
     def cost(self) -> Cost:
         """All that the run spent."""
-        return Cost(**{name: entry.value for name, entry in self.costs.items()})
+        return Cost(**{r.field: self.costs[r.field].value for r in RESOURCES if r.field in self.costs})
 
     @property
     def evaluations(self) -> list[Epoch]:
@@ -155,11 +154,13 @@ class RunRecord(msgspec.Struct):
     def performance(self) -> float | None:
         """P of the model one would keep: on test data where it was tested, else of the best epoch; not below 0.
 
-        None if `monitor` was above 1 in any epoch: what it is of is no performance, on test data either.
+        None if `monitor` was above 1 in any epoch, or on test data: what it is of is no performance.
         """
         if self.exceeded is not None:
             return None
         found = self.test_performance
+        if found is not None and found > PERFORMANCE_RANGE[1]:
+            return None
         if found is None and self.best is not None:
             found = self.best.performance
         return None if found is None else max(0.0, found)
@@ -263,9 +264,10 @@ class RunRecord(msgspec.Struct):
             PePRError: If the file is not a record.
         """
         source = os.fspath(path)
-        if is_url(source):
+        file = local_folder(source) if is_url(source) else Path(source)
+        if file is None:
             return cls._parse(read_url(source, FILE_NAME), source)[0]
-        file = Path(source) / FILE_NAME if os.path.isdir(source) else Path(source)
+        file = file / FILE_NAME if file.is_dir() else file
         record, begin = cls._parse(read_plain(file), str(file))
         if begin is not None:
             follow(record, file, begin, functools.partial(_warn_of_line, file))
@@ -275,19 +277,19 @@ class RunRecord(msgspec.Struct):
     def _parse(cls, text: bytes, source: str) -> tuple[RunRecord, int | None]:
         """The record of a file, and up to which byte of its journal it is whole."""
         try:
-            data = json.loads(text.decode("utf-8"))
+            data = read_json(text)
             record = cls.from_dict(data)
-        except (ValueError, RecursionError) as error:  # includes JSONDecodeError and UnicodeDecodeError
+        except ValueError as error:
             raise PePRError(f"{source} is not a record of a run: {error}") from error
         begin = data.get(JOURNAL)
-        return record, begin if isinstance(begin, int) else None
+        return record, begin if isinstance(begin, int) and begin >= 0 else None
 
 
 class _Model(msgspec.Struct):
     """What a file says of the model."""
 
     name: str
-    params: int | None = None
+    params: Count | None = None
 
 
 def run_id_in(text: bytes) -> str | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from lightning_pepr.cost import RESOURCES, Resource
 from lightning_pepr.errors import PePRError
 from lightning_pepr.functional import check_range
+from lightning_pepr.utilities.json import Count, convert
 
 SPACE_SCHEMA = "lightning-pepr/space/1"
 
@@ -30,7 +33,7 @@ def check_ranges(ranges: Any) -> dict[str, tuple[float, float]]:
             raise PePRError(f"the range of {name} is {pair!r}; expected a pair (low, high).") from None
         try:
             found[field] = check_range(low, high)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise PePRError(f"the range of {name}: {error}") from None
     return {r.field: found[r.field] for r in RESOURCES if r.field in found}
 
@@ -40,4 +43,14 @@ def check_space(plain: Any) -> dict[str, tuple[float, float]]:
     schema = plain.get("schema") if isinstance(plain, Mapping) else None
     if schema != SPACE_SCHEMA:
         raise PePRError(f"schema is {schema!r}; expected {SPACE_SCHEMA!r} (a newer one needs a newer lightning-pepr).")
+    convert({name: plain[name] for name in _About.__struct_fields__ if name in plain}, _About)
     return check_ranges(plain.get("ranges", {}))
+
+
+class _About(msgspec.Struct):
+    """What a space says of itself beside its ranges."""
+
+    source: str = ""
+    models: Count | None = None
+    device: str = ""
+    note: str = ""

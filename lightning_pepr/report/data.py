@@ -120,9 +120,9 @@ def _assemble(
     evaluations = thin_evaluations(records)
     shown, spaces = offer_spaces(given, records)
     # What a model did on one data set is no repeat of what it did on another.
-    at = pl.col("_at")
-    first = pl.when(pl.col("model").is_null()).then(at).otherwise(at.first().over("group", "model"))
-    same = table.with_row_index("_at").select(first).to_series()
+    places = table.select("group", "model", at=pl.int_range(pl.len(), dtype=pl.Int64))  # a table may have any columns
+    first = pl.when(pl.col("model").is_null()).then("at").otherwise(pl.col("at").first().over("group", "model"))
+    same = places.select(first).to_series()
     return {
         "version": __version__,
         "made": now(),

@@ -9,7 +9,7 @@ import polars as pl
 from lightning_pepr.auditing import RULES
 from lightning_pepr.cost import Resource
 from lightning_pepr.runs import Runs
-from lightning_pepr.utilities.text import open_console, text_table
+from lightning_pepr.utilities.text import open_console, printable, text_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,4 +80,4 @@ def _print_rule(rule: str, found: pl.DataFrame, console: Console) -> None:
     if len(found) > len(shown):
         counts = found.group_by("group", maintain_order=True).len()
         where = [f"{count:,} in {group or 'all'}" for group, count in counts.head(8).rows()] + ["…"] * (len(counts) > 8)
-        console.print(f"  … and {len(found) - len(shown):,} more of {rule}: {', '.join(where)}\n")
+        console.print(printable(f"  … and {len(found) - len(shown):,} more of {rule}: {', '.join(where)}\n"))

@@ -16,6 +16,7 @@ from lightning_pepr._version import __version__
 from lightning_pepr.figures import palette
 from lightning_pepr.report.data import collect
 from lightning_pepr.report.packing import compress
+from lightning_pepr.utilities.files import write_whole
 from lightning_pepr.utilities.imports import require
 
 if TYPE_CHECKING:
@@ -62,12 +63,11 @@ def write_page(
         FileNotFoundError: If a source, or the file of the space, does not exist.
         ModuleNotFoundError: If jinja2 or plotly is not installed.
         ValueError: What `load_runs` raises, or if an argument is out of its range.
-        OSError: If the file cannot be written.
+        OSError: If the file cannot be written; an older one is still whole then.
     """
     data = collect(sources, space=space, group=group, baseline=baseline, at=at, columns=columns, monitor=monitor)
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render(data, title=title, command=command), encoding="utf-8")
+    write_whole(target, render(data, title=title, command=command))
     return target
 
 

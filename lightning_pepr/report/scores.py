@@ -194,7 +194,7 @@ def _point_columns(view: _View, points: pl.DataFrame, baseline: float | None) ->
         return {}
     r = view.normalize(points[view.resource.letter], points["group"])
     p = points["p"].clip(0.0, 1.0).to_numpy()
-    known = ~np.isnan(r) & ~np.isnan(p)
+    known = np.isfinite(r) & ~np.isnan(p)  # a range may be so small that R is beyond all numbers
     scores = np.full(len(p), np.nan)
     scores[known] = pepr(p[known] if baseline is None else above_baseline(p[known], baseline), r[known])
     return {"path": r.astype("<f4"), "curve": pack_scores(scores)}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +16,53 @@ from lightning_pepr.report.page import TITLE, render, to_json
 
 ADDRESS = "127.0.0.1"
 PORT = 8650
+
+IDLE_S = 5.0
+"""How long a connection stays open on which nothing comes."""
+
+MOST = 64
+"""Connections that are open at once, each with a thread; one more, and the oldest is closed."""
+
+
+class _Server(ThreadingHTTPServer):
+    """A server of few connections, of which a client that breaks one off prints nothing."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *address: Any) -> None:
+        self._open: dict[Any, None] = {}  # the oldest first
+        self._lock = threading.Lock()
+        super().__init__(*address)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            while len(self._open) >= MOST:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread then finds the end, and closes it
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+def host_names(port: int) -> set[str]:
+    """What browsers call this host; they leave out the port of HTTP.
+
+    >>> sorted(host_names(80) - host_names(81))
+    ['127.0.0.1', '127.0.0.1:80', 'localhost', 'localhost:80']
+    """
+    ends = [f":{port}", *([""] if port == 80 else [])]
+    return {name + end for name in (ADDRESS, "localhost") for end in ends}
 
 
 class ReportServer:
@@ -52,6 +102,7 @@ class ReportServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = IDLE_S
 
             def do_GET(self) -> None:
                 server._answer(self)
@@ -61,8 +112,7 @@ class ReportServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Keep the terminal for the address."""
 
-        self._http = ThreadingHTTPServer((ADDRESS, port), Handler)
-        self._http.daemon_threads = True
+        self._http = _Server((ADDRESS, port), Handler)
 
     @property
     def url(self) -> str:
@@ -110,8 +160,7 @@ class ReportServer:
         self._data, self._body = data, body
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        names = (f"{ADDRESS}:{self._http.server_port}", f"localhost:{self._http.server_port}")
-        if request.headers.get("Host") not in names:
+        if request.headers.get("Host") not in host_names(self._http.server_port):
             return _send(request, 403, "text/plain", b"This report is for this computer alone.\n")
         path = request.path.partition("?")[0]
         if path not in ("/", "/data.json"):

@@ -29,7 +29,9 @@ def load_runs(*sources: Source, columns: Columns | None = None, monitor: str | N
 
     A record's performance is that of the model one would keep: on test data where it was tested, else of the best
     epoch by `monitor`, and 0 if that is less; none if it was above 1 in any epoch, which a warning says. Of several
-    records of one run, which a resumed run may leave, the latest counts. Its costs are all that the run spent.
+    records of one run, which a resumed run may leave, the one that has got furthest counts, by evaluations and time
+    spent; of such that contradict one another, a warning names two. Its costs are all that the run
+    spent.
 
     A table in the paper's columns (`energy`, `co2`, `train_time`, `memR`, `num_param`, `test_00` …) has its last
     `test_` column as performance, and `train_time`, which is of one epoch, times their number as `time_s`. Nothing in
@@ -138,11 +140,11 @@ def read_runs(
 
 def _labelled(runs: Runs) -> Runs:
     """Call each model by its label; see `label_models`."""
-    known_by = [pl.col(name) for name in Identity._fields]
-    kinds = runs.select(known_by).unique(maintain_order=True)
+    on = list(Identity._fields)
+    known_by = runs.select(on)  # without the other columns of a table, which have any names
+    kinds = known_by.unique(maintain_order=True)
     if kinds.select("group", "model").is_unique().all():
         return runs
     labels = pl.Series("_label", label_models([Identity(*kind) for kind in kinds.rows()]), dtype=pl.String)
-    on = list(Identity._fields)
-    labelled = runs.join(kinds.with_columns(labels), on=on, how="left", nulls_equal=True, maintain_order="left")
-    return labelled.with_columns(model=pl.coalesce("_label", "model")).drop("_label")
+    labelled = known_by.join(kinds.with_columns(labels), on=on, how="left", nulls_equal=True, maintain_order="left")
+    return runs.with_columns(labelled.select(model=pl.coalesce("_label", "model")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from lightning_pepr.cost import RESOURCES
 from lightning_pepr.errors import PePRError
 from lightning_pepr.runs.columns import Columns, amounts_of, apply_columns, units_in
 from lightning_pepr.runs.formats import PAPER, codecarbon_columns, from_codecarbon, is_test, paper_columns
+from lightning_pepr.utilities.files import read_plain
 
 Runs: TypeAlias = pl.DataFrame
 """One row a run, with the columns of `COLUMNS` and whatever else a table had; null is what is not known."""
@@ -27,6 +29,7 @@ COSTS = [resource.field for resource in RESOURCES]
 PERFORMANCES = ["performance", "val_performance", "last_performance"]
 ERRORS = ["energy_kwh_error", "carbon_g_error"]
 SAMPLES = ["samples", "val_samples"]
+INTEGERS = [*SAMPLES, "row"]
 
 COLUMNS: dict[str, Any] = {
     "group": pl.String,  # what a run is compared within, such as the data set; null where nothing says
@@ -62,8 +65,7 @@ def path_text(path: str | os.PathLike[str]) -> str:
 def read_csv(path: Path) -> pl.DataFrame:
     """Read a table; the columns that we know become numbers or text, whatever their first rows look like."""
     known = {**COLUMNS, **dict.fromkeys(PAPER.values(), pl.Float64), "dataset": pl.String}
-    # polars takes no name that is not text.
-    file = path if path_text(path) == os.fspath(path) else path.read_bytes()
+    file = read_plain(path)
     try:
         header = pl.read_csv(file, n_rows=0).columns
         types = {name: known.get(name, pl.Float64) for name in header if is_test(name) or name in known}
@@ -74,29 +76,32 @@ def read_csv(path: Path) -> pl.DataFrame:
     except pl.exceptions.NoDataError:
         raise PePRError(f"{path} is empty; expected a table with a header.") from None
     except pl.exceptions.PolarsError as error:
-        raise PePRError(f"{path} is not a CSV table: {_ragged(path) or str(error).splitlines()[0]}.") from error
+        raise PePRError(f"{path} is not a CSV table: {_ragged(file) or str(error).splitlines()[0]}.") from error
     if not frame.columns or not frame[:, -1].null_count():
         return frame
     # polars fills short lines with nulls, which would pass for "not measured", and blank lines, too.
-    if ragged := _ragged(path):
+    if ragged := _ragged(file):
         raise PePRError(f"{path} is not a CSV table: {ragged}.")
     return frame.filter(~pl.all_horizontal(pl.all().is_null()))
 
 
-def _ragged(path: Path) -> str:
+def _ragged(file: bytes) -> str:
     """Which line has another number of fields than the header, if one does; polars does not say."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = csv.reader(file)
-        width = len(next(lines, []))
+    lines = csv.reader(io.StringIO(file.decode("utf-8-sig", "replace"), newline=""))
+    width = len(next(lines, []))
+    try:
         for fields in lines:
             if fields and len(fields) != width:
                 return f"line {lines.line_num} has {len(fields)} fields, and the header {width}"
+    except csv.Error as error:
+        return f"line {lines.line_num}: {error}"
     return ""
 
 
 def to_runs(frame: pl.DataFrame, source: str | None, columns: Columns) -> Runs:
     """Bring a table, in the paper's columns, CodeCarbon's, the user's or ours, into the columns of `COLUMNS`."""
     where, found = source or "the table", ", ".join(frame.columns) or "none"
+    frame = _readable(frame, where)
     of_paper, of_codecarbon = paper_columns(frame.columns), codecarbon_columns(frame.columns)
     if source is not None:
         frame = frame.drop("row", strict=False).with_row_index("row").with_columns(source=pl.lit(source))
@@ -119,7 +124,30 @@ def to_runs(frame: pl.DataFrame, source: str | None, columns: Columns) -> Runs:
     if "row" not in frame.columns:
         frame = frame.with_row_index("row")
     frame = frame.filter(pl.col("model").cast(pl.String).ne_missing(BASELINE))
-    return complete(_numbers(frame, [*COSTS, *PERFORMANCES, *ERRORS, "gain", *SAMPLES], where))
+    frame = _numbers(frame, [*COSTS, *PERFORMANCES, *ERRORS, "gain", *INTEGERS], where)
+    return complete(_integers(frame, where))
+
+
+def _readable(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Refuse columns of ours that hold neither text nor numbers; in others, lists and the like become text."""
+    odd = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype in (pl.Object, pl.Binary)]
+    for name in odd:
+        if name in (*COLUMNS, *PAPER.values(), "dataset"):
+            raise PePRError(f"{name} of {where} is of type {frame[name].dtype}; expected text or numbers.")
+    texts = ([None if value is None else str(value) for value in frame[name].to_list()] for name in odd)
+    return frame.with_columns(pl.Series(name, text, pl.String) for name, text in zip(odd, texts, strict=True))
+
+
+def _integers(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Make integers of what counts something, or raise an error that names the row and the number."""
+    for name in (name for name in INTEGERS if name in frame.columns):
+        whole = frame[name].cast(pl.Int64, strict=False)
+        bad = frame[name].is_not_null() & (whole.is_null() | (whole != frame[name]))
+        if bad.any():
+            row = int(bad.arg_max() or 0)
+            raise PePRError(f"{name} in row {row} of {where} is {frame[name][row]!r}; expected a whole number.")
+        frame = frame.with_columns(whole)
+    return frame
 
 
 def _numbers(frame: pl.DataFrame, names: Iterable[str], where: str) -> pl.DataFrame:
@@ -153,5 +181,9 @@ def concat(frames: list[Runs]) -> Runs:
     """Put tables below each other; a column that is text in one of them becomes text in all."""
     types = {(name, dtype) for frame in frames for name, dtype in frame.schema.items()}
     mixed = {name for name, count in Counter(name for name, _ in types).items() if count > 1}
-    alike = [frame.cast({name: pl.String for name in frame.columns if name in mixed}) for frame in frames]
+    # By series: for polars, a column without a name is none.
+    alike = [
+        frame.with_columns(frame[name].cast(pl.String) for name in mixed.intersection(frame.columns))
+        for frame in frames
+    ]
     return pl.concat(alike, how="diagonal")

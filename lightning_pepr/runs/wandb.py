@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -13,15 +13,18 @@ from typing import Any
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord, Status
-from lightning_pepr.runs.metrics import from_metrics, iso_time
-from lightning_pepr.utilities.files import FILE_NAME
+from lightning_pepr.runs.metrics import facts_in, from_metrics, is_number, iso_time
+from lightning_pepr.utilities.files import FILE_NAME, read_plain
 from lightning_pepr.utilities.imports import require
+from lightning_pepr.utilities.json import read_json
 
 
 def find_wandb(files: Iterable[Path]) -> list[Path]:
     """Pick those of files that are logs of W&B runs and have no record beside them."""
     return sorted(
-        path for path in files if fnmatch(path.name, "run-*.wandb") and not (path.parent / "files" / FILE_NAME).exists()
+        path
+        for path in files
+        if fnmatch(path.name, "run-*.wandb") and not os.path.exists(path.parent / "files" / FILE_NAME)  # never raises
     )
 
 
@@ -31,7 +34,7 @@ def read_wandb(path: Path) -> RunRecord:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 
     series: dict[str, dict[int, float]] = {}
-    facts: dict[str, Any] = {}
+    facts: dict[str, str] = {}
     given: dict[str, Any] = {}
     name, run_id, started = path.stem, path.stem.removeprefix("run-"), ""
     status: Status = "running"
@@ -43,23 +46,23 @@ def read_wandb(path: Path) -> RunRecord:
                 row = dict(_items(entry.history.item))
                 step = row.get("trainer/global_step", row.get("global_step", row.get("_step")))
                 for key, value in row.items():
-                    if isinstance(value, (int, float)) and isinstance(step, (int, float)):
+                    if is_number(value) and is_number(step):
                         series.setdefault(key, {})[int(step)] = float(value)
             elif kind in ("run", "config"):
                 config = entry.run.config if kind == "run" else entry.config
                 given |= dict(_items(config.update))
-                facts.update(given.pop("pepr", None) or {})
+                facts |= facts_in(given.pop("pepr", None))
                 if kind == "run":
                     name, run_id = entry.run.display_name or name, entry.run.run_id or run_id
                     started = iso_time(entry.run.start_time.ToMilliseconds())
             elif kind == "exit":
                 status = "failed" if entry.exit.exit_code else "finished"
+        given.pop("_wandb", None)
+        record = from_metrics(
+            series, facts, name=name, run_id=run_id, status=status, started=started, hyperparameters=given
+        )
     except (DecodeError, ValueError) as error:
         raise PePRError(f"{path} is not a log of a W&B run: {error}") from error
-    given.pop("_wandb", None)
-    record = from_metrics(
-        series, facts, name=name, run_id=run_id, status=status, started=started, hyperparameters=given
-    )
     if record is None:
         raise PePRError(f"{path} has no cost that PePRCallback logged.")
     return record
@@ -69,7 +72,7 @@ def _items(items: Any) -> Iterator[tuple[str, Any]]:
     """Read keys and values; W&B writes a key whole, or in the parts of its path."""
     for item in items:
         with contextlib.suppress(ValueError):
-            yield item.key or ".".join(item.nested_key), json.loads(item.value_json)
+            yield item.key or ".".join(item.nested_key), read_json(item.value_json)
 
 
 _BLOCK, _HEADER = 32768, struct.Struct("<IHB")
@@ -80,7 +83,7 @@ def read_entries(path: Path) -> Iterator[bytes]:
 
     W&B puts seven bytes in front, and has the plain CRC-32: https://github.com/google/leveldb/blob/main/doc/log_format.md
     """
-    data = path.read_bytes()
+    data = read_plain(path)
     if data[:4] != b":W&B":
         raise PePRError("it does not begin with ':W&B'.")
     at, whole = 7, b""

@@ -13,7 +13,8 @@ from lightning_pepr.errors import PePRError
 from lightning_pepr.record import RunRecord
 from lightning_pepr.study.runs import Run
 from lightning_pepr.study.settings import Settings, data_name, in_words, option, shown
-from lightning_pepr.utilities.files import files_below, is_journal, is_record, write_whole
+from lightning_pepr.utilities.files import files_below, is_journal, is_record, read_plain, write_whole
+from lightning_pepr.utilities.json import read_json
 
 STUDY_FILE = "study.json"
 SCHEMA = "lightning-pepr/study/1"
@@ -109,7 +110,7 @@ def put_aside(folder: Path) -> None:
 
 def _read_study(file: Path) -> list[dict[str, Any]]:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(read_plain(file))
         if data["schema"] != SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}; this version reads {SCHEMA!r}")
         return [dict(each) for each in data["settings"]]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lightning_pepr.errors import PePRError
 from lightning_pepr.paper.architectures import architectures
+from lightning_pepr.utilities.files import read_plain
 
 WILDCARDS = frozenset("*?[")
 
@@ -30,7 +31,7 @@ def _names(words: Iterable[str]) -> Iterator[str]:
                 path = Path(word[1:])
                 if not path.is_file():
                     raise FileNotFoundError(f"there is no file {word[1:]!r} with names of models (--models {word}).")
-                lines = path.read_text(encoding="utf-8").splitlines()
+                lines = read_plain(path).decode("utf-8").splitlines()
                 yield from _names(line.partition("#")[0] for line in lines)
             else:
                 yield word

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 FILE_NAME = "pepr.json"
@@ -56,9 +56,14 @@ def names_aside(run_id: str) -> Iterator[str]:
     yield from (f"{stem}-{which}-{number}{suffix}" for number in itertools.count(2))
 
 
-def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """The files below a folder. `rglob` would fail if a running study moved a folder away meanwhile."""
-    for place, folders, names in os.walk(folder):
+def files_below(
+    folder: str | os.PathLike[str], on_error: Callable[[OSError], object] = lambda error: None
+) -> Iterator[Path]:
+    """The files below a folder, but for folders that cannot be read, of which `on_error` is told.
+
+    `rglob` would fail if a running study moved a folder away meanwhile.
+    """
+    for place, folders, names in os.walk(folder, onerror=on_error):
         folders[:] = [name for name in folders if not name.startswith(INCOMING)]
         yield from (Path(place, name) for name in names)
 
@@ -73,15 +78,23 @@ def signature(path: Path) -> tuple[int, int, int] | None:
 
 
 def read_plain(path: Path, begin: int = 0, most: int | None = None) -> bytes:
-    """Read a file from a byte on, up to so many; what would keep its reader waiting, such as a pipe, raises OSError."""
+    """Read a file from a byte on, up to so many; what is no plain file, such as a pipe, raises OSError, unopened.
+
+    Who opens a pipe keeps its writer from another reader, and waits for a writer; who opens a device may move it.
+    """
+    _check_plain(path, path.stat())
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no plain file.")
+        _check_plain(path, os.fstat(file.fileno()))  # it may have been replaced since
         file.seek(begin)
         return file.read() if most is None else file.read(most)
 
 
-def write_whole(target: Path, text: str) -> None:
+def _check_plain(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is no plain file.")
+
+
+def write_whole(target: Path, text: str | bytes) -> None:
     """Write a file beside its place and rename it: if it cannot be written, an older file is still whole."""
     with _written_beside(target, text) as temporary:
         os.replace(temporary, target)
@@ -104,13 +117,13 @@ def write_new(target: Path, text: str) -> bool:
 
 
 @contextlib.contextmanager
-def _written_beside(target: Path, text: str) -> Iterator[Path]:
+def _written_beside(target: Path, text: str | bytes) -> Iterator[Path]:
     """A file beside another one's place, on the disk; it is gone afterwards, unless it was renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with open(temporary, "x", encoding="utf-8", opener=functools.partial(os.open, mode=0o644)) as file:
-            file.write(text)
+        with open(temporary, "xb", opener=functools.partial(os.open, mode=0o644)) as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         yield temporary
@@ -138,7 +151,9 @@ class AppendedFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(self.path, flags, 0o644)
         try:
-            before = os.fstat(descriptor).st_size
+            status = os.fstat(descriptor)
+            _check_plain(self.path, status)
+            before = status.st_size
             as_left = before == self.size
             data = (b"\n" if before and not (self._whole and as_left) else b"") + lines
             data = data if before else first + data

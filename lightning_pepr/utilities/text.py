@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
 
 
+def say(text: object, file: IO[str] | None = None) -> None:
+    """Print a line, in which nothing steers the terminal."""
+    print(printable(str(text)), file=file, flush=True)
+
+
 def open_console(purpose: str, file: IO[str] | None = None, width: int = 240) -> Console:
     """A console that prints names as they are, and is so wide that it cuts nothing off where there is no terminal."""
     how = {"file": file, "markup": False, "highlight": False}

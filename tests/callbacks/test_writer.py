@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from lightning_pepr.callbacks._writer import RecordWriter, record_folder
 from lightning_pepr.record import Epoch
 from lightning_pepr.utilities.files import FILE_NAME
 from tests.helpers.fits import EPOCH_UJ, SPACE, fit, record_of, uj
+from tests.helpers.odd import ODD_FILES, odd_file
 from tests.helpers.training import Worker, WorkMeter, trainer
 
 
@@ -146,6 +148,51 @@ def remote_files(url: str, name: str) -> list[str]:
     return [store.unstrip_protocol(file) for file in store.find(path) if file.endswith(name)]
 
 
+# What is there already ---------------------------------------------------------------------------------------------
+
+DEEP = "[" * 100_000 + "]" * 100_000
+TEXTS = {
+    "another's": RunRecord("other", run_id="a/b").to_text(),
+    "a path's": RunRecord("other", run_id="../../../etc").to_text(),
+    "nobody's": RunRecord("other", run_id="").to_text(),
+    "deep": f'{{"schema": "lightning-pepr/run/1", "run_id": {DEEP}}}',
+    "deep beside": RunRecord("other").to_text().replace('"settings": {}', f'"settings": {{"a": {DEEP}}}'),
+    "no text": "\udcff\x00",
+    "of odd types": '{"schema": [], "run_id": 1e999}',
+    "empty": "",
+    "a journal's": '{"schema":"lightning-pepr/journal/1","run_id":"a/b"}\n{"at": 1e999}\n',
+}
+
+
+@pytest.mark.parametrize("name", ["pepr.json", "pepr.jsonl"])
+@pytest.mark.parametrize("what", [*TEXTS, *ODD_FILES])
+@pytest.mark.timeout(120)
+def test_nothing_in_the_folder_stops_a_training(tmp_path: Path, name: str, what: str) -> None:
+    with contextlib.ExitStack() as stack:
+        if what in TEXTS:
+            (tmp_path / name).write_text(TEXTS[what], encoding="utf-8", errors="surrogateescape")
+        else:
+            stack.enter_context(odd_file(tmp_path / name, what))
+        before = (tmp_path / name).lstat()
+        run_ids = [record_of(fit(Worker(), tmp_path)).run_id for _ in range(2)]
+        after = (tmp_path / name).lstat()
+        assert (after.st_ino, after.st_mtime_ns, after.st_size) == (before.st_ino, before.st_mtime_ns, before.st_size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is left out is named
+            runs = load_runs(tmp_path)
+        found = {run_id: (status, epochs) for run_id, status, epochs in _runs_in(tmp_path)}
+    assert set(run_ids) <= set(runs["run_id"])
+    assert [found[run_id] for run_id in run_ids] == [("finished", 3)] * 2
+
+
+def _runs_in(folder: Path) -> list[tuple[str, str, int]]:
+    records = []
+    for path in folder.glob("pepr*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            records.append(RunRecord.load(path))
+    return [(record.run_id, record.status, len(record.epochs)) for record in records]
+
+
 # What fails ---------------------------------------------------------------------------------------------------------
 
 
@@ -198,3 +245,20 @@ def test_what_a_user_gave_and_json_does_not_have_is_a_warning(tmp_path: Path) ->
     run = RunRecord("net", settings={"what": object()})
     with pytest.warns(UserWarning, match="could not be written .*object"):
         make_writer(tmp_path).write(run)
+
+
+def test_a_folder_that_is_closed_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = make_writer(tmp_path)
+    writer.write(RunRecord("net"))
+    assert writer.written_file == tmp_path / FILE_NAME
+    stat = os.stat
+
+    def closed(path: Any, **options: Any) -> os.stat_result:
+        if os.fspath(path).startswith(str(tmp_path)):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", closed)
+        assert writer.written_file is None
+        assert writer.location == str(tmp_path)

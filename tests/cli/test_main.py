@@ -10,6 +10,7 @@ import pytest
 
 from lightning_pepr import RunRecord
 from lightning_pepr.cli import COMMANDS, main
+from tests.helpers.records import save_three
 
 
 def test_the_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,13 +21,18 @@ def test_the_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None
         assert f"  {name}  " in out
 
 
-def test_a_bug_shows_itself_as_such(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_shows_itself_as_such(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug of a library")
 
     monkeypatch.setattr("polars.DataFrame.write_csv", broken)
-    with pytest.raises(ValueError, match="a bug of a library"):
-        main(["rank", str(runs), "--output", str(runs / "r.csv")])
+    assert main(["audit", str(runs), "--output", str(runs / "r.csv")]) == 3, "1 says that something was found"
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "a bug of a library" in err
+    assert "this is a bug in lightning-pepr" in err
 
 
 @pytest.mark.parametrize("name", ["exp[lr=0.1]", "exp[/lr]", "[bold]x"])
@@ -44,6 +50,24 @@ def test_names_are_text_whatever_marks_are_in_them(
     out = capsys.readouterr().out
     assert f" {name}\ufffd]0; " in out
     assert "\x1b" not in out
+
+
+def test_errors_steer_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_three(tmp_path / "runs\x1b[2J")
+    (folder / "broken\x1b]0;").mkdir()
+    (folder / "broken\x1b]0;" / "pepr.json").write_text('{"schema": "\x9b"}', encoding="utf-8")
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "model,performance,energy_kwh,group\na\x1b[2J,0.5,-1,g\x1b[2J\nb,0.5,1,g\x1b[2J\n", encoding="utf-8"
+    )
+    assert main(["rank", str(folder)]) == 0
+    assert main(["rank", str(table)]) == 2
+    assert main(["rank", str(folder / "nowhere\x1b[2J")]) == 2
+    assert main(["audit", str(table), str(folder), "--drop", str(tmp_path / "kept\x1b[2J.csv")]) == 1
+    captured = capsys.readouterr()
+    assert "energy_kwh of a\ufffd[2J" in captured.err
+    assert "broken\ufffd]0;" in captured.err
+    assert not {"\x1b", "\x9b"} & set(captured.out + captured.err)
 
 
 def test_a_pipe_cuts_no_names_off(runs: Path) -> None:

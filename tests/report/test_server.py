@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
+import struct
+import threading
+import time
 from typing import Any
 
 import pytest
 
+from lightning_pepr.report import server as server_module
 from lightning_pepr.report.data import collect
-from lightning_pepr.report.server import ReportServer
+from lightning_pepr.report.server import MOST, ReportServer, host_names
 from tests.helpers.records import make_run
 
 
@@ -90,6 +96,51 @@ def test_a_fingerprint_that_failed_is_taken_anew() -> None:
         assert data_of(server)["notes"] == ["gone"]
         study.fails.clear()
         assert data_of(server)["notes"] == [], "it is as before the failure, and yet read again"
+
+
+def test_connections_on_which_nothing_comes_end(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert server_module.IDLE_S <= 10
+    monkeypatch.setattr(server_module, "IDLE_S", 1.0)
+    study = Study()
+    with ReportServer(study.collect, study.fingerprint, port=0) as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(server.url.rstrip("/").rpartition(":")[2]))
+        idle = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(300)]
+        for each in idle[::2]:
+            each.sendall(b"GET / HT")
+        assert ask(server)[0] == 200, "who comes after them is answered"
+        assert {each.recv(1) for each in idle} == {b""}
+    assert capfd.readouterr().err == ""
+
+
+def test_of_too_many_connections_the_oldest_end() -> None:
+    study = Study()
+    with ReportServer(study.collect, study.fingerprint, port=0) as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(server.url.rstrip("/").rpartition(":")[2]))
+        idle = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(3 * MOST)]
+        for each in idle[:-MOST]:
+            assert each.recv(1) == b""
+        assert ask(server)[0] == 200
+
+
+def test_a_connection_that_is_reset_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    study = Study()
+    with ReportServer(study.collect, study.fingerprint, port=0) as server:
+        address = ("127.0.0.1", int(server.url.rstrip("/").rpartition(":")[2]))
+        for request in (b"", b"GET / HT", f"GET / HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\n\r\n".encode() * 20):
+            with socket.create_connection(address, timeout=30) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(request)
+        assert ask(server)[0] == 200
+    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+        time.sleep(0.01)
+    assert capfd.readouterr().err == ""
+
+
+def test_at_the_port_of_http_browsers_name_none() -> None:
+    assert host_names(80) == {"127.0.0.1", "127.0.0.1:80", "localhost", "localhost:80"}
+    assert host_names(8650) == {"127.0.0.1:8650", "localhost:8650"}
 
 
 def test_data_that_json_cannot_hold_are_noted() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -71,15 +73,55 @@ class TestFolders:
         }
         assert len(load_runs(tmp_path / "a", tmp_path / "pepr.json")) == 4
 
-    def test_of_a_resumed_run_the_latest_record_counts(self, tmp_path: Path) -> None:
-        for folder, updated, energy in [("a", "2025-01-01", 0.1), ("b", "2025-01-03", 0.3), ("c", "2025-01-02", 0.2)]:
-            record = make_record(run_id="r1", energy=energy, updated=f"{updated}T00:00:00+00:00")
+    def test_of_a_resumed_run_the_record_that_has_got_furthest_counts(self, tmp_path: Path) -> None:
+        for folder, updated, epochs in [("a", "2025-01-01", 1), ("b", "2025-01-03", 3), ("c", "2025-01-02", 2)]:
+            record = make_record(run_id="r1", energy=0.1 * epochs, updated=f"{updated}T00:00:00+00:00")
+            del record.epochs[epochs:]
+            record.status = "interrupted" if epochs < 3 else "finished"
             record.save(tmp_path / folder / "pepr.json")
         make_record("other").save(tmp_path / "d" / "pepr.json")
-        runs = load_runs(tmp_path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            runs = load_runs(tmp_path)
         assert runs["model"].to_list() == ["resnet18", "other"]
-        assert runs["energy_kwh"][0] == 0.3
-        assert load_runs(*(tmp_path / name for name in "cba"))["energy_kwh"].to_list() == [0.3]
+        assert runs["energy_kwh"][0] == pytest.approx(0.3)
+        (source,) = load_runs(*(tmp_path / name for name in "cba"))["source"]
+        assert source == str(tmp_path / "b" / "pepr.json")
+
+    @pytest.mark.parametrize("copied", [{}, {"test_performance": 0.5}, {"updated": "2025-01-02T00:00:00+00:00"}])
+    def test_a_copy_or_a_test_elsewhere_contradicts_nothing(self, copied: dict[str, Any]) -> None:
+        known: dict[str, Any] = {"run_id": "r1", "status": "finished", "updated": "2025-01-01T00:00:00+00:00"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            (row,) = load_runs([make_record(**known), make_record(**(known | copied))]).rows(named=True)
+        assert row["performance"] == copied.get("test_performance", 0.75)
+
+    FUTURE = "9999-12-31T00:00:00+00:00"
+
+    @pytest.mark.parametrize(
+        ("other", "counts"),
+        [
+            ({"performances": (0.99,), "status": "running"}, "finished, 3 evaluations, of 2025"),
+            ({"performances": (), "status": "finished"}, "finished, 3 evaluations, of 2025"),
+            ({"performances": (0.99,) * 3, "status": "finished"}, "finished, 3 evaluations, of 9999"),
+            ({"energy": 0.001, "status": "finished"}, "finished, 3 evaluations, of 9999"),
+            ({"performances": (0.99,) * 4, "status": "running"}, "running, 4 evaluations, of 9999"),
+        ],
+    )
+    def test_a_record_of_the_same_run_hides_none_without_a_word(
+        self, tmp_path: Path, other: dict[str, Any], counts: str
+    ) -> None:
+        first, second = (tmp_path / name / "pepr.json" for name in "ab")
+        make_record(run_id="r1", status="finished", updated="2025-01-01T00:00:00+00:00").save(first)
+        make_record(run_id="r1", updated=self.FUTURE, **other).save(second)
+        if "9999" in counts:
+            first, second = second, first
+        names = [re.escape(str(path)) for path in (first, second)]
+        where = rf"1 of the 1 runs have several records, .*: {names[0]} \({counts}.*\) counts, and {names[1]} \("
+        with pytest.warns(UserWarning, match=where) as caught:
+            runs = load_runs(tmp_path)
+        assert runs["source"].to_list() == [str(first)]
+        assert caught[0].filename == __file__
 
     def test_broken_records_are_named_and_left_out(self, tmp_path: Path) -> None:
         for i in range(20):

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from lightning_pepr import ModelSpace, load_runs
+from lightning_pepr import ModelSpace, audit, load_runs, rank
+from lightning_pepr.errors import PePRError
+from lightning_pepr.report.page import write_page
 from lightning_pepr.runs.table import COLUMNS
 from tests.helpers.runs import PAPER_TABLE, write_table
 
@@ -181,3 +183,34 @@ class TestMappedTable:
         path = write_table(tmp_path / "own.csv", self.OWN)
         with pytest.raises(ValueError, match=message):
             load_runs(path, columns=columns)
+
+
+class TestColumnsOfAnyKind:
+    OWN: ClassVar[dict[str, list[Any]]] = {"model": ["a", "b"], "performance": [0.5, 0.6], "energy_kwh": [1.0, 2.0]}
+
+    @pytest.mark.parametrize(
+        ("column", "values", "message"),
+        [
+            ("samples", [float("nan"), 8.0], "samples in row 0 of the table is nan; expected a whole number"),
+            ("samples", [8.0, 0.5], r"samples in row 1 of the table is 0\.5; expected a whole number"),
+            ("val_samples", [2**63, 1], "val_samples in row 0 of the table is 9223372036854775808; expected a whole"),
+            ("row", ["first", "1"], "row in row 0 of the table .* is 'first'; expected a number"),
+            ("energy_kwh", [[1.0], [2.0]], r"energy_kwh of the table is of type List.*; expected text or numbers"),
+            ("model", [object(), object()], "model of the table is of type Object; expected text or numbers"),
+            ("performance", [True, False], "performance in row 0 of the table .* is 'true'; expected a number"),
+        ],
+    )
+    def test_what_a_column_cannot_hold(self, column: str, values: list[Any], message: str) -> None:
+        odd = pl.Series(column, values, dtype=pl.UInt64 if values[0] == 2**63 else None)
+        with pytest.raises(PePRError, match=message):
+            load_runs(pl.DataFrame(self.OWN).with_columns(odd))
+
+    @pytest.mark.parametrize("name", ["_at", "_row", "_model", "_space", "_key", "_label", "_rest", "at", "run", ""])
+    def test_other_columns_may_be_called_anything(self, tmp_path: Path, name: str) -> None:
+        table = pl.DataFrame({**self.OWN, "params": [1.0, 2.0], name: ["x", "y"]})
+        table = pl.concat([table, table.with_columns(params=pl.col("params") + 1)])  # whose models need labels
+        other = pl.DataFrame({**self.OWN, name: [[1], [2]]})
+        assert load_runs([table, other])[name].to_list() == ["x", "y", "x", "y", "[1]", "[2]"]
+        assert len(rank(table)) == 4
+        audit(table)
+        write_page([table], tmp_path / "page.html")

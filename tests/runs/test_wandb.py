@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from lightning_pepr import load_runs, rank
 from lightning_pepr.cli import main
-from lightning_pepr.runs.wandb import read_wandb
+from lightning_pepr.runs.wandb import find_wandb, read_wandb
 from tests.helpers import servers
 from tests.helpers.loggers import Tuned
 from tests.helpers.trackers import Named, check_row_of_metrics, run_of, whole_row
@@ -124,3 +125,55 @@ def test_the_config_tells_runs_of_one_name_apart(tmp_path: Path) -> None:
         run_of(Tuned(lr=lr), tmp_path / "elsewhere", logger, record=False)
         finished(logger)
     assert sorted(rank(tmp_path / "wandb", by="time")["model"]) == ["Tuned (lr=0.125)", "Tuned (lr=0.25)"]
+
+
+def write_log(path: Path, config: dict[str, str], *rows: dict[str, str]) -> Path:
+    """A log of its own making, in whose values anything may stand."""
+    from wandb.proto import wandb_internal_pb2
+
+    run: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+    run.run.run_id = "own"
+    for key, text in config.items():
+        run.run.config.update.add(key=key, value_json=text)
+    entries = [run]
+    for row in rows:
+        entries.append(wandb_internal_pb2.Record())  # type: ignore[attr-defined]
+        for key, text in row.items():
+            entries[-1].history.item.add(key=key, value_json=text)
+    frames = b""
+    for data in (entry.SerializeToString() for entry in entries):
+        frames += struct.pack("<IHB", zlib.crc32(data, zlib.crc32(b"\x01")), len(data), 1) + data
+    path.write_bytes(b":W&B\xe1\xbe\x00" + frames)
+    return path
+
+
+@pytest.mark.parametrize("pepr", ["true", "[1]", '{"monitor": 3, "model": null}', "NaN", "[" * 3000 + "]" * 3000])
+def test_a_config_of_ones_own_is_none_of_ours(tmp_path: Path, pepr: str) -> None:
+    run = read_wandb(write_log(tmp_path / "run-own.wandb", {"pepr": pepr}, {"_step": "0", "time_s": "5.0"}))
+    assert (run.model, run.monitor, run.cost.time_s) == ("run-own", "", 5.0)
+
+
+@pytest.mark.parametrize("odd", ["NaN", "1e999", "1" + 400 * "0", "true", '"x"', "null", "[[1]]"])
+def test_what_is_no_number_is_none(tmp_path: Path, odd: str) -> None:
+    good, bad = {"_step": "0", "time_s": "5.0", "energy_kwh": "0.5"}, {"_step": "1", "time_s": odd, "energy_kwh": "1.0"}
+    run = read_wandb(write_log(tmp_path / "run-own.wandb", {}, good, bad, {"_step": odd, "time_s": "9.0"}))
+    assert (run.cost.time_s, run.cost.energy_kwh) == (5.0, 1.0)
+
+
+def test_an_amount_that_cannot_be_leaves_the_run_out(tmp_path: Path) -> None:
+    path = write_log(tmp_path / "run-own.wandb", {}, {"_step": "0", "time_s": "-5.0"})
+    with pytest.raises(
+        ValueError, match=r"run-own\.wandb is not a log of a W&B run: .*value is -5\.0; expected float >="
+    ):
+        read_wandb(path)
+
+
+def test_a_folder_of_files_that_cannot_be_read_is_as_if_it_were_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", closed)
+        assert find_wandb([tmp_path / "run-a.wandb"]) == [tmp_path / "run-a.wandb"]

@@ -30,6 +30,7 @@ from lightning_pepr.utilities.files import (
     write_new,
     write_whole,
 )
+from tests.helpers.odd import ODD_FILES, odd_file
 
 
 @pytest.mark.parametrize("run_id", ["0a1b2c3d4e5f", "0a1b2c3d", "0a1b", "", "../../etc", "trial-7", "\ud800\n"])
@@ -67,11 +68,20 @@ def test_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
     assert os.listdir(target.parent) == ["file.txt"]
 
 
-def test_what_is_no_plain_file_keeps_no_reader_waiting(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(OSError, match=str(path)):
-            read_plain(path)
+@pytest.mark.parametrize("what", ODD_FILES)
+def test_what_is_no_plain_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    with odd_file(tmp_path / "odd", what):
+        opened: list[Any] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", lambda *args, **_: opened.append(args))
+            with pytest.raises(OSError, match=str(tmp_path / "odd")):
+                read_plain(tmp_path / "odd")
+        assert opened == []
+        with pytest.raises(OSError, match="odd"):
+            AppendedFile(tmp_path / "odd").add(b"x", first=b"")
+
+
+def test_a_plain_file_is_read_in_part(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("0123456789")
     assert read_plain(tmp_path / "file", 2, 3) == b"234"
 
