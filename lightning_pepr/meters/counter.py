@@ -226,14 +226,15 @@ class CounterWatch(Watch):
                 self._lose(reason)
             return False
         self._lose(f"{reason}; from there on the power is added up")
-        for boundary in self._take(boundaries):
-            self._answer(boundary, self._reached, time.monotonic())
-        self._give_up()
-        self._lose(self._reason)  # of the window that begins there, until the power is read
-        self._learning, self._last = False, None
         successor = PowerWatch(self._name, self._power, self._limit, self._window)
         successor.post(time.monotonic())
-        self._successor = self._make(self._reached, 0.0, settled=True), successor
+        for boundary in self._take(boundaries):
+            self._answer(boundary, self._reached, time.monotonic())
+        self._learning, self._last = False, None
+        with self._lock:
+            self._give_up()
+            self._lose(self._reason)  # of the window that begins there, until the power is read
+            self._successor = self._make(self._reached, 0.0, settled=True), successor
         return True
 
     def _tick(self, before: Sample, after: Sample) -> None:
