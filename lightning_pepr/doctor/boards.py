@@ -65,12 +65,16 @@ def _list_gpus() -> list[Gpu]:
     import pynvml
 
     pynvml.nvmlInit()
-    driver = pynvml.nvmlSystemGetDriverVersion()
-    gpus = [Gpu(index, driver=driver) for index in range(pynvml.nvmlDeviceGetCount())]
+    gpus = [Gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
     for gpu in gpus:
+        with contextlib.suppress(UnicodeDecodeError):  # what is no text is not known
+            gpu.driver = pynvml.nvmlSystemGetDriverVersion()
         with contextlib.suppress(pynvml.NVMLError):  # a board that is lost still has an index
             handle = pynvml.nvmlDeviceGetHandleByIndex(gpu.index)
-            gpu.name, gpu.uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+            with contextlib.suppress(UnicodeDecodeError):
+                gpu.name = pynvml.nvmlDeviceGetName(handle)
+            with contextlib.suppress(UnicodeDecodeError):
+                gpu.uuid = pynvml.nvmlDeviceGetUUID(handle)
             with contextlib.suppress(pynvml.NVMLError):
                 gpu.mig = int(pynvml.nvmlDeviceGetMigMode(handle)[0])
             with contextlib.suppress(pynvml.NVMLError):
@@ -92,13 +96,19 @@ def _examine(gpu: Gpu) -> list[Trouble]:
     integrated = board.read_counter is None
     gpu.window_s = board.window if integrated else None
     try:
-        gpu.latency_ms, gpu.period_ms = within(DRIVER_S, lambda: _watch(read))
+        gpu.latency_ms, gpu.period_ms, changes = within(DRIVER_S, lambda: _watch(read))
+        still = board.read_power if not integrated and not changes else None
+        watts = within(DRIVER_S, still) if still else 0.0
     except Exception as error:  # the driver hangs, or the board is lost meanwhile
         gpu.reason, do = str(error), "Run nvidia-smi; restart the driver if it hangs."
         return [Trouble(f"{where} stopped responding: {error}.", do, severe=True)]
     gpu.meter = "integrated" if integrated else "counter"
 
     troubles = []
+    if watts:
+        what = f"{where}: its energy counter stands still while its power reads {watts:.0f} W."
+        do = "Restart the driver or the host; until then its power is added up instead, after a second or two."
+        troubles.append(Trouble(what, do, severe=True))
     if integrated:
         mean = f", which is a mean over {board.window:g} s" if board.window else ""
         what = f"{where} has no energy counter; its power is added up instead{mean}."
@@ -116,8 +126,11 @@ def _examine(gpu: Gpu) -> list[Trouble]:
     return troubles
 
 
-def _watch(read: Callable[[], float]) -> tuple[float, float | None]:
-    """Milliseconds that a call takes, and those between two changes; None if these were too few, as of steady power."""
+def _watch(read: Callable[[], float]) -> tuple[float, float | None, int]:
+    """Milliseconds that a call takes, those between two changes, and how many changes there were.
+
+    The second is None if these were too few, as of steady power.
+    """
     took, changes, last, end = list[float](), list[float](), math.nan, time.perf_counter() + LOOK_S
     while len(changes) <= TICKS and (began := time.perf_counter()) < end:
         value = read()
@@ -127,4 +140,5 @@ def _watch(read: Callable[[], float]) -> tuple[float, float | None]:
             last = value
         time.sleep(0.001)
     gaps = [b - a for a, b in itertools.pairwise(changes[1:])]  # the first value is no change
-    return statistics.median(took) * 1e3, statistics.median(gaps) * 1e3 if len(gaps) >= 3 else None
+    period = statistics.median(gaps) * 1e3 if len(gaps) >= 3 else None
+    return statistics.median(took) * 1e3, period, len(changes) - 1

@@ -83,7 +83,7 @@ def _judge(gpu: Gpu, part: Part, seconds: float, watts: list[float] | None) -> t
         what = f"GPU {gpu.index}: its energy says {power:.0f} W, and its power {sampled:.0f} W."
         do = "Check the board with another meter before trusting either; report it with the output of --json."
         troubles.append(Trouble(what, do, severe=True))
-    if part.lower_bound or not known:
+    if part.lower_bound or part.reason or not known:
         what = f"GPU {gpu.index}: {part.reason or 'it could not be metered'}."
         troubles.append(Trouble(what, "Run nvidia-smi.", severe=True))
     return GpuTest(energy, error, part.quality.value, power, sampled, part.reason), troubles

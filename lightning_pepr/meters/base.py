@@ -45,11 +45,13 @@ class Part(msgspec.Struct, frozen=True):
         end_j: Uncertainty in joules of the boundary where it ends.
         drift_j: Uncertainty in joules that grows with the window: of sampling, or of an estimate.
         losses: How often something went uncounted within it (a lost device, a counter that went backwards).
-        reason: Why it is unavailable, or what was lost; empty where there is nothing to say.
+        reason: Why it is unavailable, what was lost, or why a worse way of measuring was taken; empty where there is
+            nothing to say.
         gain: Relative uncertainty of the sensor itself. It is common to all runs on one device and cancels in R,
             so it is stated apart from the error.
         settled: Whether the boundary where it ends is final; `Meter.settle` makes it so.
         shared: Whether it is known to hold others' energy too: the whole board of a MIG instance.
+        fallback: Why it is not measured any more as it was at first; the `reason` of windows that lost nothing.
     """
 
     energy_uj: int | None
@@ -62,6 +64,7 @@ class Part(msgspec.Struct, frozen=True):
     gain: float = 0.0
     settled: bool = True
     shared: bool = False
+    fallback: str = ""
 
     @property
     def energy_j(self) -> float:
@@ -91,7 +94,7 @@ class Part(msgspec.Struct, frozen=True):
             begin_j=earlier.end_j,
             drift_j=max(0.0, self.drift_j - earlier.drift_j),
             losses=losses,
-            reason=(self.reason or earlier.reason) if losses or energy is None else "",
+            reason=(self.reason or earlier.reason) if losses or energy is None else self.fallback,
             settled=self.settled and earlier.settled,
         )
 

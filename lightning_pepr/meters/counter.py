@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from lightning_pepr.meters.base import Quality
+from lightning_pepr.meters.agreement import STILL_PERIODS, STILL_S, CrossCheck
+from lightning_pepr.meters.base import Part, Quality
+from lightning_pepr.meters.power import PowerWatch
 from lightning_pepr.meters.ticks import TickClock
 from lightning_pepr.meters.watch import ASSUMED_PERIOD, LEARNING_S, Boundary, PowerRange, Watch
 
@@ -37,10 +40,35 @@ class CounterWatch(Watch):
     it at once, finds the moment of the next tick, and interpolates between that tick and the one before,
     which takes the power within one tick for constant. Between boundaries it sleeps. `read` gives millijoules; `power`
     and `limit`, in watts, bound the errors.
+
+    A counter that cannot be true is not believed: one that stands still while the board draws power, or falls by much
+    again and again. What it has counted stays, as a lower bound, and a `PowerWatch` goes on from there.
+
+    Args:
+        name: Of the thread.
+        read: The counter, in millijoules.
+        power: The power in watts, if it can be read.
+        limit: The board's power limit in watts.
+        ceiling: Watts that it cannot exceed; by default twice the limit.
+        window: Seconds over which the power is averaged, as for `PowerWatch`.
     """
 
-    def __init__(self, name: str, read: Callable[[], int], power: Callable[[], float] | None, limit: float) -> None:
-        self._read, self._power, self._limit = read, power, limit
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], int],
+        power: Callable[[], float] | None,
+        limit: float,
+        ceiling: float = 0.0,
+        window: float | None = None,
+    ) -> None:
+        self._name, self._read, self._power, self._limit, self._window = name, read, power, limit, window
+        self._ceiling = max(ceiling, 2 * limit)
+        self._check = CrossCheck()
+        self._lags = ""  # why it is taken to count too little
+        self._below = False  # it fell, and has not come up again to where it was
+        self._resets = 0
+        self._successor: tuple[Part, PowerWatch] | None = None  # what was counted by then, and what goes on
         self._clock = TickClock(every=True)
         self._raw: int | None = None
         self._read_at = time.monotonic()
@@ -57,8 +85,47 @@ class CounterWatch(Watch):
 
     @property
     def settling_s(self) -> float:
-        """A period of the counter and a sample, or what any device is given."""
-        return max(super().settling_s, 1.3 * self._clock.period if self._clock.ready else 0.0)
+        """What any device is given, or what a slow counter needs to be seen standing still."""
+        if self._successor is not None:
+            return self._successor[1].settling_s
+        return max(super().settling_s, 1.1 * self._patience_s + 0.1)
+
+    @property
+    def _patience_s(self) -> float:
+        """How long a tick is awaited."""
+        return max(1.05 * STILL_PERIODS * self._clock.period, 1.05 * STILL_S) if self._clock.ready else 0.0
+
+    def post(self, at: float) -> Boundary:
+        """Ask for a boundary; what goes on from the counter answers it, if the counter is not believed any more."""
+        return super().post(at) if self._successor is None else self._successor[1].post(at)
+
+    def patience(self, deadline: float) -> float:
+        """How long to wait for an answer until a deadline: not at all while the driver hangs."""
+        return super().patience(deadline) if self._successor is None else self._successor[1].patience(deadline)
+
+    def part(self, at: float, deadline: float) -> Part:
+        """The energy up to a boundary, final if it is by the deadline, of `time.monotonic`."""
+        if self._successor is None or at in self._boundaries:
+            return super().part(at, deadline)
+        counted, successor = self._successor
+        part = successor.part(at, deadline)
+        if part.energy_uj is None:
+            return part
+        return replace(
+            part,
+            energy_uj=(counted.energy_uj or 0) + part.energy_uj,
+            begin_j=counted.begin_j,
+            drift_j=counted.drift_j + counted.end_j + part.begin_j + part.drift_j,
+            losses=counted.losses + part.losses,
+            reason=part.reason or counted.reason,
+            fallback=counted.reason,
+        )
+
+    def close(self, deadline: float) -> None:
+        """Stop, with all boundaries settled as well as they can be; may be called twice."""
+        super().close(deadline)
+        if self._successor is not None:
+            self._successor[1].close(deadline)
 
     def _run(self) -> None:
         begun = due = time.monotonic()
@@ -67,6 +134,8 @@ class CounterWatch(Watch):
             patience = LEARNING_S if self._clock.ready or not self._ticks else SLOW_LEARNING_S
             if self._learning and (self._ticks >= 10 or time.monotonic() - begun > patience):
                 self._learning = False
+                self._lags = "" if self._window else self._check.lags()
+                self._doubt_now()
                 if not self._clock.ready:
                     self._fine = self._ticks > self._looks / 2
                     self._give_up()
@@ -74,6 +143,10 @@ class CounterWatch(Watch):
 
     def _look(self, boundaries: list[Boundary]) -> None:
         """Read the counter, for boundaries or to find a tick."""
+        if self._successor is not None:  # they were posted just before it took over
+            for boundary in self._take(boundaries):
+                self._settle(boundary, self._floor, 0.0)
+            return
         before = self._last
         sample = self._sample()
         if sample is not None and boundaries and sample.after - sample.before > HUNG_S:
@@ -82,12 +155,19 @@ class CounterWatch(Watch):
             self._fail(boundaries)
             return
         self._looks += 1
-        if before is not None and sample.joules != before.joules:
+        if before is not None and self._last is before and sample.joules != before.joules:
             self._tick(before, sample)
+            if self._learning and self._check.is_due(sample.after) and (watts := self._watts()) is not None:
+                self._check.compare(sample.after, sample.joules, watts)
         self._last = sample
         self._seen.append(sample)
         if boundaries:
-            self._see_power()
+            if (watts := self._watts()) is not None:
+                self.powers.see(watts)
+            if self._lags:
+                self._lose(self._lags)
+            if self._doubt(boundaries):
+                return
         for boundary in self._take(boundaries):
             self._answer(boundary, sample.joules, (sample.before + sample.after) / 2)
             if self._fine:
@@ -101,30 +181,61 @@ class CounterWatch(Watch):
             self._trouble = f"its energy counter cannot be read: {error}"
             return None
         raw = int(value)
+        self._check.look(before, after, raw)
         step = 0 if self._raw is None else raw - self._raw
-        elapsed = 1.0 + after - self._read_at
-        most = 2000.0 * elapsed * max(self._limit, self.powers.peak)  # mJ, with room to spare
-        if step < 0 or step > most:
-            self._lose("its energy counter went backwards" if step < 0 else "its energy counter leapt")
+        a_second = 1000.0 * max(self._ceiling, 2 * self.powers.peak)  # mJ, with room to spare
+        most = a_second * (1.0 + after - self._read_at)
+        if step < 0 or step > most or self._below:
+            self._lose("its energy counter leapt" if step > most else "its energy counter went backwards")
             # After a reload of the driver it counts from 0; what it shows then was drawn since.
-            reloaded = self._raw is not None and raw < min(self._raw / 2, most)
-            step = raw if reloaded else 0
+            reloaded = self._raw is not None and step < -a_second and raw < min(self._raw / 2, most)
+            # It may come back from a short fall at any time, and that is no energy: it counts from where it was.
+            self._below = -a_second <= step < 0
+            self._resets += step < -a_second
+            step = raw if reloaded else 0 if step > most else max(step, 0)
             self._give_up()
             self._clock = self._clock if self._clock.ready else TickClock(every=True)
             self._last = None
-        self._raw, self._read_at = raw, before
+        if not self._below:
+            self._raw, self._read_at = raw, before
         self._total_mj += step
         self._reached = self._total_mj / 1e3
         return Sample(before, after, self._total_mj / 1e3)
 
-    def _see_power(self) -> None:
-        """Take note of the power."""
+    def _watts(self) -> float | None:
+        """The power; None if there is none."""
         if self._power is None:
-            return
+            return None
         try:
-            self.powers.see(self._call(self._power)[0])
-        except Exception:  # it only bounds the errors
-            self._power = None
+            return self._call(self._power)[0]
+        except Exception:  # it only bounds the errors, and may be there the next time
+            return None
+
+    def _doubt_now(self) -> None:
+        """Look once more whether the counter can be true."""
+        if self._sample() is not None:
+            self._doubt([])
+
+    def _doubt(self, boundaries: Sequence[Boundary]) -> bool:
+        """Stop believing the counter if it cannot be true, and let the power go on from here; whether it does."""
+        reason = self._check.stands_still(self._clock.period, self._watts)
+        if self._resets > 1:
+            reason = "its energy counter went backwards again and again"
+        if not reason or self._power is None:
+            if reason:
+                self._lose(reason)
+            return False
+        self._lose(f"{reason}; from there on the power is added up")
+        successor = PowerWatch(self._name, self._power, self._limit, self._window)
+        successor.post(time.monotonic())
+        for boundary in self._take(boundaries):
+            self._answer(boundary, self._reached, time.monotonic())
+        self._learning, self._last = False, None
+        with self._lock:
+            self._give_up()
+            self._lose(self._reason)  # of the window that begins there, until the power is read
+            self._successor = self._make(self._reached, 0.0, settled=True), successor
+        return True
 
     def _tick(self, before: Sample, after: Sample) -> None:
         """Settle boundaries by a tick, or several, between two samples."""
@@ -185,7 +296,7 @@ class CounterWatch(Watch):
         if self._fine:
             late = boundary.when - boundary.at
             return boundary.value - power * late, high * (late + 2 * CLOSE)
-        period = clock.period if clock.ready else ASSUMED_PERIOD
+        period = clock.period if clock.ready else max(ASSUMED_PERIOD, self._check.still_s(boundary.when))
         if boundary in self._spans:
             before, after = self._spans[boundary]
             left = max(0.0, (before.before + after.after) / 2 - boundary.at)
@@ -231,8 +342,13 @@ class CounterWatch(Watch):
                 self._give_up()
                 return math.inf
             return last.after + ASSUMED_PERIOD / 3
-        if self._waiting and time.monotonic() - self._waiting[0].when > max(2.5 * clock.period, 0.3):
-            self._give_up()  # it has stopped ticking
+        if self._waiting and time.monotonic() - self._waiting[0].when > self._patience_s:
+            self._doubt_now()
+            watts = self._watts() or 0.0  # by which what it may have missed is bounded
+            while self._waiting:
+                boundary = self._waiting[0]
+                joules, error = self._guess(boundary)
+                self._finish(boundary, joules, error + watts * self._check.unsure_s(boundary.at))
             return self._plan()
         if not clock.in_phase(last.after + clock.period):
             return last.after + clock.period / 9

@@ -131,7 +131,7 @@ def visible_gpus() -> list[str]:
         from lightning_pepr.meters.nvml import list_uuids
 
         pynvml.nvmlInit()
-        uuids = list_uuids()
+        uuids = [uuid or str(index) for index, uuid in enumerate(list_uuids())]
         pynvml.nvmlShutdown()
     except Exception:  # no driver, or no pynvml: no GPU can be found
         return []

@@ -96,8 +96,8 @@ class HostMeter(Meter):
 
         Args:
             reading: A reading of this meter, not a difference of two.
-            wait: Whether to wait until it is final: at most one period of the slowest counter, and never
-                longer than a second, even if the driver hangs. Without it, what is not final yet comes back
+            wait: Whether to wait until it is final: at most one period of the slowest counter, or two and a half
+                of one that has stopped; not at all while the driver hangs. Without it, what is not final yet comes back
                 as well as it is known by now.
 
         Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,21 @@ GAIN = 0.05
 """Relative uncertainty of a board's own power sensor, which cannot be seen from here."""
 
 
+BEYOND = 2.0
+"""A power beyond so many times the highest limit that the driver tells for a board is no sample."""
+
+MOST_WATTS = 10_000.0
+"""The same in watts where it tells no limit: no board draws half of it."""
+
+
+SECOND_TRY_S = 0.15
+"""Seconds after which a power that cannot be true is read again, when a board is opened: the next update has come."""
+
+
+class SensorError(Exception):
+    """What a sensor shows cannot be true, or is nothing at all."""
+
+
 @dataclass
 class Board:
     """One NVIDIA board, and how its energy (in mJ) and power (in W) can be read, if they can."""
@@ -32,6 +48,7 @@ class Board:
     shared: bool = False  # a MIG instance of it was asked for, so that its energy includes that of others
     reason: str = ""  # why it cannot be metered
     limit: float = 1000.0
+    ceiling: float = MOST_WATTS  # watts beyond which a power is no sample
     read_counter: Callable[[], int] | None = None
     read_power: Callable[[], float] | None = None
     window: float | None = None  # seconds over which that power is averaged, if that is not the update interval
@@ -83,17 +100,22 @@ def _find_boards(wanted: Sequence[int | str]) -> list[Board]:
                 f"devices contains {name!r}; expected the NVML index or the UUID of a GPU of this host, "
                 f"which has {', '.join(there) or 'none'}."
             ) from None
-        except pynvml.NVMLError as error:
+        except UnicodeDecodeError as error:
+            boards.append(Board(str(name), reason=f"its UUID is no text, so that it cannot be told apart: {error}."))
+        except Exception as error:
             boards.append(Board(str(name), reason=f"NVML cannot find it: {error}."))
     return boards
 
 
 def list_uuids() -> list[str]:
-    """The UUIDs of all boards, in the order of their NVML indices, from an initialised driver."""
+    """The UUIDs of all boards, in the order of their NVML indices, from an initialised driver; "" if unknown."""
     import pynvml
 
-    handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-    return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+    uuids = [""] * pynvml.nvmlDeviceGetCount()
+    for index in range(len(uuids)):
+        with contextlib.suppress(pynvml.NVMLError, ValueError):  # a board that is lost, or no text
+            uuids[index] = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index))
+    return uuids
 
 
 def _handle(name: int | str) -> tuple[Any, bool]:
@@ -120,32 +142,76 @@ def _board(handle: Any, shared: bool) -> Board:
     import pynvml
 
     board = Board(pynvml.nvmlDeviceGetUUID(handle), shared)
-    with contextlib.suppress(pynvml.NVMLError):
-        board.limit = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    limits = _limits(handle)
+    if limits:
+        board.limit, board.ceiling = limits[0], BEYOND * max(limits)
 
     def counter() -> int:
         return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
 
     def instant() -> float:
-        (field,) = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
-        if field.nvmlReturn != pynvml.NVML_SUCCESS:
-            raise pynvml.NVMLError(field.nvmlReturn)
-        return float(field.value.uiVal) / 1000
+        fields = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
+        if len(fields) != 1:
+            raise SensorError(f"the driver gave {len(fields)} values for the field that was asked for")
+        return _credible(_value(fields[0]) / 1000, board.ceiling)
 
     def usage() -> float:
-        return float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000
+        return _credible(float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000, board.ceiling)
 
+    reasons = []
     for power in (instant, usage):
-        with contextlib.suppress(pynvml.NVMLError):
-            power()
+        try:
+            try:
+                power()
+            except SensorError:  # just this once?
+                time.sleep(SECOND_TRY_S)
+                power()
             board.read_power, board.window = power, _averaged_over(handle) if power is usage else None
             break
+        except Exception as error:  # whatever the driver does: it has no such power, then
+            reasons.append(str(error))
     try:
         counter()
         board.read_counter = counter
-    except pynvml.NVMLError as error:
-        board.reason = f"it has neither an energy counter nor a power that can be read: {error}."
+    except Exception as error:
+        why = "; ".join(dict.fromkeys([str(error), *reasons]))
+        board.reason = f"it has neither an energy counter nor a power that can be read: {why}."
     return board
+
+
+def _limits(handle: Any) -> list[float]:
+    """The power limits of a board in watts that can be true: the one in force first, then what it may be set to."""
+    import pynvml
+
+    calls: tuple[Callable[[], float], ...] = (
+        lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle),
+        lambda: pynvml.nvmlDeviceGetPowerManagementLimit(handle),
+        lambda: pynvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)[1],
+    )
+    limits = []
+    for call in calls:
+        with contextlib.suppress(Exception):  # a board without, or nonsense
+            limits.append(_credible(call() / 1000, MOST_WATTS))
+    return [limit for limit in limits if limit > 0]
+
+
+def _value(field: Any) -> float:
+    """What the driver gave for a field, which says itself of which type it is."""
+    import pynvml
+
+    if field.nvmlReturn != pynvml.NVML_SUCCESS:
+        raise pynvml.NVMLError(field.nvmlReturn)
+    names = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+    if not 0 <= field.valueType < len(names):
+        raise SensorError(f"the driver gave a value of the unknown type {field.valueType}")
+    return float(getattr(field.value, names[field.valueType]))
+
+
+def _credible(watts: float, most: float) -> float:
+    """A power, if it can be one."""
+    if not math.isfinite(watts) or not 0 <= watts <= most:
+        raise SensorError(f"its power reads {watts:.7g} W; expected 0 to {most:.7g} W")
+    return watts
 
 
 def _averaged_over(handle: Any) -> float | None:
@@ -158,7 +224,7 @@ def _averaged_over(handle: Any) -> float | None:
     try:
         later = pynvml.nvmlDeviceGetArchitecture(handle) >= pynvml.NVML_DEVICE_ARCH_AMPERE
         name = pynvml.nvmlDeviceGetName(handle)
-    except pynvml.NVMLError:
+    except Exception:  # an old driver, or a name that is no text
         return None
     return 1.0 if later and not any(model in name for model in ("A100", "A30 ", "A800")) else None
 
@@ -174,7 +240,9 @@ class NvmlSource(EnergySource):
         for board in boards:
             key, name = f"gpu:{board.uuid}", f"pepr-{board.uuid}"
             if board.read_counter is not None:
-                self._watches[key] = CounterWatch(name, board.read_counter, board.read_power, board.limit)
+                self._watches[key] = CounterWatch(
+                    name, board.read_counter, board.read_power, board.limit, board.ceiling, board.window
+                )
             elif board.read_power is not None:
                 self._watches[key] = PowerWatch(name, board.read_power, board.limit, board.window)
             else:

@@ -125,6 +125,11 @@ class RaplSource(EnergySource):
             most = (elapsed + 1.0) * MOST_WATTS * 1e6
             if step > most or step < 0:
                 losses += 1
+                if look.value_uj / 2 < value < look.value_uj:
+                    # Its way back up is no energy, so that it counts from where it was.
+                    reason = f"RAPL {domain.name} went backwards"
+                    new[index] = look._replace(when=now)
+                    continue
                 reason = f"RAPL {domain.name} was reset"
                 step = value if value <= most else 0
             new[index] = Look(value, now, step / 1e6 / elapsed if elapsed > 0.01 else look.watts)

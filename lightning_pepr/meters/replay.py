@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import csv
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ class ReplayMeter(Meter):
         clock: The time in seconds; one of your own makes tests fast and exact.
 
     Raises:
-        PePRError: If lengths differ, times do not ascend, or an energy falls.
+        PePRError: If lengths differ, times do not ascend, an energy falls, or either is not finite.
 
     >>> now = 0.0
     >>> meter = ReplayMeter([0, 10], {"gpu:recorded": [0, 1500]}, clock=lambda: now)
@@ -43,7 +44,12 @@ class ReplayMeter(Meter):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._times = [float(t) for t in times_s]
+        for key, joules in energies_j.items():
+            if not all(math.isfinite(j) for j in joules):
+                raise PePRError(f"the energy of {key} is {joules!r}; expected finite joules.")
         self._energies = {key: [round(j * 1e6) for j in joules] for key, joules in energies_j.items()}
+        if not all(map(math.isfinite, self._times)):
+            raise PePRError(f"times_s is {times_s!r}; expected finite seconds.")
         if not self._times or any(b <= a for a, b in itertools.pairwise(self._times)):
             raise PePRError(f"times_s is {times_s!r}; expected at least one moment, each later than the one before.")
         for key, energies in self._energies.items():

@@ -84,6 +84,11 @@ class StudyFolder:
         except (OSError, ValueError):
             return None
 
+    def attempt_of(self, run: Run) -> str:
+        """Which attempt at a run has left the record that it has; empty if there is none."""
+        record = self.record_of(run)
+        return "" if record is None else record.run_id
+
     def split(self, runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, RunRecord]]]:
         """Divide runs into those that are still to be done, and those that are finished, with their records."""
         records = [(run, self.record_of(run)) for run in runs]
@@ -94,6 +99,11 @@ class StudyFolder:
 def is_done(record: RunRecord | None) -> TypeGuard[RunRecord]:
     """Whether a run is finished, its test included."""
     return record is not None and record.status == "finished" and record.test_performance is not None
+
+
+def failed_since(record: RunRecord | None, attempt: str) -> TypeGuard[RunRecord]:
+    """Whether a run has failed in another attempt than an earlier one: for another study, as it would for this one."""
+    return record is not None and record.status == "failed" and record.run_id != attempt
 
 
 def put_aside(folder: Path) -> None:

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from lightning_pepr.record import RunRecord
 from lightning_pepr.study.budget import StudyBudget
+from lightning_pepr.study.claims import Claim, Owner, claim
 from lightning_pepr.study.estimate import StudyEstimate
-from lightning_pepr.study.folder import StudyFolder, is_done, put_aside
+from lightning_pepr.study.folder import StudyFolder, failed_since, is_done, put_aside
 from lightning_pepr.study.locks import device_lock
 from lightning_pepr.study.process import StudyError, execute
 from lightning_pepr.study.progress import StudyProgress
@@ -57,6 +58,9 @@ def run_on_ray(
     remote = ray.remote(_train_on_node)
     waiting = deque(range(len(todo)))
     running: dict[Any, tuple[int, _Node]] = {}
+    claims: dict[int, Claim] = {}
+    theirs: list[int] = []  # those that another study of the folder trains
+    found = [folder.attempt_of(run) for run in todo]
     deaths = [0] * len(todo)
     avoid: dict[int, str] = {}
     failed: list[tuple[Run, RunRecord]] = []
@@ -64,10 +68,14 @@ def run_on_ray(
     last_node = time.monotonic()
     with StudyProgress([run.title for run in todo], estimate.time_s, noun="run") as progress:
         try:
-            while waiting or running:
-                if waiting and budget.is_spent():
-                    stopped = budget.verdict(len(waiting))
+            while waiting or running or theirs:
+                if (waiting or theirs) and budget.is_spent():
+                    stopped = budget.verdict(len(waiting) + len(theirs))
                     waiting.clear()
+                    theirs.clear()
+                    continue
+                if not waiting:
+                    waiting.extend(theirs)
                 nodes = _nodes(ray, todo)
                 last_node = time.monotonic() if nodes else last_node
                 if not running and time.monotonic() - last_node > PATIENCE_S:
@@ -76,7 +84,24 @@ def run_on_ray(
                         "finished and kept; start the study again once there is one, which skips them."
                     )
                 for number, node in _assign(waiting, nodes, running, avoid):
-                    running[_submit(remote, todo[number], node, budget)] = number, node
+                    run = todo[number]
+                    claimed = claims.get(number) or claim(folder.path / run.folder)
+                    if isinstance(claimed, Owner):
+                        if number not in theirs:
+                            progress.say(f"{run.title} is trained by {claimed}; it is looked at again at the end")
+                            theirs.append(number)
+                        continue
+                    theirs = [other for other in theirs if other != number]
+                    known = folder.record_of(run)
+                    if is_done(known) or failed_since(known, found[number]):  # for another study meanwhile
+                        claimed.release()
+                        finished += 1
+                        failed += [(run, known)] if known is not None and not is_done(known) else []
+                        continue
+                    if claimed.instead_of:
+                        progress.say(f"{run.title} is taken over from {claimed.instead_of}")
+                    claims[number] = claimed
+                    running[_submit(remote, run, node, budget)] = number, node
                 if not running:
                     time.sleep(_POLL_S)
                     continue
@@ -98,6 +123,7 @@ def run_on_ray(
                             continue
                         result = f"{lost} {ATTEMPTS} times"
                     record = _keep(folder, run, result, node)
+                    claims.pop(number).release()
                     finished += 1
                     progress.begin(min(finished, len(todo) - 1))
                     progress.say(f"[{finished}/{len(todo)}] {outcome(run.title, record, run.settings.measure)}")
@@ -107,6 +133,8 @@ def run_on_ray(
             for reference in running:
                 ray.cancel(reference, force=True)
             ray.shutdown()
+            for claimed in claims.values():
+                claimed.release()
     return failed, stopped
 
 

@@ -117,7 +117,7 @@ def test_r_squared_that_begins_below_0_is_trained_and_advised(tmp_path: Path) ->
     assert re.search(r"val_r2 is -3\.0\d*; R² is below 0 .* one scale and shape. It counts as 0 in the score.$", advice)
     run = record_of(callback)
     assert [epoch.performance for epoch in run.epochs] == pytest.approx([-3.0, -3.0, 0.75])
-    assert [epoch.scores["pepr_e"] > 0 for epoch in run.epochs] == [False, False, True]
+    assert [epoch.known_scores["pepr_e"] > 0 for epoch in run.epochs] == [False, False, True]
     with pytest.warns(UserWarning, match=r"test_r2 is -3\.0\d*; R² is below 0 as long as .* counts as 0 in a ranking"):
         loop.test(module, verbose=False)
     assert run.test_performance == pytest.approx(-3.0)

@@ -50,7 +50,7 @@ def test_checkpoint_names_take_the_score(tmp_path: Path) -> None:
     checkpoint = ModelCheckpoint(tmp_path, monitor="pepr_e", mode="max", filename="{epoch}-{pepr_e:.3f}")
     callback = fit(Worker((0.5, 0.25)), tmp_path, checkpoint, enable_checkpointing=True)
     assert callback.run is not None
-    best = max(e.scores["pepr_e"] for e in callback.run.epochs)
+    best = max(e.known_scores["pepr_e"] for e in callback.run.epochs)
     assert Path(checkpoint.best_model_path).name == f"epoch=0-pepr_e={best:.3f}.ckpt"
 
 

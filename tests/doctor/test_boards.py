@@ -76,3 +76,17 @@ def test_a_board_that_stops_responding() -> None:
     (gpu,) = found["gpus"]
     assert gpu["meter"] == "unavailable"
     assert "GPU 0 (NVIDIA Simulated) stopped responding: the driver did not answer within 1 s." in words(found)
+
+
+def test_a_counter_that_stands_still_is_severe() -> None:
+    found = examine_on(SimDriver(SimDevice(freeze_at=0.0, low=300, high=300), SimDevice(low=0, high=0)))
+    (trouble,) = (each for each in found["troubles"] if each["grave"])
+    assert "GPU 0 (NVIDIA Simulated): its energy counter stands still while its power reads 300 W" in trouble["what"]
+
+
+def test_what_is_no_text_or_no_number_does_not_end_the_doctor() -> None:
+    boards = SimDevice(bad_uuid=True), SimDevice(bad_name=True), SimDevice(counter=False, power=False, nan_power=True)
+    found = examine_on(SimDriver(*boards))
+    assert [gpu["meter"] for gpu in found["gpus"]] == ["unavailable", "counter", "unavailable"]
+    assert "its UUID is no text" in found["gpus"][0]["reason"]
+    assert "nan W" in found["gpus"][2]["reason"]

@@ -183,3 +183,111 @@ def test_a_bug_in_reading_ends_the_watch_but_nothing_else() -> None:
     assert found.energy_uj is None
     assert boundary(watch).settled
     watch.close(time.monotonic() + 1)
+
+
+LIES = """
+sim.start({lie})
+with HostMeter([0]) as meter:
+    readings = [meter.read()]
+    for moment in {moments}:
+        time.sleep(max(0.0, sim.epoch + moment - time.monotonic()))
+        readings.append(meter.read())
+    print(json.dumps([*(show(b, a) for a, b in zip(readings, readings[1:])), show(readings[-1])]))
+"""
+
+
+def lie(board: SimDevice, moments: list[float], **faults: float) -> list[Any]:
+    """What is metered of a board that lies: the windows between the moments, and the whole."""
+    words = ", ".join(f"{name}={value}" for name, value in faults.items())
+    return [only(part) for part in ask(SimDriver(board), LIES.format(lie=words, moments=moments))]
+
+
+STEADY = SimDevice(low=300, high=300)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("period", [0.02, 0.1, 1.0])
+def test_a_counter_that_never_moves_is_a_loss_and_the_power_goes_on(period: float) -> None:
+    board = SimDevice(low=300, high=300, period=period)
+    first, second, total = lie(board, [3.0, 6.0], freeze_at=0.0)
+    assert first["lower_bound"]
+    assert total["lower_bound"]
+    assert total["quality"] == "integrated"
+    assert "stands still while its power reads 300 W" in total["reason"]
+    assert 0.5 * total["truth"] < total["energy"] <= total["truth"] + total["error"]
+    assert not second["lower_bound"]  # from then on all is known, by the power
+    assert second["quality"] == "integrated"
+    assert "the power is added up" in second["reason"]
+    assert near(second)
+    assert second["energy"] == pytest.approx(second["truth"], rel=0.03)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("period", [0.002, 0.02, 0.1])
+def test_a_counter_that_stops_in_the_middle_is_a_lower_bound(period: float) -> None:
+    """It has ticked for two seconds of six, and is read at their end."""
+    (window, _) = lie(SimDevice(low=300, high=300, period=period), [6.0], freeze_at=2.0)
+    assert window["settled"]
+    assert window["lower_bound"]
+    assert "stands still while its power reads 300 W" in window["reason"]
+    assert 300 < window["energy"] <= 2.0 * 300 + window["error"]
+
+
+@pytest.mark.alone
+def test_what_a_counter_missed_before_it_went_on_is_a_loss_and_counts_once() -> None:
+    *windows, total = lie(STEADY, [1.5, 3.0, 4.5, 6.0], freeze_at=2.0, thaw_at=4.0)
+    assert [part["lower_bound"] for part in windows] == [False, True, True, False]
+    assert total["energy"] <= total["truth"] + total["error"]
+    assert near(windows[-1])
+
+
+@pytest.mark.alone
+def test_a_counter_that_is_idle_and_stops_has_it_in_its_error() -> None:
+    (window, _) = lie(SimDevice(low=8, high=8), [6.0], freeze_at=2.0)
+    assert window["lower_bound"] or near(window)
+
+
+@pytest.mark.alone
+def test_a_counter_of_a_tenth_of_the_power_is_a_lower_bound_in_all_windows() -> None:
+    *windows, total = lie(SimDevice(low=300, high=300, counter_gain=0.1), [1.5, 2.5, 3.5])
+    assert all(part["lower_bound"] for part in [*windows, total])
+    assert "says 30.0 W while its power reads at least 300 W" in total["reason"]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_a_counter_that_falls_for_a_moment_adds_nothing(every: int) -> None:
+    *_, total = lie(SimDevice(low=300, high=300, dip_every=every), [1.0, 2.0, 3.0, 4.0], dip_at=0.0)
+    assert total["lower_bound"]
+    assert "backwards" in total["reason"]
+    # The first look may have been a low one: that once, and never again.
+    assert total["truth"] - 100 <= total["energy"] <= total["truth"] + total["error"] + 50
+
+
+@pytest.mark.parametrize("fall", [20.0, 90.0])
+def test_however_often_a_counter_falls_and_comes_back_it_counts_once(fall: float) -> None:
+    counter, times = Counter(), list[float]()
+    watch = CounterWatch("test", counter, lambda: 100.0, limit=300.0)
+    first = boundary(watch, times)
+    for _ in range(6):
+        counter.add = round(-fall * 1000)
+        boundary(watch)
+        counter.add = 0
+        last = boundary(watch, times)
+    watch.close(time.monotonic() + 1)
+    assert last.losses > 0
+    assert (last - first).energy_j <= 100 * (times[-1] - times[0]) + last.error_j
+
+
+def test_a_counter_that_is_reset_again_and_again_is_not_believed() -> None:
+    counter = Counter(10**12)
+    watch = CounterWatch("test", counter, lambda: 100.0, limit=300.0)
+    boundary(watch)
+    for _ in range(2):
+        counter.add -= 10**9
+        boundary(watch)
+    last = boundary(watch)
+    watch.close(time.monotonic() + 1)
+    assert last.quality is Quality.INTEGRATED
+    assert "again and again" in last.reason
+    assert last.energy_j < 500

@@ -73,3 +73,66 @@ def test_with_neither_counter_nor_power_it_is_unavailable() -> None:
     part = only(ask(sim, "meter = open_meter([0])\nprint(json.dumps(show(meter.read())))"))
     assert math.isnan(part["energy"])
     assert "neither" in part["reason"]
+
+
+def test_a_power_that_is_no_number_is_unavailable_or_read_in_another_way() -> None:
+    """NVML gives the field as a double then, of which the lower half is 0."""
+    script = "meter = open_meter([0])\ntime.sleep(1)\nprint(json.dumps(show(meter.read())))"
+    part = only(ask(SimDriver(SimDevice(counter=False, power=False, nan_power=True)), script))
+    assert math.isnan(part["energy"])
+    assert part["quality"] == "unavailable"
+    assert "its power reads nan W" in part["reason"]
+    part = only(ask(SimDriver(SimDevice(counter=False, nan_power=True, low=300, high=300)), script))
+    assert part["quality"] == "integrated"
+    assert part["energy"] > 100
+
+
+@pytest.mark.parametrize("values", ["[]", "[None]", "None", "[float('nan')]"])
+def test_what_is_no_field_is_unavailable(values: str) -> None:
+    script = f"""
+import pynvml
+pynvml.nvmlDeviceGetFieldValues = lambda handle, fields: {values}
+meter = open_meter([0])
+print(json.dumps(show(meter.read())))
+"""
+    part = only(ask(SimDriver(SimDevice(counter=False, power=False)), script))
+    assert part["quality"] == "unavailable"
+    assert part["reason"]
+
+
+def test_a_glitch_while_a_board_is_opened_is_read_again() -> None:
+    script = """
+sim.start(garbled_at=0.0, garbled_until=0.1)
+meter = HostMeter([0])
+time.sleep(1)
+print(json.dumps(show(meter.read())))
+"""
+    assert only(ask(SimDriver(SimDevice(counter=False)), script))["quality"] == "integrated"
+
+
+def test_a_uuid_that_is_no_text_costs_that_board_alone() -> None:
+    sim = SimDriver(SimDevice(bad_uuid=True), SimDevice(uuid="GPU-b", low=100, high=100))
+    script = """
+meter = open_meter([0, 1])
+time.sleep(0.5)
+from lightning_pepr.meters.devices import visible_gpus
+print(json.dumps([show(meter.read()), visible_gpus()]))
+"""
+    found, visible = ask(sim, script)
+    assert found["0"]["quality"] == "unavailable"
+    assert "its UUID is no text" in found["0"]["reason"]
+    assert found["GPU-b"]["quality"] == "counter"
+    assert found["GPU-b"]["energy"] > 10
+    assert visible == ["0", "GPU-b"]
+
+
+@pytest.mark.parametrize(
+    ("board", "ceiling"),
+    [(SimDevice(limit=350), 700.0), (SimDevice(no_limit=True), 10_000.0), (SimDevice(limit=0), 10_000.0)],
+)
+def test_the_ceiling_of_the_power_follows_the_limit(board: SimDevice, ceiling: float) -> None:
+    script = """
+from lightning_pepr.meters.nvml import find_boards
+print(json.dumps([board.ceiling for board in find_boards([0])]))
+"""
+    assert ask(SimDriver(board), script) == [ceiling]

@@ -77,3 +77,20 @@ def test_power_readings_that_stop_for_a_while_are_not_made_up() -> None:
     assert (before - first).losses == 0
     assert (after - before).losses == 1
     assert (after - before).energy_j < 100 * (times[1] - times[0]) - 150
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("limit", [True, False])
+@pytest.mark.parametrize("milliwatts", [0xFFFFFFFF, 25_000_000])
+def test_a_power_that_no_board_draws_is_no_sample(limit: bool, milliwatts: int) -> None:
+    board = SimDevice(counter=False, low=300, high=300, no_limit=not limit, garbled_mw=milliwatts)
+    script = """
+sim.start(garbled_at=2.02, garbled_until=2.12)
+meter = HostMeter([0])
+time.sleep(3)
+print(json.dumps(show(meter.read())))
+"""
+    part = only(ask(SimDriver(board), script))
+    assert part["quality"] == "integrated"
+    assert part["energy"] == pytest.approx(part["truth"], rel=0.02)
+    assert near(part)

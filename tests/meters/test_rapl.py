@@ -95,6 +95,20 @@ def test_wraps_between_boundaries_are_seen_by_the_thread(tree: Tree) -> None:
     assert not b.lower_bound
 
 
+def test_a_counter_that_falls_and_comes_back_adds_nothing(tree: Tree) -> None:
+    tree.set("intel-rapl:0", 900_000_000)
+    with HostMeter([], powercap=tree.root) as meter:
+        a = meter.read()
+        for _ in range(5):
+            tree.set("intel-rapl:0", 850_000_000)
+            meter.read()
+            tree.set("intel-rapl:0", 901_000_000)
+            window = meter.read() - a
+    assert only_part(window).energy_uj == 1_000_000
+    assert window.lower_bound
+    assert "backwards" in only_part(window).reason
+
+
 def test_a_reset_is_not_taken_for_a_wrap(tree: Tree) -> None:
     tree.set("intel-rapl:0", SPAN // 2)
     with HostMeter([], powercap=tree.root) as meter:

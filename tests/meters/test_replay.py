@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightning_pepr.errors import PePRError
 from lightning_pepr.meters import Quality, ReplayMeter, open_meter
 from tests.helpers.meters import microjoules
 
@@ -76,3 +78,11 @@ def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "trace.csv").write_text(text)
     with pytest.raises(ValueError, match="expected"):
         ReplayMeter.load(tmp_path / "trace.csv")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(PePRError, match="finite"):
+        ReplayMeter([0.0, value], {"gpu:a": [0.0, 1.0]})
+    with pytest.raises(PePRError, match="finite"):
+        ReplayMeter([0.0, 1.0], {"gpu:a": [0.0, value]})

@@ -47,6 +47,13 @@ class SimDevice:
         reset_at: When its counter starts anew from 0.
         denied_at: From when on its sensors need a permission that is not there.
         hang_at, hang_s: When calls begin to hang, and for how long.
+        freeze_at, thaw_at: From when until when the counter stands still; what it then shows includes what it missed.
+        counter_gain: What the counter shows of each joule.
+        dip_at, dip_j, dip_every: From when on each n-th read (`dip_every`) of the counter is so many joules too low.
+        garbled_at, garbled_until, garbled_mw: From when until when the power reads that, by default 0xFFFFFFFF mW.
+        nan_power: Whether NVML_FI_DEV_POWER_INSTANT is a double that is NaN.
+        bad_uuid, bad_name: Whether the UUID, or the name, is no UTF-8.
+        no_limit: Whether the power limits are not supported.
         migs: UUIDs of its MIG instances.
     """
 
@@ -76,6 +83,19 @@ class SimDevice:
     denied_at: float = NEVER
     hang_at: float = NEVER
     hang_s: float = 0.0
+    freeze_at: float = NEVER
+    thaw_at: float = NEVER
+    counter_gain: float = 1.0
+    dip_at: float = NEVER
+    dip_j: float = 50.0
+    dip_every: int = 3
+    garbled_at: float = NEVER
+    garbled_until: float = NEVER
+    garbled_mw: int = 0xFFFFFFFF
+    nan_power: bool = False
+    bad_uuid: bool = False
+    bad_name: bool = False
+    no_limit: bool = False
     migs: list[str] = field(default_factory=list)
 
     def energy_j(self, t: float) -> float:

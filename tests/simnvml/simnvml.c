@@ -32,6 +32,10 @@ struct Device {
     int arch;
     double limit;
     double lost_at, lost_until, reset_at, denied_at, hang_at, hang_s;
+    double freeze_at, thaw_at, counter_gain, dip_at, dip_j, dip_every; /* lies of the counter */
+    double garbled_at, garbled_until, garbled_mw;                      /* and of the power */
+    int nan_power, bad_uuid, bad_name, no_limit;
+    long reads; /* of the counter */
     int migs;
     Mig mig[MAX_MIGS];
 };
@@ -118,6 +122,9 @@ static void read_config(void) {
         NUMBER(counter); NUMBER(period); NUMBER(phase); NUMBER(jitter); NUMBER(offset_mj);
         NUMBER(power); NUMBER(instant); NUMBER(power_period); NUMBER(power_phase); NUMBER(power_window);
         NUMBER(instant_window); NUMBER(arch); NUMBER(limit);
+        NUMBER(freeze_at); NUMBER(thaw_at); NUMBER(counter_gain); NUMBER(dip_at); NUMBER(dip_j); NUMBER(dip_every);
+        NUMBER(garbled_at); NUMBER(garbled_until); NUMBER(garbled_mw);
+        NUMBER(nan_power); NUMBER(bad_uuid); NUMBER(bad_name); NUMBER(no_limit);
         NUMBER(lost_at); NUMBER(lost_until); NUMBER(reset_at); NUMBER(denied_at); NUMBER(hang_at); NUMBER(hang_s);
     }
     fclose(f);
@@ -223,9 +230,11 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *bus, void **handle) {
 }
 int nvmlDeviceGetHandleByPciBusId(const char *bus, void **handle) { return nvmlDeviceGetHandleByPciBusId_v2(bus, handle); }
 
-int nvmlDeviceGetName(void *h, char *out, unsigned n) { DEVICE(h); return text(out, n, d->name); }
+#define NOT_UTF8 "GPU-\xff\xfe\x80"
+int nvmlDeviceGetName(void *h, char *out, unsigned n) { DEVICE(h); return text(out, n, d->bad_name ? NOT_UTF8 : d->name); }
 int nvmlDeviceGetUUID(void *h, char *out, unsigned n) {
     DEVICE(h);
+    if (d->bad_uuid && !*(int *)h) return text(out, n, NOT_UTF8);
     return text(out, n, *(int *)h ? ((Mig *)h)->uuid : d->uuid);
 }
 int nvmlDeviceGetIndex(void *h, unsigned *index) { DEVICE(h); *index = d->index; return OK; }
@@ -261,27 +270,41 @@ int nvmlDeviceGetComputeRunningProcesses(void *h, unsigned *n, void *p) { (void)
 int nvmlDeviceGetGraphicsRunningProcesses_v3(void *h, unsigned *n, void *p) { (void)p; DEVICE(h); *n = 0; return OK; }
 int nvmlDeviceGetGraphicsRunningProcesses_v2(void *h, unsigned *n, void *p) { (void)p; DEVICE(h); *n = 0; return OK; }
 
-int nvmlDeviceGetPowerManagementLimit(void *h, unsigned *mw) { DEVICE(h); *mw = (unsigned)(d->limit * 1000); return OK; }
-int nvmlDeviceGetEnforcedPowerLimit(void *h, unsigned *mw) { DEVICE(h); *mw = (unsigned)(d->limit * 1000); return OK; }
-int nvmlDeviceGetPowerManagementDefaultLimit(void *h, unsigned *mw) { DEVICE(h); *mw = (unsigned)(d->limit * 1000); return OK; }
+static int limit(Device *d, unsigned *mw) {
+    if (d->no_limit) return NOT_SUPPORTED;
+    *mw = (unsigned)(d->limit * 1000);
+    return OK;
+}
+int nvmlDeviceGetPowerManagementLimit(void *h, unsigned *mw) { DEVICE(h); return limit(d, mw); }
+int nvmlDeviceGetEnforcedPowerLimit(void *h, unsigned *mw) { DEVICE(h); return limit(d, mw); }
+int nvmlDeviceGetPowerManagementDefaultLimit(void *h, unsigned *mw) { DEVICE(h); return limit(d, mw); }
 int nvmlDeviceGetPowerManagementLimitConstraints(void *h, unsigned *low, unsigned *high) {
-    DEVICE(h); *low = 100000; *high = (unsigned)(d->limit * 1000); return OK;
+    DEVICE(h); *low = 100000; return limit(d, high);
 }
 int nvmlDeviceGetPowerManagementMode(void *h, unsigned *mode) { DEVICE(h); *mode = 1; return OK; }
 
+static unsigned milliwatts(const Device *d, double window) {
+    double t = now();
+    if (t >= d->garbled_at && t < d->garbled_until) return (unsigned)d->garbled_mw;
+    return (unsigned)llround(mean_power(d, window) * 1000);
+}
 int nvmlDeviceGetPowerUsage(void *h, unsigned *mw) {
     SENSOR(h);
     if (!d->power) return NOT_SUPPORTED;
-    *mw = (unsigned)llround(mean_power(d, d->power_window) * 1000);
+    *mw = milliwatts(d, d->power_window);
     return OK;
 }
 static int counter(Device *d, unsigned long long *mj) {
     if (!d->counter) return NOT_SUPPORTED;
-    double t = now(), tick = last_tick(d->period, d->phase, d->jitter, t);
+    double t = now();
+    long read = __atomic_add_fetch(&d->reads, 1, __ATOMIC_SEQ_CST);
+    double dip = t >= d->dip_at && read % (long)d->dip_every == 0 ? d->dip_j : 0;
+    if (t >= d->freeze_at && t < d->thaw_at) t = d->freeze_at;
+    double tick = last_tick(d->period, d->phase, d->jitter, t);
     if (t >= d->reset_at) {
         double since = energy(d, tick) - energy(d, d->reset_at);
         *mj = since > 0 ? (unsigned long long)(since * 1000) : 0;
-    } else *mj = d->offset_mj + (long long)floor(energy(d, tick) * 1000);
+    } else *mj = d->offset_mj + (long long)floor((energy(d, tick) * d->counter_gain - dip) * 1000);
     return OK;
 }
 int nvmlDeviceGetTotalEnergyConsumption(void *h, unsigned long long *mj) { SENSOR(h); return counter(d, mj); }
@@ -296,8 +319,9 @@ int nvmlDeviceGetFieldValues(void *h, int n, FieldValue *values) {
         FieldValue *v = &values[i];
         v->timestamp = 0; v->latency = 0; v->result = OK;
         v->type = 1;
-        if (v->field == 186 && d->instant) v->value.ui = (unsigned)llround(mean_power(d, d->instant_window) * 1000);
-        else if (v->field == 185 && d->power) v->value.ui = (unsigned)llround(mean_power(d, d->power_window) * 1000);
+        if (v->field == 186 && d->instant && d->nan_power) { v->type = 0; v->value.d = NAN; }
+        else if (v->field == 186 && d->instant) v->value.ui = milliwatts(d, d->instant_window);
+        else if (v->field == 185 && d->power) v->value.ui = milliwatts(d, d->power_window);
         else if (v->field == 83 && d->counter) { v->type = 3; v->result = counter(d, &v->value.ull); }
         else v->result = NOT_SUPPORTED;
     }

@@ -51,8 +51,8 @@ def command(place: Path, *arguments: str, models: tuple[str, ...] = SMALL[:1]) -
     return [sys.executable, "-m", "lightning_pepr.cli", "study", *words]
 
 
-def environment(place: Path) -> dict[str, str]:
-    return {**os.environ, LOCKS: str(place / "locks"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+def environment(place: Path, locks: str = "locks") -> dict[str, str]:
+    return {**os.environ, LOCKS: str(place / locks), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def study(
@@ -234,6 +234,38 @@ def test_two_studies_take_turns_on_a_device(place: Path) -> None:
         assert process.poll() is None
     assert process.wait(120) == 0
     assert len(records(place)[SMALL[0]]) == 1
+
+
+def test_two_studies_with_other_locks_share_the_runs_of_a_folder(place: Path) -> None:
+    """As on two GPUs or two machines: each run is trained once."""
+    words = command(place, "--seeds", "2", models=SMALL)
+    studies = [
+        subprocess.Popen(
+            words, env=environment(place, locks), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for locks in ("locks", "others")
+    ]
+    outputs = [study.communicate(timeout=280) for study in studies]
+    assert [study.returncode for study in studies] == [0, 0], outputs
+    assert all("4 of 4 runs finished." in output for output, _ in outputs)
+    trained = [error.count("test auroc 0.") for _, error in outputs]
+    assert sum(trained) == 4, outputs
+    assert min(trained) >= 1, outputs
+    assert any("is trained by process" in error for _, error in outputs)
+    assert [record.status for found in records(place).values() for record in found] == ["finished"] * 4
+    assert not list((place / "runs").rglob("*attempt*"))
+    assert not list((place / "runs").rglob("*.claim*"))
+
+
+def test_the_claim_of_a_study_that_was_killed_is_taken_over(place: Path) -> None:
+    process = start(place, models=SMALL[:1], until="epoch 1 of 1")
+    process.kill()
+    process.wait()
+    assert len(list((place / "runs").rglob("*.claim"))) == 1
+    again = study(place)
+    assert f"is taken over from process {process.pid} on" in again.stderr
+    assert "1 of 1 run finished." in again.stdout
+    assert not list((place / "runs").rglob("*.claim*"))
 
 
 def test_a_full_disk_ends_the_study_and_loses_nothing(place: Path) -> None:
