@@ -247,7 +247,7 @@ def test_what_a_user_gave_and_json_does_not_have_is_a_warning(tmp_path: Path) ->
         make_writer(tmp_path).write(run)
 
 
-def test_a_folder_that_is_closed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = make_writer(tmp_path)
     writer.write(RunRecord("net"))
     assert writer.written_file == tmp_path / FILE_NAME

@@ -69,7 +69,7 @@ def test_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 
 
 @pytest.mark.parametrize("what", ODD_FILES)
-def test_only_plain_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_plain_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     with odd_file(tmp_path / "odd", what):
         opened: list[Any] = []
         with monkeypatch.context() as patch:
