@@ -70,7 +70,12 @@ def check(board: HonestBoard, looks: Sequence[float], period: float, lasts: floa
 
 @settings(max_examples=400, deadline=None)
 @given(boards, st.floats(20.0, 40.0), st.lists(st.floats(0.0005, 3.0), min_size=5, max_size=60), st.booleans())
-def test_no_honest_counter_stands_still(board: HonestBoard, begin: float, gaps: list[float], known: bool) -> None:
+def test_no_honest_counter_stands_still(
+    board: HonestBoard,
+    begin: float,
+    gaps: list[float],
+    known: bool,
+) -> None:
     """Idle, stepping, averaged over a second, ticking once a second: looks at any time."""
     looks = [begin + sum(gaps[:index]) for index in range(len(gaps))]
     looks += [looks[-1] + 0.01 * index for index in range(300)]  # a tick is looked for
@@ -81,7 +86,7 @@ def test_no_honest_counter_stands_still(board: HonestBoard, begin: float, gaps: 
 
 @settings(max_examples=300, deadline=None)
 @given(boards, st.floats(20.0, 40.0))
-def test_no_honest_counter_lags_while_its_ticks_are_looked_for(board: HonestBoard, begin: float) -> None:
+def test_no_honest_counter_lags_while_it_is_learnt(board: HonestBoard, begin: float) -> None:
     """As in the first seconds of a meter, on a board that is under load for no less than a quarter of the time."""
     board.duty, board.window = max(board.duty, 0.25), min(board.window, 0.1)
     checked, last, ticks = CrossCheck(), board.counter(begin), 0
@@ -120,7 +125,12 @@ def test_a_call_that_hangs_is_no_counter_that_stands_still() -> None:
         (0.45, 0.1, None, False),
     ],
 )
-def test_a_counter_that_stands_still_is_found(seconds: float, period: float, watts: float | None, still: bool) -> None:
+def test_a_counter_that_stands_still_is_found(
+    seconds: float,
+    period: float,
+    watts: float | None,
+    still: bool,
+) -> None:
     checked = CrossCheck()
     checked.look(0.0, 0.0, 5.0)
     checked.look(0.01, 0.01, 6.0)
