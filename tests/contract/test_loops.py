@@ -28,7 +28,7 @@ def test_a_checkpoint_knows_in_which_epochs_and_at_which_steps_it_saves(tmp_path
 
 
 @pytest.mark.parametrize(("sequential", "together"), [(True, False), (False, True)])
-def test_a_loop_of_evaluation_has_its_loaders(trainer_with: MakeTrainer, sequential: bool, together: bool) -> None:
+def test_evaluation_has_its_loaders(trainer_with: MakeTrainer, sequential: bool, together: bool) -> None:
     """In sequence or, as a `CombinedLoader` of mode "max_size", together."""
     from lightning.pytorch.utilities import CombinedLoader
 
