@@ -6,8 +6,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+import msgspec
 
 from lightning_pepr.meters.agreement import STILL_PERIODS, STILL_S, CrossCheck
 from lightning_pepr.meters.base import Part, Quality
@@ -111,7 +112,7 @@ class CounterWatch(Watch):
         part = successor.part(at, deadline)
         if part.energy_uj is None:
             return part
-        return replace(
+        return msgspec.structs.replace(
             part,
             energy_uj=(counted.energy_uj or 0) + part.energy_uj,
             begin_j=counted.begin_j,
