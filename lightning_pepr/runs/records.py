@@ -130,11 +130,11 @@ def _furthest(records: Sequence[Found]) -> dict[str, Found]:
     return furthest
 
 
-def _progress(record: RunRecord) -> tuple[bool, int, float, bool, bool, str]:
+def _progress(record: RunRecord) -> tuple[float, int, bool, bool, bool, str]:
     """What grows as a run goes on. Dates are the last to decide: a clock may be wrong, and `updated` is in seconds."""
     spent = record.costs[TIME.field].value if TIME.field in record.costs else None
     finished, tested = record.status != "running", record.test_performance is not None
-    return _is_whole(record), len(record.epochs), spent or 0.0, finished, tested, record.updated
+    return spent or 0.0, len(record.epochs), _is_whole(record), finished, tested, record.updated
 
 
 def _is_whole(record: RunRecord) -> bool:
