@@ -81,6 +81,8 @@ class BatchCounter:
             if not isinstance(source, Source):
                 batch, source = _first(batch, source) if self._together else (batch, source[loader])
             size = _quick_size(batch, source)
+            if size is not None and source.draws is not None and size > source.draws > 1:
+                return self._time_major(batch, size, source.draws, trainer)
             if size is None or self._logged is not None:
                 size = self._size(batch, source, trainer) if size is None else self._and_look(size, trainer)
         except Exception as error:  # a batch of the user's own type may do anything
@@ -119,6 +121,16 @@ class BatchCounter:
             lists = "" if not others else f", or a list of {' or '.join(map(str, others))}"
             return self._none(f"a batch may be {found.sizes[0]} stacked samples ({found.shown[0]}){lists}")
         return self._none("there is no tensor in a batch, whose first dimension would tell its size")
+
+    def _time_major(self, batch: Any, size: int, draws: int, trainer: Trainer | None) -> int | None:
+        """The size of a batch of more than its loader draws: of patches, or of so many steps of sequences."""
+        tensors = [batch] if isinstance(batch, torch.Tensor) else list(batch.values() if type(batch) is dict else batch)
+        if any(tensor.ndim < 2 or tensor.shape[1] != draws for tensor in tensors):
+            return self._and_look(size, trainer)
+        given = self._logged_size(trainer)
+        if given is not None and given <= draws:
+            return given
+        return self._none(f"a batch may be {size} samples, or {draws}, as its DataLoader draws, of {size} steps each")
 
     def _and_look(self, size: int, trainer: Trainer | None) -> int:
         """Keep up with what is logged, once it has been needed."""
@@ -206,7 +218,9 @@ def _read_as_before(found: Evidence, source: Source, draws: int) -> int | None:
 
 def _is_plausible(given: int, found: Evidence, source: Source) -> bool:
     """Whether a size that was given to `self.log` may be that of the batch: some weigh otherwise, or all alike."""
-    if AXIS in found.readings and given not in found.readings.values():
+    stacked = found.readings.get(AXIS)
+    time_first = stacked is not None and given == source.draws and given < stacked
+    if stacked is not None and given not in found.readings.values() and not time_first:
         return False
     if not source.told:  # a full batch has to confirm it; if that is not known, more than one sample
         source.told = given > 1 if source.draws is None else given == source.draws

@@ -44,18 +44,55 @@ def key_in_testing(monitor: str) -> str:
     return STAGE.sub(in_testing, monitor)
 
 
-def check_key(monitor: str) -> str:
+def check_key(monitor: str, name: str = "monitor") -> str:
     """Return the key of a performance, or raise a `PePRError` if it cannot be one."""
     if not isinstance(monitor, str) or not monitor:
-        raise PePRError(f'monitor is {monitor!r}; expected the key of a performance, such as "val_acc".')
+        raise PePRError(f'{name} is {monitor!r}; expected the key of a performance, such as "val_acc".')
     if monitor in OWN_KEYS:
-        raise PePRError(f"monitor is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
+        raise PePRError(f"{name} is {monitor!r}, which PePRCallback logs itself; expected the key of a performance.")
     if is_lower_better(monitor):
         raise PePRError(
-            f"monitor is {monitor!r}, which is better the lower it is; PePR needs a performance in [0, 1] where higher "
-            "is better, such as accuracy, AUROC or Dice. If it is one, log it under a name without a loss in it."
+            f"{name} is {monitor!r}, which is better the lower it is; PePR needs a performance in [0, 1] where higher "
+            "is better, such as accuracy, AUROC or Dice. If this metric is better the higher it is, log it under "
+            "another name, without the word for a loss."
         )
     return monitor
+
+
+def check_counter(batch_size: object) -> None:
+    """Raise a `PePRError` if what is to count samples cannot be called."""
+    if batch_size is not None and not callable(batch_size):
+        raise PePRError(
+            f"batch_size is {batch_size!r}; expected a function that counts the samples of a batch, such as "
+            "lambda batch: len(batch[0])."
+        )
+
+
+RUN_S_OWN = ("name", "group", "settings", "intensity", "batch_size", "_meter", "_devices")
+
+
+def ignored(given: Mapping[str, Any]) -> str:
+    """Say which arguments of a further callback count for nothing, by its attributes; empty if none does."""
+    names = [name.removeprefix("_").replace("intensity", "carbon_intensity") for name in RUN_S_OWN if given.get(name)]
+    return f"{', '.join(names)} counts for nothing: give it to the callback that meters the run." if names else ""
+
+
+def check_keys(trainer: Trainer, costs: str, scores: Sequence[str]) -> None:
+    """Raise a `PePRError` if a callback monitors a cost or score under a prefix that none is logged with.
+
+    `costs` is the prefix of costs, and `scores` those of scores.
+    """
+    prefixes = dict.fromkeys(["", costs, *scores])
+    for callback in callbacks_of(trainer):
+        key = getattr(callback, "monitor", None)
+        for resource in RESOURCES:
+            for field, known in ((resource.field, [costs]), (resource.score_key, scores)):
+                if key in [prefix + field for prefix in prefixes] and key not in [prefix + field for prefix in known]:
+                    raise PePRError(
+                        f"{type(callback).__name__} monitors {key!r}, which no PePRCallback of this Trainer logs. "
+                        f"Logged is {' and '.join(repr(prefix + field) for prefix in known)}: costs are logged once, "
+                        "by the callback that meters."
+                    )
 
 
 def check_text(name: str, value: object) -> str:
@@ -161,6 +198,9 @@ def not_logged(monitor: str, keys: Iterable[str]) -> str:
     )
 
 
+REMEDY = "Divide percentages by 100, and monitor no loss."
+
+
 def not_a_performance(monitor: str, value: float) -> str:
     """What to do about a value that is no performance."""
     if value < 0 and is_r_squared(monitor):
@@ -170,7 +210,7 @@ def not_a_performance(monitor: str, value: float) -> str:
         )
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
-        "…). Divide percentages by 100, and monitor no loss."
+        f"…). {'A correlation or kappa may begin below 0.' if value < 0 else REMEDY}"
     )
 
 

@@ -58,6 +58,7 @@ class Fit:
     def open(self, trainer: Trainer) -> None:
         """Open the meters, and check whether others monitor what will not be there."""
         self.run.tracker.open(trainer.strategy.root_device)
+        _checks.check_keys(trainer, self.own.prefix, [each.prefix for each in self.monitored])
         for monitored in self.monitored:
             monitored.check_watchers(trainer, self.run.missing())
 

@@ -149,6 +149,8 @@ def acts_after_validation(trainer: Trainer, callback: Callback) -> bool:
 
 def acts_in_epoch(trainer: Trainer, callback: Callback) -> bool:
     """Whether an `EarlyStopping` or `ModelCheckpoint` looks at its key in this epoch."""
+    if getattr(callback, "strict", True) is False:  # such an EarlyStopping waits for its key
+        return False
     every = getattr(callback, "_every_n_epochs", 1)  # of a ModelCheckpoint; 0 if it goes by steps
     return not every or (trainer.current_epoch + 1) % every == 0
 

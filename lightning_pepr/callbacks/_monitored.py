@@ -31,6 +31,7 @@ class Monitored:
     prog_bar: bool
     warn_once: WarnOnce
     seen: bool = False  # whether it has ever been logged in the run
+    known: bool = False  # whether that was a number
     served: bool = False  # whether it has been logged in the running epoch
     evaluated: SampleCount = field(default_factory=SampleCount)
     _at_epoch_start: Any = None  # the value then,
@@ -77,7 +78,7 @@ class Monitored:
 
         A callback that logs must not end a run at epoch 50, and `EarlyStopping` would end it at a NaN.
         """
-        first, self.seen = not self.seen, True
+        first, self.seen, self.known = not self.known, True, self.known or performance == performance
         if is_performance(performance):
             return performance
         message = _checks.not_a_performance(self.key, performance)

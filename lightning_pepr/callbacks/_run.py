@@ -168,6 +168,14 @@ def remember(trainer: Trainer, pl_module: LightningModule, state_key: str, run: 
         _RUNS[trainer] = weakref.ref(pl_module), state_key, run
 
 
+def find_state(checkpoint: Mapping[str, Any], key: str) -> Any:
+    """The state of a run that a checkpoint has under another monitor or prefix; None if it has one under the key."""
+    states = checkpoint.get("callbacks")
+    if not isinstance(states, Mapping) or states.get(key):
+        return None
+    return next((state for name, state in states.items() if str(name).startswith("PePRCallback") and state), None)
+
+
 def model_name(pl_module: LightningModule) -> str | None:
     """What the model is called: its `model_name`, or a hyperparameter of that kind; None if nothing says."""
     hparams = getattr(pl_module, "hparams", {})

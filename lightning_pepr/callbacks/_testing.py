@@ -15,11 +15,21 @@ from lightning_pepr.accounting.ranks import Performance
 from lightning_pepr.accounting.stages import Spent
 from lightning_pepr.accounting.tracker import stage_of
 from lightning_pepr.callbacks import _checks, _lightning
+from lightning_pepr.callbacks._batches import BatchCounter
 from lightning_pepr.callbacks._monitored import Monitored
 from lightning_pepr.callbacks._run import Run
 from lightning_pepr.functional import is_performance
 from lightning_pepr.record import RunRecord
 from lightning_pepr.utilities.files import is_record
+
+
+def begin_test(trainer: Trainer, run: Run, monitored: Sequence[Monitored], counter: BatchCounter) -> None:
+    """Count for testing, beside the fit."""
+    for each in monitored:
+        each.begin_test(trainer, counter)
+    run.tracker.reset_fit()
+    run.tracker.open(trainer.strategy.root_device)
+    run.tracker.switch_stage("test")
 
 
 def record_test(trainer: Trainer, run: Run, monitored: Sequence[Monitored]) -> bool:
@@ -36,14 +46,16 @@ def record_test(trainer: Trainer, run: Run, monitored: Sequence[Monitored]) -> b
     tracker.reset_fit()  # so that it is not added to the fit
     tracker.close()
     keys = _lightning.logged_keys(trainer)
-    found = {each.key: _check(each.test_key, tested.performances, keys) for each in monitored if each.test_key}
-    own = monitored[0]
-    if found and all(performance is None for performance in found.values()):
+    found = [(each, _check(each.test_key, tested.performances, keys)) for each in monitored if each.test_key]
+    if found and all(performance is None for _, performance in found):
         return False
-    if (performance := found.get(own.key)) is not None:
-        record.test_performance, record.test_samples = performance
-    others = {each.key: found.get(each.key) for each in monitored[1:]}
-    record.test_others |= {key: performance.value for key, performance in others.items() if performance is not None}
+    for each, performance in found:
+        if performance is None:
+            continue
+        if each.key == record.monitor or each.test_key == record.test_monitor:
+            record.test_performance, record.test_samples = performance
+        else:  # of a further callback, or of one that monitors something else than the run did
+            record.test_others[each.key or each.test_key] = performance.value
     record.stages["test"] = stage_of(tested.stages.get("test", Spent()))
     return True
 
@@ -65,14 +77,17 @@ def _check(key: str, tested: Mapping[str, Performance], keys: Iterable[str]) -> 
     return tested[key] if negative else None
 
 
-def find_run(state: Any, trainer: Trainer, new: Run) -> Run | None:
+def find_run(state: Any, trainer: Trainer, new: Run, own: Monitored, write: bool) -> Run | None:
     """The run whose checkpoint is tested, in place of a new one. A collective: all ranks take what rank 0 finds."""
     found = trainer.strategy.broadcast(_find(state, trainer) if trainer.is_global_zero else None)
     if found is None:
         return None
     new.record, folder = found
     new.begun = True
-    new.writer.place_in(folder)
+    if not own.key and not own.test_key:  # the run knows by what it is tested
+        own.test_key = new.record.test_monitor
+    if write:
+        new.writer.place_in(folder)
     return new
 
 

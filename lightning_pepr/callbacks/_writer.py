@@ -43,20 +43,16 @@ class RecordWriter:
             self.folder, self._files = folder, None
 
     def write(self, run: RunRecord) -> None:
-        """Write what has changed. A disk that fails is a warning: training goes on, and the next call tries again."""
-        self._write(run, whole=False)
+        """Write what has changed, and all of a run that has ended.
 
-    def finish(self, run: RunRecord) -> None:
-        """Write the record whole, as it is to stay."""
-        self._write(run, whole=True)
-
-    def _write(self, run: RunRecord, whole: bool) -> None:
+        A disk that fails is a warning: training goes on, and the next call tries again.
+        """
         if self.folder is None:
             return
         run.updated = now()
         try:
             self._files = self._files or files_in(self.folder)
-            self._files.write(run, whole)
+            self._files.write(run, whole=run.status != "running")
         except Exception as error:  # whatever a disk, a store or its package can raise
             place = (None if self._files is None else self._files.record) or self.folder
             self._warn_once("disk", f"the record could not be written to {place}: {error}.")

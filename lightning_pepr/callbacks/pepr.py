@@ -15,10 +15,10 @@ from lightning_pepr.callbacks._base import Callback, WarnOnce, metered
 from lightning_pepr.callbacks._batches import BatchCounter
 from lightning_pepr.callbacks._fit import Fit
 from lightning_pepr.callbacks._monitored import Monitored
-from lightning_pepr.callbacks._run import Run, recall, remember
+from lightning_pepr.callbacks._run import Run, find_state, recall, remember
 from lightning_pepr.callbacks._scorer import Scorer
 from lightning_pepr.callbacks._summary import one_line_summary, show_line
-from lightning_pepr.callbacks._testing import find_run, record_test
+from lightning_pepr.callbacks._testing import begin_test, find_run, record_test
 from lightning_pepr.callbacks._writer import RecordWriter
 from lightning_pepr.carbon import resolve_intensity
 from lightning_pepr.cost import RESOURCES, Cost, Resource
@@ -116,13 +116,18 @@ class PePRCallback(Callback):
                 self.space.range(resource)  # raises if the space does not have it
         self.baseline = baseline
         self.intensity = resolve_intensity(carbon_intensity, pue=pue)
-        self.test_key = _checks.key_in_testing(self.performance_key) if test_monitor is None else test_monitor
+        self.test_key = (
+            _checks.key_in_testing(self.performance_key)
+            if test_monitor is None
+            else _checks.check_key(test_monitor, "test_monitor")
+        )
         self.write_record = record
         self.prog_bar = prog_bar
         self.prefix = _checks.check_text("prefix", prefix)
         self.name = None if name is None else _checks.check_text("name", name)
         self.group = "" if group is None else _checks.check_text("group", group)
         self.settings = _checks.check_settings(settings)
+        _checks.check_counter(batch_size)
         self.batch_size = batch_size
         self._meter = None if isinstance(meter, str) else meter
         self._devices = devices
@@ -173,8 +178,10 @@ class PePRCallback(Callback):
         _checks.check_prefixes([each.prefix for each in ours])
         first = next((each for each in ours if not each.prefix), ours[0])
         self._first = None if first is self else first
-        if not self.meters:
-            return  # the first does it for all
+        if not self.meters:  # the first does all for it
+            if ignored := _checks.ignored(vars(self)):
+                self._warn_once("ignored", f"of the one with prefix {self.prefix!r} {ignored}")
+            return
         _lightning.put_first(trainer, self)  # so that what it logs after validation is there when the others look
         self._monitored = [self._make_monitored(), *(each._make_monitored() for each in ours if each is not self)]
         self._run = recall(trainer, pl_module, self.state_key)
@@ -346,13 +353,9 @@ class PePRCallback(Callback):
         if not self.meters:
             return
         if self._run is None:
-            self._run = find_run(self._restored, trainer, self._new_run())
+            self._run = find_run(self._restored, trainer, self._new_run(), self._monitored[0], self.write_record)
         if self._run is not None:
-            for monitored in self._monitored:
-                monitored.begin_test(trainer, self._counter(trainer))
-            self._run.tracker.reset_fit()
-            self._run.tracker.open(trainer.strategy.root_device)
-            self._run.tracker.switch_stage("test")
+            begin_test(trainer, self._run, self._monitored, self._counter(trainer))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the test performance and its cost; the last test wins."""
@@ -370,8 +373,7 @@ class PePRCallback(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         if self._run is not None and trainer.is_global_zero and not _lightning.is_debugging(trainer):
-            writer, record = self._run.writer, self._run.record
-            (writer.write if record.status == "running" else writer.finish)(record)
+            self._run.writer.write(self._run.record)
 
     def state_dict(self) -> dict[str, Any]:
         """The run up to now, as plain types; of other ranks, what they had said last. No collective."""
@@ -390,10 +392,5 @@ class PePRCallback(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Find the state of the run that was saved under another monitor or prefix."""
-        states = checkpoint.get("callbacks")
-        if not self.meters or not isinstance(states, Mapping) or states.get(self.state_key):
-            return
-        for key, state in states.items():
-            if str(key).startswith("PePRCallback") and state:
-                self.load_state_dict(state)
-                return
+        if self.meters and (state := find_state(checkpoint, self.state_key)):
+            self.load_state_dict(state)

@@ -14,7 +14,7 @@ from lightning_pepr.ranking import scores
 from lightning_pepr.ranking.pareto import add_pareto
 from lightning_pepr.ranking.scores import By
 from lightning_pepr.ranking.uncertainty import NO_RUN, place_models
-from lightning_pepr.runs.checks import warn_of_mixtures, warn_of_unscored
+from lightning_pepr.runs.checks import warn_of_lower_bounds, warn_of_mixtures, warn_of_unscored
 from lightning_pepr.runs.load import Source
 from lightning_pepr.runs.table import BASELINE, COLUMNS, Runs
 from lightning_pepr.space import ModelSpace
@@ -82,6 +82,7 @@ def rank(
     table = scores.read_scorable(runs, group, at, monitor)
     resources = scores.scorable_resources(table, keys, space)
     warn_of_mixtures(table, ["_space"])
+    warn_of_lower_bounds(table, [key.field for key in keys])
     if space is None:
         warn_of_unscored(table, ["_space"])
     table = scores.add_ranges(table, resources, space)

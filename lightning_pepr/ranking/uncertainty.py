@@ -7,6 +7,7 @@ import polars as pl
 
 from lightning_pepr.cost import CARBON, ENERGY, Resource
 from lightning_pepr.ranking.scores import Score
+from lightning_pepr.runs.checks import is_lower_bound
 from lightning_pepr.runs.table import Runs
 from lightning_pepr.utilities.imports import require
 from lightning_pepr.utilities.statistics import CONFIDENCE, wilson
@@ -55,7 +56,8 @@ def place_models(runs: Runs, resource: Resource, score: Score) -> pl.DataFrame:
 
 def _ends(runs: Runs, resource: Resource, score: Score) -> dict[str, pl.Expr]:
     """Find what the score of each run would be at the limits of its cost, and of its performance too."""
-    p, cost = pl.col("performance").clip(0.0, 1.0), pl.col(resource.field)
+    cost_field = resource.field
+    p, cost = pl.col("performance").clip(0.0, 1.0), pl.col(cost_field)
     worse, better = wilson(p, pl.col("samples"))
     errors = {"": pl.lit(0.0)}
     if resource in (ENERGY, CARBON):  # which have an error, and share the gain of a board's sensor
@@ -66,8 +68,9 @@ def _ends(runs: Runs, resource: Resource, score: Score) -> dict[str, pl.Expr]:
     ends = {}
     for suffix, error in errors.items():
         high, low = cost + error, (cost - error).clip(0.0)
-        ends[f"_less{suffix}"], ends[f"_more{suffix}"] = score(high, p), score(low, p)
-        ends[f"_least{suffix}"], ends[f"_most{suffix}"] = score(high, worse), score(low, better)
+        ends[f"_more{suffix}"], ends[f"_most{suffix}"] = score(low, p), score(low, better)
+        for end, performance in (("_less", p), ("_least", worse)):  # there is no end to what a run may have spent
+            ends[f"{end}{suffix}"] = pl.when(is_lower_bound(cost_field)).then(0.0).otherwise(score(high, performance))
     return ends
 
 

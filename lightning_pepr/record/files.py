@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lightning_pepr.errors import PePRError
 from lightning_pepr.record.journal import Known, first_line, run_of_journal
 from lightning_pepr.record.run import RunRecord, run_id_in
 from lightning_pepr.utilities.files import (
@@ -91,6 +93,7 @@ class RecordOnDisk:
         """Write into the run's own record, or else under a name that nothing has; no other file is touched."""
         for path in self._taken(run.run_id):
             if _run_at(path) == run.run_id:
+                _keep_test(run, path)
                 self._journal = AppendedFile(journal_of(path))
                 write_whole(path, run.to_text(self._journal.size))
                 break
@@ -175,6 +178,16 @@ class _Pause:
 
 def _names(run_id: str) -> Iterator[str]:
     return itertools.chain([FILE_NAME], names_aside(run_id))
+
+
+def _keep_test(run: RunRecord, path: Path) -> None:
+    """Keep the test that another process has added to the record of a run meanwhile."""
+    with contextlib.suppress(OSError, PePRError):
+        there = RunRecord.load(path)
+        if run.test_performance is None and not run.test_others:
+            run.test_performance, run.test_samples = there.test_performance, there.test_samples
+            run.test_others = there.test_others
+            run.stages |= {name: stage for name, stage in there.stages.items() if name == "test"}
 
 
 def _run_at(path: Path) -> str | None:

@@ -118,14 +118,15 @@ class RunRecord(msgspec.Struct):
     def keys(self) -> list[str]:
         """The keys of all performances that it has: `monitor`, and those of further callbacks."""
         others = {key for each in (self.test_others, *(e.others for e in self.epochs)) for key in each}
-        return sorted(others.union([self.monitor] if self.monitor else []))
+        own = self.monitor or (self.test_monitor if self.test_performance is not None else "")
+        return sorted(others.union([own] if own else []))
 
     def monitored_by(self, key: str) -> RunRecord:
         """The record as it would be with another of its `keys` as its `monitor`; without scores, which are of its own.
 
         Without that key it has no performance. A performance of the same loader is of as many samples.
         """
-        if key == self.monitor:
+        if key == (self.monitor or self.test_monitor):
             return self
         tested, loader = self.test_others.get(key), self.monitor.partition("/dataloader_idx_")[2]
         same = bool(self.monitor) and key.partition("/dataloader_idx_")[2] == loader

@@ -47,6 +47,24 @@ def warn_of_unscored(runs: Runs, within: Sequence[str] = (), stacklevel: int = 3
         )
 
 
+def is_lower_bound(field: str) -> pl.Expr:
+    """Whether something of a run's cost was lost, so that the truth is larger."""
+    return pl.col("lower_bound").fill_null("").str.split(", ").list.contains(field)
+
+
+def warn_of_lower_bounds(runs: Runs, fields: Sequence[str], stacklevel: int = 3) -> None:
+    """Warn of costs of which something was lost: how much less a score may be is not known then."""
+    for field in fields:
+        lost = runs.filter(is_lower_bound(field) & pl.col(field).is_not_null())
+        if len(lost):
+            warnings.warn(
+                f"{field} of {len(lost)} of the {len(runs)} runs (such as {lost['model'][0]}) is a lower bound: their "
+                "scores may be less than what is shown, and so may low and high of their space be. The record says "
+                "what was lost.",
+                stacklevel=stacklevel,
+            )
+
+
 def rankable() -> pl.Expr:
     """Whether `rank` takes the costs and performances of a run."""
     return pl.all_horizontal(can_be(name).fill_null(True) for name in (*COSTS, *PERFORMANCES))

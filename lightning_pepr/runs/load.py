@@ -29,8 +29,8 @@ def load_runs(*sources: Source, columns: Columns | None = None, monitor: str | N
 
     A record's performance is that of the model one would keep: on test data where it was tested, else of the best
     epoch by `monitor`, and 0 if that is less; none if it was above 1 in any epoch, which a warning says. Of several
-    records of one run, which a resumed run may leave, the one that has got furthest counts, by evaluations and time
-    spent; of such that contradict one another, a warning names two. Its costs are all that the run
+    records of one run, which a resumed run may leave, the one that has got furthest counts, by time
+    spent and evaluations; of such that contradict one another, a warning names two. Its costs are all that the run
     spent.
 
     A table in the paper's columns (`energy`, `co2`, `train_time`, `memR`, `num_param`, `test_00` …) has its last

@@ -95,6 +95,7 @@ def from_records(records: Sequence[Found], monitor: str | None = None) -> Runs:
             "last_performance": _floored(record.last),
             **{name: cost.error for name in ERRORS if (cost := record.costs.get(name.removesuffix("_error")))},
             "gain": _gain(record),
+            "lower_bound": ", ".join(name for name, cost in record.costs.items() if cost.lower_bound) or None,
             "samples": (record.val_samples if record.test_performance is None else record.test_samples) or None,
             "val_samples": record.val_samples or None,
             "quality": (record.costs["energy_kwh"].quality or None) if "energy_kwh" in record.costs else None,

@@ -40,6 +40,7 @@ COLUMNS: dict[str, Any] = {
     "last_performance": pl.Float64,  # of the last epoch
     **dict.fromkeys(ERRORS, pl.Float64),  # bounds, without the gain of a sensor
     "gain": pl.Float64,  # relative uncertainty of the energy that all runs on the same boards share
+    "lower_bound": pl.String,  # the costs of which something was lost, so that the truth is larger
     "samples": pl.Int64,  # how many samples the performance is of
     "val_samples": pl.Int64,  # how many the other two are of
     "quality": pl.String,  # how the energy was measured

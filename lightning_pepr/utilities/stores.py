@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def local_folder(folder: str) -> Path | None:
     """Where a folder is on this host's disks, as fsspec takes its name; None if it is elsewhere."""
     from fsspec.implementations.local import LocalFileSystem
 
+    if re.match("file:/(?!/)", folder):  # what Lightning makes of "file:///runs" as a trainer's root
+        folder = folder.removeprefix("file:")
     if not is_url(folder):
         return Path(folder).expanduser() if folder.startswith("~") else Path(folder)
     store, path = open_store(folder)

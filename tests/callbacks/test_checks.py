@@ -62,7 +62,7 @@ def test_the_key_in_testing_goes_with_the_monitor(monitor: str, key: str) -> Non
     [
         ({"monitor": "val_loss"}, "'val_loss', which is better the lower it is"),
         ({"monitor": "test/RMSE"}, "better the lower it is"),
-        ({"monitor": "val_MeanSquaredError"}, "If it is one, log it under a name without a loss in it"),
+        ({"monitor": "val_MeanSquaredError"}, "log it under another name, without the word for a loss"),
         ({"monitor": ""}, "expected the key of a performance"),
         ({"monitor": "pepr_e"}, "logs itself"),
         ({"monitor": "acc", "space": {"energy_kwh": (0, 1)}}, "expected a ModelSpace"),

@@ -111,3 +111,30 @@ def test_the_largest_number_of_trained_parameters_counts(tmp_path: Path) -> None
     record = RunRecord.load(tmp_path)
     assert record.params == record.costs["params"].value == 9, "three of the head, six of the backbone"
     assert [e.cost.params for e in record.epochs] == [3, 9, 9]
+
+
+def test_one_that_waits_for_its_key_waits_with_it(tmp_path: Path) -> None:
+    module = Seldom()
+    stop = EarlyStopping("pepr_e", mode="max", strict=False)
+    trainer(PePRCallback("val_acc", SPACE, meter=WorkMeter(module)), stop, root=tmp_path, max_epochs=4).fit(module)
+    assert RunRecord.load(tmp_path).status == "finished"
+
+
+def test_above_1_after_a_nan_is_still_the_first(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"val_acc is 45\.0; PePR needs a performance"):
+        fit(Worker((float("nan"), 45.0)), tmp_path, num_sanity_val_steps=0)
+
+
+@pytest.mark.parametrize("options", [{"test_monitor": "test_loss"}, {"test_monitor": 5}, {"batch_size": 8}])
+def test_arguments_that_cannot_be(options: Any) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} is"):
+        PePRCallback(None, **options)
+
+
+def test_a_run_that_has_its_performance_from_testing_ranks_by_that_key(tmp_path: Path) -> None:
+    module = Worker()
+    run = trainer(PePRCallback(meter=WorkMeter(module), test_monitor="test_acc"), root=tmp_path)
+    run.fit(module)
+    run.test(module, verbose=False)
+    assert rank(tmp_path, monitor="test_acc")["performance"].to_list() == [0.6875]

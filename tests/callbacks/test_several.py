@@ -91,3 +91,18 @@ def test_the_one_without_a_prefix_meters_and_else_the_first(tmp_path: Path) -> N
     assert (first.meters, second.meters) == (True, False)
     assert {"a_energy_kwh", "a_pepr_e", "b_pepr_e"} <= rows_of(logger)[-1].keys()
     assert "b_energy_kwh" not in rows_of(logger)[-1]
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "key"), [(["", "b_"], "b_energy_kwh"), (["a_"], "energy_kwh"), (["a_"], "pepr_e")]
+)
+def test_a_key_that_none_logs_is_an_error(tmp_path: Path, prefixes: list[str], key: str) -> None:
+    ours = [PePRCallback("val_acc", SPACE, prefix=prefix) for prefix in prefixes]
+    with pytest.raises(ValueError, match=f"EarlyStopping monitors '{key}', which no PePRCallback of this Trainer logs"):
+        trainer(*ours, EarlyStopping(key, mode="max"), root=tmp_path).fit(Two())
+
+
+def test_what_counts_for_nothing_is_named(tmp_path: Path) -> None:
+    second = PePRCallback("val_auc", NARROW, prefix="auc_", carbon_intensity=100.0, name="net")
+    with pytest.warns(UserWarning, match="prefix 'auc_' name, carbon_intensity counts for nothing"):
+        trainer(PePRCallback("val_acc", SPACE), second, root=tmp_path, max_epochs=1).fit(Two())

@@ -115,3 +115,53 @@ def test_a_callback_of_configure_callbacks_is_made_anew_and_its_run_goes_on(tmp_
     assert again.run_id == first.run_id
     assert (len(again.epochs), again.costs["data_samples"].value) == (2, 28)
     assert [path.name for path in tmp_path.rglob("pepr*.json")] == ["pepr.json"]
+
+
+def test_by_another_key_it_is_kept_beside_the_run_s_own(tmp_path: Path) -> None:
+    path = trained(tmp_path / "run")
+    for monitor, test_monitor in (("val_acc", None), ("val_other", "test_other")):
+        module = Tested()
+        callback = PePRCallback(monitor, test_monitor=test_monitor, meter=WorkMeter(module))
+        trainer(callback, root=tmp_path / "other").test(module, ckpt_path=str(path), verbose=False)
+    record = RunRecord.load(tmp_path / "run")
+    assert (record.test_performance, record.test_others) == (0.6875, {"val_other": 0.25})
+
+
+class Tested(Worker):
+    """Logs another performance in testing, too."""
+
+    def test_step(self, batch: Any, index: int) -> None:
+        super().test_step(batch, index)
+        self.log("test_other", 0.25)
+
+
+def test_without_a_monitor_it_is_by_the_key_of_the_run(tmp_path: Path) -> None:
+    path = trained(tmp_path / "run")
+    trainer(PePRCallback(), root=tmp_path / "other").test(Worker(), ckpt_path=str(path), verbose=False)
+    assert RunRecord.load(tmp_path / "run").test_performance == 0.6875
+
+
+def test_without_record_nothing_is_written(tmp_path: Path) -> None:
+    path = trained(tmp_path / "run")
+    before = (tmp_path / "run" / "pepr.json").read_bytes()
+    run = trainer(PePRCallback("val_acc", record=False), root=tmp_path / "other")
+    run.test(Worker(), ckpt_path=str(path), verbose=False)
+    assert (tmp_path / "run" / "pepr.json").read_bytes() == before
+
+
+def test_while_the_run_still_trains_it_is_kept(tmp_path: Path) -> None:
+    class Meanwhile(Worker):
+        """Is tested, as in another process, after its second epoch."""
+
+        def on_train_epoch_start(self) -> None:
+            if self.current_epoch == 2:
+                path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+                run = trainer(PePRCallback("val_acc"), root=tmp_path / "other")
+                run.test(Worker(), ckpt_path=str(path), verbose=False)
+
+    saving = ModelCheckpoint(tmp_path / "run" / "checkpoints", filename="last")
+    fit(Meanwhile(), tmp_path / "run", saving, enable_checkpointing=True)
+    record = RunRecord.load(tmp_path / "run")
+    assert (record.status, len(record.epochs)) == ("finished", 3)
+    assert (record.test_performance, record.test_samples) == (0.6875, 6)
+    assert "test" in record.stages

@@ -135,7 +135,7 @@ def test_a_remote_place_that_is_not_there_is_named(url: str, tmp_path: Path) -> 
     if url.startswith("nosuch"):
         writer = make_writer(url)
         with pytest.warns(UserWarning, match=r"the record could not be written to nosuch://.*nosuch"):
-            writer.finish(RunRecord("net"))
+            writer.write(RunRecord("net", status="finished"))
     for read in (RunRecord.load, load_runs):
         with pytest.raises((ValueError, FileNotFoundError), match=r"nosuch|nothing/there"):
             read(url)

@@ -188,3 +188,11 @@ class TestBoards:
             boards=["x", "y", "x", "y"],
         )
         assert rank(runs)["rank"].to_list() == [1, 1, 1, 1]
+
+
+def test_a_lower_bound_may_be_anything_dearer() -> None:
+    runs = table(performance=[0.8, 0.8, 0.8], energy_kwh=[1.0, 2.0, 3.0], lower_bound=["energy_kwh", None, "time_s"])
+    with pytest.warns(UserWarning, match="energy_kwh of 1 of the 3 runs \\(such as m0\\) is a lower bound"):
+        ranked = rank(runs).sort("model")
+    assert ranked.select("rank", "rank_worst").rows() == [(1, 3), (1, 2), (2, 3)]
+    assert ranked["pepr_e_low"][0] == 0.0
