@@ -28,7 +28,7 @@ class Source:
     stacks: bool = False  # whether PyTorch's own collation stacks them
     readings: frozenset[int] = frozenset()  # the ways to read its batches that a full one has confirmed; none: not yet
     in_doubt: bool = False  # whether a batch, before that, could be read in two ways that gave one size
-    told: bool = False  # whether what the module logs has turned out to be the size
+    confirmed: bool = False  # whether what the module logs has turned out to be the size
 
     @classmethod
     def of(cls, loader: Any) -> Source:
@@ -222,9 +222,9 @@ def _is_plausible(given: int, found: Evidence, source: Source) -> bool:
     time_first = stacked is not None and given == source.draws and given < stacked
     if stacked is not None and given not in found.readings.values() and not time_first:
         return False
-    if not source.told:  # a full batch has to confirm it; if that is not known, more than one sample
-        source.told = given > 1 if source.draws is None else given == source.draws
-    return source.told and (source.draws is None or given <= source.draws)
+    if not source.confirmed:  # a full batch has to confirm it; if that is not known, more than one sample
+        source.confirmed = given > 1 if source.draws is None else given == source.draws
+    return source.confirmed and (source.draws is None or given <= source.draws)
 
 
 def _sources_of(loaders: Any) -> Any:

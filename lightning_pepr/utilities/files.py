@@ -59,7 +59,7 @@ def names_aside(run_id: str) -> Iterator[str]:
 def files_below(
     folder: str | os.PathLike[str], on_error: Callable[[OSError], object] = lambda error: None
 ) -> Iterator[Path]:
-    """The files below a folder, but for folders that cannot be read, of which `on_error` is told.
+    """The files below a folder, but for folders that cannot be read, which `on_error` is called with.
 
     `rglob` would fail if a running study moved a folder away meanwhile.
     """

@@ -1,4 +1,4 @@
-"""Losses are told from performances by their names: torchmetrics' and MONAI's, and those of the field."""
+"""Losses and performances differ by their names: torchmetrics' and MONAI's, and those of the field."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from tests.helpers.training import Worker, WorkMeter, trainer
 class Sequences(Worker):
     """Has batches with the time first: 50 steps of 8 samples."""
 
-    told = False
+    logged = False
     targets = False
 
     def training_step(self, batch: Any, index: int) -> Any:
-        if self.told:
+        if self.logged:
             self.log("loss", 0.5, on_epoch=True, batch_size=8)
         return super().training_step([batch[0].reshape(-1, 2)], index)
 
@@ -33,14 +33,14 @@ class Sequences(Worker):
 
 
 @pytest.mark.parametrize("targets", [True, False])
-@pytest.mark.parametrize(("told", "samples"), [(True, 32.0), (False, None)])
-def test_time_first(tmp_path: Path, told: bool, samples: float | None, targets: bool) -> None:
+@pytest.mark.parametrize(("logged", "samples"), [(True, 32.0), (False, None)])
+def test_time_first(tmp_path: Path, logged: bool, samples: float | None, targets: bool) -> None:
     """It is counted where the module says of how many samples a batch is."""
     module = Sequences()
-    module.told, module.targets = told, targets
+    module.logged, module.targets = logged, targets
     callback = PePRCallback("val_acc", meter=WorkMeter(module))
     trainer(callback, root=tmp_path, max_epochs=1).fit(module)
     assert callback.run is not None
     entry = callback.run.costs["data_samples"]
     assert entry.value == samples
-    assert told or "a batch may be 50" in entry.reason
+    assert logged or "a batch may be 50" in entry.reason
