@@ -28,6 +28,7 @@ class Source:
     stacks: bool = False  # whether PyTorch's own collation stacks them
     readings: frozenset[int] = frozenset()  # the ways to read its batches that a full one has confirmed; none: not yet
     in_doubt: bool = False  # whether a batch, before that, could be read in two ways that gave one size
+    time_first: bool = False  # whether a full batch has as many columns as the loader draws, and more rows
     confirmed: bool = False  # whether what the module logs has turned out to be the size
 
     @classmethod
@@ -81,8 +82,8 @@ class BatchCounter:
             if not isinstance(source, Source):
                 batch, source = _first(batch, source) if self._together else (batch, source[loader])
             size = _quick_size(batch, source)
-            if size is not None and source.draws is not None and size > source.draws > 1:
-                return self._time_major(batch, size, source.draws, trainer)
+            if size is not None and (source.time_first or (source.draws is not None and size > source.draws)):
+                size = None  # of more than the loader draws, to be looked at more closely
             if size is None or self._logged is not None:
                 size = self._size(batch, source, trainer) if size is None else self._and_look(size, trainer)
         except Exception as error:  # a batch of the user's own type may do anything
@@ -116,21 +117,14 @@ class BatchCounter:
             return given
         if len(set(found.sizes)) > 1:
             return self._none(f"the parts of a batch disagree about its size: {', '.join(found.shown[:6])}")
+        if source.time_first:
+            rows = f"{found.sizes[0]} stacked samples ({found.shown[0]})"
+            return self._none(f"a batch may be {rows}, or {source.draws}, as its DataLoader draws, with the time first")
         if found.sizes:
             others = sorted(set(found.readings.values()) - set(found.sizes))
             lists = "" if not others else f", or a list of {' or '.join(map(str, others))}"
             return self._none(f"a batch may be {found.sizes[0]} stacked samples ({found.shown[0]}){lists}")
         return self._none("there is no tensor in a batch, whose first dimension would tell its size")
-
-    def _time_major(self, batch: Any, size: int, draws: int, trainer: Trainer | None) -> int | None:
-        """The size of a batch of more than its loader draws: of patches, or of so many steps of sequences."""
-        tensors = [batch] if isinstance(batch, torch.Tensor) else list(batch.values() if type(batch) is dict else batch)
-        if any(tensor.ndim < 2 or tensor.shape[1] != draws for tensor in tensors):
-            return self._and_look(size, trainer)
-        given = self._logged_size(trainer)
-        if given is not None and given <= draws:
-            return given
-        return self._none(f"a batch may be {size} samples, or {draws}, as its DataLoader draws, of {size} steps each")
 
     def _and_look(self, size: int, trainer: Trainer | None) -> int:
         """Keep up with what is logged, once it has been needed."""
@@ -186,6 +180,10 @@ def _settle(found: Evidence, source: Source) -> int | None:
     """The size that the evidence agrees on, with the loader's word where lists may be of samples; else None."""
     stacked = found.readings.get(AXIS)
     in_lists = {depth: size for depth, size in found.readings.items() if depth != AXIS}
+    if stacked is not None and source.draws is not None and stacked > source.draws > 1:
+        source.time_first |= found.seconds == {source.draws}  # else there are several samples of each that it draws
+    if source.time_first:
+        return None
     if stacked is not None and (source.stacks or (not in_lists and AXIS in (source.readings or {AXIS}))):
         return stacked
     # What an object says outweighs tensors, if one agrees: the atoms of molecules come with these and their targets.
@@ -218,9 +216,7 @@ def _read_as_before(found: Evidence, source: Source, draws: int) -> int | None:
 
 def _is_plausible(given: int, found: Evidence, source: Source) -> bool:
     """Whether a size that was given to `self.log` may be that of the batch: some weigh otherwise, or all alike."""
-    stacked = found.readings.get(AXIS)
-    time_first = stacked is not None and given == source.draws and given < stacked
-    if stacked is not None and given not in found.readings.values() and not time_first:
+    if AXIS in found.readings and given not in found.readings.values() and not source.time_first:
         return False
     if not source.confirmed:  # a full batch has to confirm it; if that is not known, more than one sample
         source.confirmed = given > 1 if source.draws is None else given == source.draws

@@ -67,6 +67,7 @@ class Evidence:
         said: What objects say.
         readings: The size by each way to read the batch that is in itself consistent.
         coincident: Lengths of lists that are sizes of what is in them as well, so that two ways give one number.
+        seconds: The second dimensions of tensors that have one.
         has_scalars: Whether there is a tensor without dimensions.
         has_images: Whether a tensor looks like an image without a dimension for the batch.
     """
@@ -75,6 +76,7 @@ class Evidence:
         self.sizes: list[int] = []
         self.shown: list[str] = []
         self.said: set[int] = set()
+        self.seconds: set[int] = set()
         self.coincident: set[int] = set()
         self.has_scalars = self.has_images = False
         found = [(depth, size) for size, depths in (self._look(batch, 0) or {}).items() for depth in depths]
@@ -111,6 +113,7 @@ class Evidence:
         if isinstance(part, torch.Tensor) and part.is_nested:
             return self._add(part.size(0), "a nested tensor")  # which has no shape
         shape = tuple(part.shape)
+        self.seconds.update(shape[1:2])
         if len(shape) in (3, 4) and shape[0] <= CHANNELS < shape[1]:
             self.has_images = True
         return self._add(shape[0], str(shape))
