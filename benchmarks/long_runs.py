@@ -31,26 +31,14 @@ def train(title: str, count: int) -> dict[str, Any]:
     import warnings
 
     import torch
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback, Trainer
     from torch.utils.data import DataLoader, TensorDataset
+
+    from benchmarks.small import Small
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.cuda.is_available, torch.cuda.device_count = lambda: False, lambda: 0
-
-    class Small(LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = torch.nn.Linear(4, 1)
-
-        def training_step(self, batch: Any, index: int) -> torch.Tensor:
-            return self.layer(batch[0]).square().mean()
-
-        def validation_step(self, batch: Any, index: int) -> None:
-            self.log("val_acc", 0.5)
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.SGD(self.parameters(), lr=0.01)
 
     class Marks(Callback):
         def __init__(self) -> None:

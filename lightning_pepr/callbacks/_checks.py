@@ -68,13 +68,14 @@ def check_counter(batch_size: object) -> None:
         )
 
 
-RUN_S_OWN = ("name", "group", "settings", "intensity", "batch_size", "_meter", "_devices")
+def ignored(prefix: str, of_run: Mapping[str, Any]) -> str:
+    """Say which arguments of a further callback have no effect, of those that are of the run; empty if none was given.
 
-
-def ignored(given: Mapping[str, Any]) -> str:
-    """Say which arguments of a further callback count for nothing, by its attributes; empty if none does."""
-    names = [name.removeprefix("_").replace("intensity", "carbon_intensity") for name in RUN_S_OWN if given.get(name)]
-    return f"{', '.join(names)} counts for nothing: give it to the callback that meters the run." if names else ""
+    >>> ignored("auc_", {"name": "unet", "group": ""})
+    "name= has no effect with prefix='auc_': give it to the callback that meters the run."
+    """
+    names = ", ".join(f"{name}=" for name, value in of_run.items() if value)
+    return f"{names} has no effect with prefix={prefix!r}: give it to the callback that meters the run." * bool(names)
 
 
 def check_keys(trainer: Trainer, costs: str, scores: Sequence[str]) -> None:
@@ -198,9 +199,6 @@ def not_logged(monitor: str, keys: Iterable[str]) -> str:
     )
 
 
-REMEDY = "Divide percentages by 100, and monitor no loss."
-
-
 def not_a_performance(monitor: str, value: float) -> str:
     """What to do about a value that is no performance."""
     if value < 0 and is_r_squared(monitor):
@@ -208,9 +206,10 @@ def not_a_performance(monitor: str, value: float) -> str:
             f"{monitor} is {value!r}; R² is below 0 as long as the model is worse than the mean of the targets. If "
             "it stays there, check that predictions and targets have one scale and shape."
         )
+    below = "A correlation or kappa may begin below 0."
     return (
         f"{monitor} is {value!r}; PePR needs a performance in [0, 1] where higher is better (accuracy, AUROC, Dice, "
-        f"…). {'A correlation or kappa may begin below 0.' if value < 0 else REMEDY}"
+        f"…). {below if value < 0 else 'Divide percentages by 100, and monitor no loss.'}"
     )
 
 

@@ -99,7 +99,10 @@ class Fit:
         self._resumes = self.run.resume(state, self.own.key) or self._resumes
 
     def check_past(self, trainer: Trainer) -> None:
-        """Say so if the run has a past that is not known."""
+        """Note what was logged before, and say so if the run has a past that is not known."""
+        for each in self.monitored:
+            own = [e.performance if each is self.own else e.others.get(each.key) for e in self.run.record.epochs]
+            each.seen = each.known = any(value is not None for value in own)
         if not self._resumes and (trainer.current_epoch > 0 or trainer.global_step > 0):
             self.run.tracker.miss_all(NO_STATE)
             self.own.warn_once("no state", f"{NO_STATE}. Its costs are lower bounds, and its scores upper bounds.")
@@ -132,7 +135,6 @@ class Fit:
     def end_validation(self, trainer: Trainer) -> None:
         """Log the cost and the scores of what the validation has logged. A collective."""
         self.validated = True
-        self.run.count_parameters(trainer.lightning_module)  # some are thawed when an epoch begins
         fresh = {each.key: value for each in self.monitored if (value := each.validated(trainer)) is not None}
         values = self.run.tracker.gather(fresh).performances
         for each in self.monitored:
@@ -145,7 +147,6 @@ class Fit:
     def end_epoch(self, trainer: Trainer) -> None:
         """Evaluate what validation has not, and forecast what the whole run will cost. A collective."""
         self.run.tracker.switch_stage("other")
-        self.run.count_parameters(trainer.lightning_module)
         fresh = {
             each.key: value
             for each in self.monitored
@@ -157,14 +158,16 @@ class Fit:
                 each.check_in_time(trainer)
             elif not each.served:
                 each.check_logged(trainer, due=self.validated or not trainer.enable_validation)
-        self.run.update_costs()
         if values or self._entry is None:
             self._evaluate(trainer, values, _lightning.logged_step(trainer, epoch_ended=True))
+        else:
+            self.run.update_costs()
         self._forecast(trainer)
 
     def _evaluate(self, trainer: Trainer, values: Mapping[str, Performance], step: int) -> None:
         """Log and record the cost, and the performances with their scores."""
         record = self.run.record
+        self.run.count_parameters(trainer.lightning_module)  # some may have been thawed when the epoch began
         self.run.update_costs()
         self._warn_of_missing()
         cost, logged, shown = record.cost, dict[str, float](), dict[str, float]()
@@ -185,8 +188,9 @@ class Fit:
                 entry.performance, record.val_samples = value, samples
                 entry.scores |= scores
             else:
-                entry.others[each.key] = value
                 entry.scores |= each.named(scores)
+                if each.key != self.own.key:
+                    entry.others[each.key] = value
         if not record.epochs or record.epochs[-1] is not entry:
             record.epochs.append(entry)
         publish(trainer, logged, step, shown)

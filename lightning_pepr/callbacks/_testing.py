@@ -100,17 +100,19 @@ def _find(state: Any, trainer: Trainer) -> tuple[RunRecord, str] | None:
             "run: trainer.test(…, ckpt_path=…)."
         )
         return None
-    location = state.get("record")
+    location, troubles = state.get("record"), list[str]()
     for path in _places(location, trainer.ckpt_path):
         try:
             record = RunRecord.load(path)
-        except Exception:  # whatever a file system or its package can raise: it is not there
+        except Exception as error:  # whatever a file system or its package can raise
+            troubles.append(f"{type(error).__name__}: {error}")
             continue
         if record.run_id == run_id:
             return record, path if os.path.isdir(path) else os.path.dirname(path)
+    why = f" ({'; '.join(troubles)})" if troubles else ""
     rank_zero_warn(
-        f"PePRCallback: the record of run {run_id} is neither at {location!r} nor beside {trainer.ckpt_path}, so no "
-        "record has this test. Put it beside the checkpoint."
+        f"PePRCallback: the record of run {run_id} is neither at {location!r} nor beside {trainer.ckpt_path}{why}, so "
+        "no record has this test. Put the run's pepr.json beside the checkpoint."
     )
     return None
 

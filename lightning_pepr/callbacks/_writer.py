@@ -11,7 +11,7 @@ from lightning_pepr.callbacks._base import WarnOnce
 from lightning_pepr.record import RunRecord
 from lightning_pepr.record.files import RecordInStore, RecordOnDisk, files_in
 from lightning_pepr.utilities.environment import now
-from lightning_pepr.utilities.stores import local_folder
+from lightning_pepr.utilities.stores import is_url, local_folder
 
 
 class RecordWriter:
@@ -25,8 +25,10 @@ class RecordWriter:
     @property
     def location(self) -> str | None:
         """The record's file as it is found again, or else its folder; None if it is not to be written."""
-        found = self.written_file or (None if self.folder is None else local_folder(self.folder)) or self.folder
-        return str(found.absolute() if isinstance(found, Path) else found) if found is not None else None
+        place = self.written_file or self.folder
+        if place is None or is_url(str(place)):
+            return None if place is None else str(place)
+        return str((local_folder(str(place)) or Path(place)).absolute())
 
     @property
     def written_file(self) -> Path | str | None:

@@ -179,8 +179,10 @@ class PePRCallback(Callback):
         first = next((each for each in ours if not each.prefix), ours[0])
         self._first = None if first is self else first
         if not self.meters:  # the first does all for it
-            if ignored := _checks.ignored(vars(self)):
-                self._warn_once("ignored", f"of the one with prefix {self.prefix!r} {ignored}")
+            of_run: dict[str, Any] = {"carbon_intensity": self.intensity, "name": self.name, "group": self.group}
+            of_run |= {"settings": self.settings, "meter": self._meter, "devices": self._devices}
+            if message := _checks.ignored(self.prefix, of_run | {"batch_size": self.batch_size}):
+                self._warn_once("ignored", message)
             return
         _lightning.put_first(trainer, self)  # so that what it logs after validation is there when the others look
         self._monitored = [self._make_monitored(), *(each._make_monitored() for each in ours if each is not self)]
@@ -327,7 +329,7 @@ class PePRCallback(Callback):
         if self._fit is None:
             return
         if trainer.sanity_checking:
-            for monitored in self._monitored:
+            for monitored in () if self._fit.run.record.epochs else self._monitored:  # no run ends by it later
                 monitored.check_sanity(trainer)
             return
         self._fit.run.tracker.switch_stage("train")

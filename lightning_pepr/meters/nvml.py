@@ -101,7 +101,7 @@ def _find_boards(wanted: Sequence[int | str]) -> list[Board]:
                 f"which has {', '.join(there) or 'none'}."
             ) from None
         except UnicodeDecodeError as error:
-            boards.append(Board(str(name), reason=f"its UUID is no text, so that it cannot be told apart: {error}."))
+            boards.append(Board(str(name), reason=f"its UUID is no text, so it cannot be identified: {error}."))
         except Exception as error:
             boards.append(Board(str(name), reason=f"NVML cannot find it: {error}."))
     return boards

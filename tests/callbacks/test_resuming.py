@@ -177,3 +177,13 @@ def test_what_of_a_state_cannot_be_read_is_missing_and_said_so(tmp_path: Path) -
 
 def test_two_callbacks_of_one_monitor_and_different_prefixes_have_two_states() -> None:
     assert len({PePRCallback("val_acc", prefix=prefix).state_key for prefix in ("", "a_", "b_")}) == 3
+
+
+def test_above_1_after_a_resume_does_not_end_the_run(tmp_path: Path) -> None:
+    module = Worker()
+    path = checkpoint_of(tmp_path / "a", metered(module), module=module)
+    module = Worker((45.0,))
+    with pytest.warns(UserWarning, match=r"val_acc is 45\.0"):
+        record = resume(path, tmp_path / "b", metered(module), module)
+    assert [e.performance for e in record.epochs] == [0.25, 0.5, 45.0]
+    assert record.status == "finished"

@@ -104,5 +104,5 @@ def test_a_key_that_none_logs_is_an_error(tmp_path: Path, prefixes: list[str], k
 
 def test_what_counts_for_nothing_is_named(tmp_path: Path) -> None:
     second = PePRCallback("val_auc", NARROW, prefix="auc_", carbon_intensity=100.0, name="net")
-    with pytest.warns(UserWarning, match="prefix 'auc_' name, carbon_intensity counts for nothing"):
+    with pytest.warns(UserWarning, match="carbon_intensity=, name= has no effect with prefix='auc_'"):
         trainer(PePRCallback("val_acc", SPACE), second, root=tmp_path, max_epochs=1).fit(Two())

@@ -262,3 +262,13 @@ def test_a_closed_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(os, "stat", closed)
         assert writer.written_file is None
         assert writer.location == str(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["nosuch://bucket/runs", "file:/tmp/runs", "runs", "~/runs"])
+def test_a_checkpoint_says_where_the_record_is(place: str) -> None:
+    """A place that no file system is known for must not keep a checkpoint from being saved."""
+    writer = RecordWriter(WarnOnce())
+    writer.place_in(place)
+    location = writer.location
+    assert location is not None
+    assert location == place if "://" in place else Path(location).is_absolute()
